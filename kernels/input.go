@@ -1,0 +1,55 @@
+package kernels
+
+import (
+	"fmt"
+
+	"github.com/tti-llm/tti/format"
+)
+
+const (
+	panelRows    = format.PanelRows
+	groupColumns = format.GroupColumns
+)
+
+// Input holds the activations of some tokens as matrix products read them: float32 rows, and the
+// same rows quantized to int8 in groups of 64 for the integer encodings.
+type Input struct {
+	Tokens  int
+	Columns int // padded to a multiple of 64
+
+	Values []float32 // [Tokens, Columns]; columns of padding are zero
+	Codes  []int8    // [Tokens, Columns]
+	Scales []float32 // [Tokens, Columns/64]
+	Sums   []int32   // [Tokens, Columns/64]: the sum of a group's codes
+}
+
+// NewInput returns an Input with room for up to tokens rows of columns values.
+func NewInput(tokens, columns int) *Input {
+	padded := format.PaddedColumns(columns)
+	return &Input{
+		Tokens:  tokens,
+		Columns: padded,
+		Values:  make([]float32, tokens*padded),
+		Codes:   make([]int8, tokens*padded),
+		Scales:  make([]float32, tokens*padded/groupColumns),
+		Sums:    make([]int32, tokens*padded/groupColumns),
+	}
+}
+
+// Row returns the values of token t, padding included.
+func (x *Input) Row(t int) []float32 {
+	return x.Values[t*x.Columns : (t+1)*x.Columns : (t+1)*x.Columns]
+}
+
+// Resize sets the number of tokens and columns without allocating. It panics if there is no room.
+func (x *Input) Resize(tokens, columns int) {
+	padded := format.PaddedColumns(columns)
+	if tokens < 0 || tokens*padded > cap(x.Values) {
+		panic(fmt.Sprintf("kernels: input of %d values cannot hold [%d, %d]", cap(x.Values), tokens, padded))
+	}
+	x.Tokens, x.Columns = tokens, padded
+	x.Values = x.Values[:tokens*padded]
+	x.Codes = x.Codes[:tokens*padded]
+	x.Scales = x.Scales[:tokens*padded/groupColumns]
+	x.Sums = x.Sums[:tokens*padded/groupColumns]
+}

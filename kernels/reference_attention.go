@@ -1,0 +1,90 @@
+package kernels
+
+import (
+	"math"
+
+	"github.com/tti-llm/tti/quant"
+)
+
+// attendReference runs causal attention of one head for consecutive queries, the first of which
+// stands at position first. Each sees the positions up to its own and no others. q holds the
+// queries, already multiplied by the attention scale, [queries, dimensions]; out[i*stride:] receives
+// the dimensions of query i; scores is scratch space for one score per cached position.
+//
+// For one query: scores are dot products, summed by dimension modulo 16 and the fixed tree; then
+// their maximum, e^(score-maximum), the sum of these by position modulo 16 and the fixed tree; then
+// the sum of values weighted by them, in ascending position, by fused multiply-adds; at last the
+// division by the sum.
+func attendReference(out []float32, stride int, q []float32, h *Head, first, queries int, scores []float32) {
+	value := make([]float32, h.Dimensions)
+	for i := range queries {
+		count := first + i + 1
+		query := q[i*h.Dimensions:][:h.Dimensions]
+		maximum := float32(math.Inf(-1))
+		for t := range count {
+			scores[t] = h.score(query, t)
+			if scores[t] > maximum {
+				maximum = scores[t]
+			}
+		}
+		var lanes [16]float32
+		for t := range count {
+			scores[t] = Exp(scores[t] - maximum)
+			lanes[t%16] += scores[t]
+		}
+		sum := sum16(&lanes)
+		result := out[i*stride:][:h.Dimensions]
+		clear(result)
+		for t := range count {
+			weight := h.value(scores[t], t, value)
+			for d, v := range value {
+				result[d] = fma32(weight, v, result[d])
+			}
+		}
+		for d := range result {
+			result[d] /= sum
+		}
+	}
+}
+
+// score returns the dot product of a query with the key of position t.
+func (h *Head) score(query []float32, t int) float32 {
+	keys := t/blockPositions*blockPositions*h.Dimensions + t%blockPositions
+	var lanes [16]float32
+	for i, v := range query {
+		k := keys + i*blockPositions
+		switch h.Encoding {
+		case CacheF32:
+			lanes[i%16] = fma32(v, h.KeysF32[k], lanes[i%16])
+		case CacheF16:
+			lanes[i%16] = fma32(v, quant.Float32(h.KeysF16[k]), lanes[i%16])
+		case CacheInt8:
+			lanes[i%16] = fma32(v, float32(h.KeysInt8[k]), lanes[i%16])
+		}
+	}
+	sum := sum16(&lanes)
+	if h.Encoding == CacheInt8 {
+		sum = float32(sum * h.KeyScales[t])
+	}
+	return sum
+}
+
+// value decodes the value of position t and returns the weight to multiply it with: that of int8
+// includes the scale.
+func (h *Head) value(weight float32, t int, dst []float32) float32 {
+	row := t * h.Dimensions
+	switch h.Encoding {
+	case CacheF32:
+		copy(dst, h.ValuesF32[row:])
+	case CacheF16:
+		for d := range dst {
+			dst[d] = quant.Float32(h.ValuesF16[row+d])
+		}
+	case CacheInt8:
+		for d := range dst {
+			dst[d] = float32(h.ValuesInt8[row+d])
+		}
+		weight = float32(weight * h.ValueScales[t])
+	}
+	return weight
+}

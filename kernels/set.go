@@ -1,0 +1,160 @@
+package kernels
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/quant"
+)
+
+// Environment is the variable that forces a path: go, avx2 or avx512.
+const Environment = "TTI_KERNELS"
+
+// ErrNoPath is returned for a path that does not exist or that this CPU cannot run.
+var ErrNoPath = errors.New("kernels not available")
+
+// Activation is an elementwise function between the matrices of a feed-forward block.
+type Activation int
+
+const (
+	GELUTanh Activation = iota // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+	GELU                       // x Phi(x)
+	ReLU                       // max(x, 0)
+)
+
+// Set is one implementation of all kernels. Sets differ in speed only. Its methods check the sizes
+// of what they are given, panic where they do not fit, and never keep or allocate anything.
+type Set struct {
+	name      string
+	supported func() bool
+
+	matMul    map[format.Encoding]matMulKernel
+	quantize  func(codes []int8, scales []float32, sums []int32, x []float32)
+	layerNorm func(dst, x, weight, bias []float32, epsilon float32)
+	activate  [3]func(x []float32)
+	add       func(dst, x []float32)
+	attend    func(out []float32, stride int, q []float32, h *Head, first, queries int, scores []float32)
+}
+
+type matMulKernel func(out []float32, stride int, w *quant.Matrix, x *Input, bias []float32, first, last int)
+
+// reference is the definition of every kernel in plain Go, for every machine.
+var reference = Set{
+	name:      "go",
+	supported: func() bool { return true },
+	matMul: map[format.Encoding]matMulKernel{
+		format.PanelF32:  matMulF32Reference,
+		format.PanelF16:  matMulF16Reference,
+		format.PanelInt8: matMulInt8Reference,
+		format.PanelInt4: matMulInt4Reference,
+	},
+	quantize:  quantizeReference,
+	layerNorm: layerNormReference,
+	activate:  [3]func([]float32){GELUTanh: geluTanhReference, GELU: geluErfReference, ReLU: reluReference},
+	add:       addReference,
+	attend:    attendReference,
+}
+
+// Sets returns every set of this architecture that this CPU can run, the fastest first.
+func Sets() []*Set {
+	var usable []*Set
+	for _, s := range sets {
+		if s.supported() {
+			usable = append(usable, s)
+		}
+	}
+	return usable
+}
+
+// Select returns the set of the given name, the fastest one for the empty name. It fails with
+// ErrNoPath for a name that is unknown or that this CPU cannot run.
+func Select(name string) (*Set, error) {
+	if name == "" {
+		return Sets()[0], nil
+	}
+	known := make([]string, 0, len(sets))
+	for _, s := range sets {
+		if s.name == name {
+			if !s.supported() {
+				return nil, fmt.Errorf("%w: this CPU cannot run %s", ErrNoPath, name)
+			}
+			return s, nil
+		}
+		known = append(known, s.name)
+	}
+	return nil, fmt.Errorf("%w: %q is unknown, want one of %s", ErrNoPath, name, strings.Join(known, ", "))
+}
+
+// FromEnvironment returns the set that the environment variable TTI_KERNELS names, the fastest one
+// if it is empty or not set.
+func FromEnvironment() (*Set, error) {
+	s, err := Select(os.Getenv(Environment))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", Environment, err)
+	}
+	return s, nil
+}
+
+// Name returns the name of the set as TTI_KERNELS takes it.
+func (s *Set) Name() string { return s.name }
+
+// MatMul multiplies the panels first <= p < last of w with every token of x and adds the bias:
+// out[t*stride+r] = w[r] . x[t] + bias[r] for the 16 rows r of each panel, padding rows included.
+// bias holds a value for each padded row. For int8 and int4 weights x must have been quantized.
+func (s *Set) MatMul(out []float32, stride int, w *quant.Matrix, x *Input, bias []float32, first, last int) {
+	if first < 0 || first > last || last > w.Panels() || x.Columns != w.PaddedColumns() ||
+		stride < last*panelRows || len(bias) < last*panelRows || x.Tokens > 0 && len(out) < (x.Tokens-1)*stride+last*panelRows {
+		panic(fmt.Sprintf("kernels: panels %d to %d of [%d %d] with input [%d %d], bias %d into %d with stride %d",
+			first, last, w.Rows, w.Columns, x.Tokens, x.Columns, len(bias), len(out), stride))
+	}
+	if x.Tokens == 0 || first == last {
+		return
+	}
+	s.matMul[w.Encoding](out, stride, w, x, bias, first, last)
+}
+
+// Quantize quantizes the values of tokens first <= t < last of x, see quantizeReference.
+func (s *Set) Quantize(x *Input, first, last int) {
+	groups := x.Columns / groupColumns
+	s.quantize(x.Codes[first*x.Columns:last*x.Columns], x.Scales[first*groups:last*groups], x.Sums[first*groups:last*groups],
+		x.Values[first*x.Columns:last*x.Columns])
+}
+
+// LayerNorm writes the layer norm of x to dst. All slices have one length.
+func (s *Set) LayerNorm(dst, x, weight, bias []float32, epsilon float32) {
+	n := len(x)
+	s.layerNorm(dst[:n], x, weight[:n], bias[:n], epsilon)
+}
+
+// Activate applies f to every element of x.
+func (s *Set) Activate(f Activation, x []float32) { s.activate[f](x) }
+
+// Add adds x to dst, which has at least its length.
+func (s *Set) Add(dst, x []float32) { s.add(dst[:len(x)], x) }
+
+// Attend runs causal attention of one head for consecutive queries at positions first,
+// first+1, ...; their keys and values have been stored in h before. q holds the queries times the
+// attention scale, [queries, h.Dimensions]; out[i*stride:] receives h.Dimensions values of query i.
+// scores is scratch of at least ScoreSpace(h.Positions) values. No key or value beyond a query's own position
+// takes part in its result.
+func (s *Set) Attend(out []float32, stride int, q []float32, h *Head, first, queries int, scores []float32) {
+	if queries == 0 {
+		return
+	}
+	if first < 0 || queries < 0 || first+queries > h.Positions || len(q) < queries*h.Dimensions || stride < h.Dimensions ||
+		len(out) < (queries-1)*stride+h.Dimensions || len(scores) < ScoreSpace(h.Positions) {
+		panic(fmt.Sprintf("kernels: attention of %d queries at %d in a cache of %d positions, head %d, scratch %d, output %d with stride %d",
+			queries, first, h.Positions, h.Dimensions, len(scores), len(out), stride))
+	}
+	s.attend(out, stride, q, h, first, queries, scores)
+}
+
+// queryTile is the largest number of queries that an implementation of attention takes through the
+// cache together.
+const queryTile = 4
+
+// ScoreSpace returns the scratch that Attend needs for a cache of that many positions.
+func ScoreSpace(positions int) int { return queryTile * PaddedPositions(positions) }

@@ -1,0 +1,4 @@
+package kernels
+
+// sets holds what this architecture has, the fastest first.
+var sets = []*Set{&reference}

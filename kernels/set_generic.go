@@ -1,0 +1,6 @@
+//go:build !amd64
+
+package kernels
+
+// sets holds what this architecture has, the fastest first.
+var sets = []*Set{&reference}

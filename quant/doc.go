@@ -1,0 +1,6 @@
+// Package quant turns rows of float32 weights into the panels of the .tti container and back, and
+// measures what that costs in accuracy. It knows matrices; it never computes with activations and
+// never touches a file.
+//
+// Start reading at matrix.go (what a panel is), then encode.go.
+package quant

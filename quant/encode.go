@@ -1,0 +1,159 @@
+package quant
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/tti-llm/tti/format"
+)
+
+// ValueError is a weight that an encoding cannot hold.
+type ValueError struct {
+	Row, Column int
+	Value       float32
+	Encoding    format.Encoding
+}
+
+func (e *ValueError) Error() string {
+	return fmt.Sprintf("value %v at [%d %d] does not fit encoding %v", e.Value, e.Row, e.Column, e.Encoding)
+}
+
+// Encoder encodes a matrix panel by panel, in any order. It is not safe for concurrent use.
+type Encoder struct {
+	encoding format.Encoding
+	rows     int
+	columns  int
+	padded   int
+	scales   []byte
+}
+
+// NewEncoder returns an encoder for a matrix [rowCount, columns].
+func NewEncoder(encoding format.Encoding, rowCount, columns int) (*Encoder, error) {
+	if !encoding.IsPanel() {
+		return nil, fmt.Errorf("encoding %v is not a panel encoding", encoding)
+	}
+	size, err := encoding.Size([]int{rowCount, columns})
+	if err != nil {
+		return nil, err
+	}
+	e := &Encoder{encoding: encoding, rows: rowCount, columns: columns, padded: format.PaddedColumns(columns)}
+	codes := int64(e.Panels()) * int64(e.PanelBytes())
+	e.scales = make([]byte, size-codes)
+	return e, nil
+}
+
+// Panels returns the number of panels of the matrix.
+func (e *Encoder) Panels() int { return format.PaddedRows(e.rows) / rows }
+
+// PanelBytes returns the length of the codes of one panel.
+func (e *Encoder) PanelBytes() int { return panelBytes(e.encoding, e.padded) }
+
+// Scales returns what follows the codes of all panels in the section: complete once every panel
+// has been encoded, empty for encodings without scales.
+func (e *Encoder) Scales() []byte { return e.scales }
+
+// EncodePanel writes the codes of panel p to dst (PanelBytes long) and keeps its scales. weights
+// holds the panel's 16 rows one after the other, [16, PaddedColumns], padding rows and columns
+// zero. A weight that is not finite, or that the encoding cannot hold, is a *ValueError.
+func (e *Encoder) EncodePanel(dst []byte, p int, weights []float32) error {
+	if p < 0 || p >= e.Panels() || len(dst) != e.PanelBytes() || len(weights) != rows*e.padded {
+		panic(fmt.Sprintf("quant: panel %d of %d, %d weights into %d bytes", p, e.Panels(), len(weights), len(dst)))
+	}
+	if err := e.check(p, weights); err != nil {
+		return err
+	}
+	switch e.encoding {
+	case format.PanelF32:
+		e.encodeF32(dst, weights)
+	case format.PanelF16:
+		e.encodeF16(dst, weights)
+	case format.PanelInt8:
+		e.encodeInt8(dst, p, weights)
+	case format.PanelInt4:
+		e.encodeInt4(dst, p, weights)
+	}
+	return nil
+}
+
+// limits are the largest magnitudes that still have a code: for binary16 what rounds to a finite
+// value, for int4 what keeps a group's binary16 scale finite.
+var limits = map[format.Encoding]float32{
+	format.PanelF32:  math.MaxFloat32,
+	format.PanelF16:  MaxFloat16 + 15,
+	format.PanelInt8: math.MaxFloat32,
+	format.PanelInt4: MaxFloat16 * 7,
+}
+
+func (e *Encoder) check(p int, weights []float32) error {
+	limit := limits[e.encoding]
+	for i, w := range weights {
+		if !(w <= limit && w >= -limit) { // NaN fails both
+			return &ValueError{Row: p*rows + i/e.padded, Column: i % e.padded, Value: w, Encoding: e.encoding}
+		}
+	}
+	return nil
+}
+
+func (e *Encoder) encodeF32(dst []byte, weights []float32) {
+	for k := range e.padded {
+		for r := range rows {
+			binary.LittleEndian.PutUint32(dst[(k*rows+r)*4:], math.Float32bits(weights[r*e.padded+k]))
+		}
+	}
+}
+
+func (e *Encoder) encodeF16(dst []byte, weights []float32) {
+	for k := range e.padded {
+		for r := range rows {
+			binary.LittleEndian.PutUint16(dst[(k*rows+r)*2:], Float16(weights[r*e.padded+k]))
+		}
+	}
+}
+
+func (e *Encoder) encodeInt8(dst []byte, p int, weights []float32) {
+	for r := range rows {
+		row := weights[r*e.padded : (r+1)*e.padded]
+		scale := maxMagnitude(row) / 127
+		binary.LittleEndian.PutUint32(e.scales[(p*rows+r)*4:], math.Float32bits(scale))
+		for k, w := range row {
+			dst[k/4*64+r*4+k%4] = byte(code(w, scale, -127, 127) + int8Offset)
+		}
+	}
+}
+
+func (e *Encoder) encodeInt4(dst []byte, p int, weights []float32) {
+	perRow := e.padded / groups
+	for r := range rows {
+		for g := range perRow {
+			group := weights[r*e.padded+g*groups:][:groups]
+			stored := Float16(maxMagnitude(group) / 7)
+			binary.LittleEndian.PutUint16(e.scales[((p*perRow+g)*rows+r)*2:], stored)
+			scale := Float32(stored)
+			for i := 0; i < groups; i += 8 {
+				line := dst[(g*groups+i)/8*64+r*4:][:4]
+				for c := range line {
+					low := code(group[i+c], scale, -8, 7) + int4Offset
+					high := code(group[i+4+c], scale, -8, 7) + int4Offset
+					line[c] = byte(low | high<<4)
+				}
+			}
+		}
+	}
+}
+
+// code returns the integer in [low, high] nearest to w/scale, ties to even; 0 where the scale is 0.
+func code(w, scale float32, low, high int) int {
+	if scale == 0 {
+		return 0
+	}
+	return int(min(max(math.RoundToEven(float64(w)/float64(scale)), float64(low)), float64(high)))
+}
+
+func maxMagnitude(values []float32) float32 {
+	var m float32
+	for _, v := range values {
+		m = max(m, float32(math.Abs(float64(v))))
+	}
+	return m
+}
