@@ -17,37 +17,46 @@ const (
 	gpt2  = "../../testdata/golden/gpt2-vocab"
 )
 
-// load makes the tokenizer of a model directory.
+func define(t testing.TB, directory string) vocabulary.Definition {
+	t.Helper()
+	d, _, err := bpe.Load(os.DirFS(directory), bpe.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func build(t testing.TB, d vocabulary.Definition) *tokenizer.Tokenizer {
+	t.Helper()
+	section, err := vocabulary.Build(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := tokenizer.New(section)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tok
+}
+
 func load(t testing.TB, directory string) *tokenizer.Tokenizer {
 	t.Helper()
-	definition, _, err := bpe.Load(os.DirFS(directory), bpe.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	section, err := vocabulary.Build(definition)
-	if err != nil {
-		t.Fatal(err)
-	}
-	result, err := tokenizer.New(section)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return result
+	return build(t, define(t, directory))
 }
 
 // The references come from an independent implementation: testdata/golden/README.md.
 func TestGolden(t *testing.T) {
-	for _, vocabulary := range []struct{ name, directory, cases string }{
+	for _, model := range []struct{ name, directory, cases string }{
 		{"fable", fable, "../../testdata/golden/fable-cases.jsonl"},
 		{"gpt2", gpt2, gpt2 + "/cases.jsonl"},
 	} {
-		t.Run(vocabulary.name, func(t *testing.T) {
-			file, err := os.Open(vocabulary.cases)
+		t.Run(model.name, func(t *testing.T) {
+			file, err := os.Open(model.cases)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer file.Close()
-			tok := load(t, vocabulary.directory)
+			tok := load(t, model.directory)
 			cases := 0
 			lines := bufio.NewScanner(file)
 			lines.Buffer(nil, 1<<20)
