@@ -50,9 +50,6 @@ func convert(ctx context.Context, name, target string, o Options) error {
 		return err
 	}
 	defer m.close()
-	if err := m.keepFrom(target); err != nil {
-		return err
-	}
 	var p plan
 	err = format.GuardFault(func() (err error) {
 		p, err = m.plan()
@@ -63,6 +60,9 @@ func convert(ctx context.Context, name, target string, o Options) error {
 	}
 	tokenizer, err := m.tokenizer(p.tokenizer)
 	if err != nil {
+		return err
+	}
+	if err := m.keepFrom(target); err != nil {
 		return err
 	}
 

@@ -20,8 +20,11 @@ var tiny = synthetic.Model{Vocabulary: 300, Positions: 8, Embedding: 24, Layers:
 type testModel struct {
 	configuration map[string]any
 	tensors       map[string]safetensors.TensorView
-	files         map[string]string // all others, by name; config.json and model.safetensors win over the above
+	files         map[string]string // all others by name; config.json and model.safetensors here win over the above
 }
+
+// absent in the place of a file's content leaves the file out.
+const absent = "\x00absent"
 
 func newTestModel(t testing.TB, m synthetic.Model) *testModel {
 	t.Helper()
@@ -77,6 +80,9 @@ func (m *testModel) write(t testing.TB) string {
 	maps.Copy(files, m.files)
 	directory := t.TempDir()
 	for name, content := range files {
+		if content == absent {
+			continue
+		}
 		if err := os.WriteFile(filepath.Join(directory, name), []byte(content), 0o666); err != nil {
 			t.Fatal(err)
 		}

@@ -52,35 +52,33 @@ type sourceFile struct {
 
 // openModel opens all files of a model directory but the tokenizer's, and checks the headers of
 // the weights. Errors name the file. The model must be closed.
-func openModel(directory string) (m *model, err error) {
-	m = &model{directory: directory, tensors: map[string]tensor{}}
-	defer func() {
-		if err != nil {
-			m.close()
-		}
-	}()
-	if m.configuration, err = m.readConfiguration(configurationFile); err != nil {
+func openModel(directory string) (*model, error) {
+	m := &model{directory: directory, tensors: map[string]tensor{}}
+	if err := m.open(); err != nil {
+		m.close()
 		return nil, err
+	}
+	return m, nil
+}
+
+func (m *model) open() (err error) {
+	if m.configuration, err = m.readConfiguration(configurationFile); err != nil {
+		return err
 	}
 	if m.exists(generationFile) {
 		if m.generation, err = m.readConfiguration(generationFile); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	switch {
 	case m.exists(weightsFile):
-		err = m.addWeights(weightsFile)
+		return m.addWeights(weightsFile)
 	case m.exists(indexFile):
-		err = m.addShards()
+		return m.addShards()
 	case m.exists("pytorch_model.bin"), m.exists("pytorch_model.bin.index.json"):
-		err = fmt.Errorf("%s: missing; pickled weights (pytorch_model.bin) can run code and are not read", weightsFile)
-	default:
-		err = fmt.Errorf("%s: missing, and no %s", weightsFile, indexFile)
+		return fmt.Errorf("%s: missing; pickled weights (pytorch_model.bin) can run code and are not read", weightsFile)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return m, nil
+	return fmt.Errorf("%s: missing, and no %s", weightsFile, indexFile)
 }
 
 // exists reports whether the directory has an entry of this name, be it a dangling link.
@@ -112,7 +110,7 @@ func (m *model) readConfiguration(name string) (*configuration, error) {
 
 // read reads a small file whole.
 func (m *model) read(name string, most int64) ([]byte, error) {
-	f, info, err := m.open(name)
+	f, info, err := m.openFile(name)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +128,7 @@ func (m *model) read(name string, most int64) ([]byte, error) {
 
 // mapFile maps a file for reading. It may be a symbolic link, as in HuggingFace's cache.
 func (m *model) mapFile(name string) ([]byte, error) {
-	f, info, err := m.open(name)
+	f, info, err := m.openFile(name)
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +144,8 @@ func (m *model) mapFile(name string) ([]byte, error) {
 	return mapping, nil
 }
 
-// open opens a regular file; opening a pipe could wait for ever.
-func (m *model) open(name string) (*os.File, fs.FileInfo, error) {
+// openFile opens a regular file; opening a pipe could wait for ever.
+func (m *model) openFile(name string) (*os.File, fs.FileInfo, error) {
 	path := filepath.Join(m.directory, name)
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
