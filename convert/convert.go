@@ -1,0 +1,150 @@
+package convert
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/tti-llm/tti/convert/bpe"
+	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/vocabulary"
+)
+
+// Tool names what writes the files, and its version.
+const Tool = "tti 0.1.0"
+
+// Options are the choices of Convert. The zero value converts to f32 on all cores.
+type Options struct {
+	Mode Mode
+	Int4 Scope // which matrices mode Int4 is for; empty: MLP
+
+	Workers  int                     // sections encoded at the same time, beside the hashing of the source; 0: all cores
+	NoSync   bool                    // leave it to the system when the target reaches the disk
+	Progress func(done, total int64) // told of bytes of the target written, if not nil; its calls never overlap
+}
+
+// Convert writes the model that source names, see Resolve, to the file target. The same source and
+// mode give the same bytes, whatever else is chosen. On an error, or when ctx is done, nothing is
+// left behind and an existing target is as it was.
+func Convert(ctx context.Context, source, target string, o Options) error {
+	if err := convert(ctx, source, target, o); err != nil {
+		return fmt.Errorf("convert %s: %w", source, err)
+	}
+	return nil
+}
+
+func convert(ctx context.Context, name, target string, o Options) error {
+	mode, err := modeName(o.Mode, o.Int4)
+	if err != nil {
+		return err
+	}
+	source, err := Resolve(ctx, name)
+	if err != nil {
+		return err
+	}
+	m, err := openModel(source.Directory)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	var p plan
+	err = format.GuardFault(func() (err error) {
+		p, err = m.plan()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	tokenizer, err := m.tokenizer(p.tokenizer)
+	if err != nil {
+		return err
+	}
+	if err := m.keepFrom(target); err != nil {
+		return err
+	}
+
+	var hashing sync.WaitGroup
+	defer hashing.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	digests := sync.OnceValues(func() (map[string]string, error) { return m.digests(ctx) })
+	hashing.Go(func() { digests() })
+
+	// The length of meta is known before the digests are: they all have one length.
+	meta, err := p.meta(mode, m.noDigests()).Encode()
+	if err != nil {
+		return err
+	}
+	sections := []format.Section{
+		{Name: format.MetaName, Kind: format.KindMeta, Shape: []int{len(meta)}},
+		{Name: format.TokenizerName, Kind: format.KindTokenizer, Shape: []int{len(tokenizer)}},
+	}
+	first := len(sections)
+	for _, w := range p.weights {
+		sections = append(sections, w.section(mode))
+	}
+	fill := func(ctx context.Context, i int, out io.Writer) error {
+		switch sections[i].Kind {
+		case format.KindMeta:
+			digests, err := digests()
+			if err != nil {
+				return err
+			}
+			meta, err := p.meta(mode, digests).Encode()
+			if err != nil {
+				return err
+			}
+			_, err = out.Write(meta)
+			return err
+		case format.KindTokenizer:
+			_, err := out.Write(tokenizer)
+			return err
+		}
+		return format.GuardFault(func() error { return p.weights[i-first].encode(ctx, sections[i].Encoding, out) })
+	}
+	return format.Write(ctx, target, sections, fill, format.WriteOptions{Workers: o.Workers, NoSync: o.NoSync, Progress: o.Progress})
+}
+
+func (p plan) meta(mode string, digests map[string]string) format.Meta {
+	return format.Meta{
+		Architecture:    p.architecture,
+		Hyperparameters: p.hyperparameters,
+		Mode:            mode,
+		Tool:            Tool,
+		Specification:   format.Specification,
+		Sources:         digests,
+	}
+}
+
+// tokenizer returns the tokenizer section of the model, and counts its files among the sources.
+func (m *model) tokenizer(o bpe.Options) ([]byte, error) {
+	definition, files, err := bpe.Load(os.DirFS(m.directory), o)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range files {
+		if !slices.ContainsFunc(m.files, func(f sourceFile) bool { return f.name == name }) {
+			if _, err := m.mapFile(name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return vocabulary.Build(definition)
+}
+
+// keepFrom refuses a target that is one of the model's own files.
+func (m *model) keepFrom(target string) error {
+	info, err := os.Stat(target)
+	if err != nil {
+		return nil // there is no such file yet; whatever else is wrong with it, writing it will say
+	}
+	for _, f := range m.files {
+		if os.SameFile(f.info, info) {
+			return fmt.Errorf("target %s is the model's own %s", target, f.name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,13 @@
+// Package convert turns a HuggingFace model directory into a .tti file.
+//
+// A conversion is a plan, then its execution. The plan lists every section of the target: what it
+// is called, how it is encoded and which source tensor it comes from; it is complete, with every
+// shape checked, before a byte is written. The execution encodes sections in parallel, a few panels
+// of 16 rows at a time, so that memory does not grow with the model.
+//
+// The source is mapped and never trusted: everything a hostile directory can contain is refused by
+// an error of one line that names the file or tensor. The package never runs a model and never
+// writes anything but the target (and, for hub ids, HuggingFace's own cache).
+//
+// Start reading at convert.go, then plan.go and gpt2.go; encode.go does the work.
+package convert

@@ -1,0 +1,90 @@
+// Package synthetic writes GPT-2 model directories with random weights, laid out as HuggingFace
+// does: for benchmarks and tests that need a model's size but not its sense. The same Model always
+// gives the same bytes. Nothing here is a trained model, and none is read.
+//
+// Start reading at Write; weights.go fills the tensors, vocabulary.go makes up the tokens.
+package synthetic
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Model is the shape of a GPT-2 and how its directory is written. The zero values of the fields
+// after Heads mean what most models have.
+type Model struct {
+	Vocabulary int // tokens, at least 257: all bytes and <|endoftext|>
+	Positions  int
+	Embedding  int
+	Layers     int
+	Heads      int
+
+	Inner  int    // width of the MLP; 0: 4 * Embedding
+	Type   string // "F32", "F16" or "BF16"; empty: "F32"
+	Shards int    // files of weights; 0: a single model.safetensors
+	Prefix string // before every name but lm_head.weight, such as "transformer."
+	Untied bool   // an lm_head.weight of its own
+	Seed   uint64
+}
+
+// Models are the usual sizes by name: 124 and 82 million parameters.
+var Models = map[string]Model{
+	"gpt2":       {Vocabulary: 50257, Positions: 1024, Embedding: 768, Layers: 12, Heads: 12},
+	"distilgpt2": {Vocabulary: 50257, Positions: 1024, Embedding: 768, Layers: 6, Heads: 12},
+}
+
+// Write fills directory, which must exist, with the model: config.json, the weights, vocab.json and
+// merges.txt. Files of these names are replaced.
+func Write(ctx context.Context, directory string, m Model) error {
+	if m.Vocabulary < byteTokens+1 || min(m.Positions, m.Embedding, m.Layers, m.Heads) < 1 || m.Embedding%m.Heads != 0 {
+		return fmt.Errorf("synthetic model %+v makes no sense", m)
+	}
+	if err := writeJSON(filepath.Join(directory, "config.json"), m.configuration()); err != nil {
+		return err
+	}
+	if err := writeVocabulary(directory, m.Vocabulary); err != nil {
+		return err
+	}
+	return writeWeights(ctx, directory, m)
+}
+
+func (m Model) inner() int {
+	if m.Inner > 0 {
+		return m.Inner
+	}
+	return 4 * m.Embedding
+}
+
+func (m Model) configuration() map[string]any {
+	configuration := map[string]any{
+		"architectures":       []string{"GPT2LMHeadModel"},
+		"model_type":          "gpt2",
+		"activation_function": "gelu_new",
+		"vocab_size":          m.Vocabulary,
+		"n_ctx":               m.Positions,
+		"n_positions":         m.Positions,
+		"n_embd":              m.Embedding,
+		"n_layer":             m.Layers,
+		"n_head":              m.Heads,
+		"n_inner":             nil,
+		"layer_norm_epsilon":  1e-5,
+		"bos_token_id":        m.Vocabulary - 1,
+		"eos_token_id":        m.Vocabulary - 1,
+		"tie_word_embeddings": !m.Untied,
+	}
+	if m.Inner > 0 {
+		configuration["n_inner"] = m.Inner
+	}
+	return configuration
+}
+
+func writeJSON(path string, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o666)
+}

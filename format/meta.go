@@ -1,0 +1,141 @@
+package format
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+)
+
+// maxMetaLength bounds the meta section, in bytes: thousands of source files, and little to parse.
+const maxMetaLength = 1 << 20
+
+// Meta says what a file holds and what it was made from. It contains no clock and no path, so that
+// the same source and options give the same bytes.
+type Meta struct {
+	Architecture    string            `json:"architecture"`    // "gpt2"
+	Hyperparameters json.RawMessage   `json:"hyperparameters"` // the architecture's own JSON object
+	Mode            string            `json:"mode"`            // how the weights are encoded: "f32", "int4", ...
+	Sources         map[string]string `json:"sources"`         // name of each source file: its SHA-256 in lower-case hexadecimal
+	Specification   string            `json:"specification"`   // version of FORMAT.md: "1.0"
+	Tool            string            `json:"tool"`            // what wrote the file: "tti 0.1.0"
+}
+
+// Validate checks what every file's meta must say; what the values mean is for others.
+func (m Meta) Validate() error {
+	required := []struct{ key, value string }{
+		{"architecture", m.Architecture},
+		{"mode", m.Mode},
+		{"specification", m.Specification},
+		{"tool", m.Tool},
+	}
+	for _, field := range required {
+		if field.value == "" || !utf8.ValidString(field.value) {
+			return fmt.Errorf("meta: %s is %q, want text", field.key, field.value)
+		}
+	}
+	if trimmed := bytes.TrimSpace(m.Hyperparameters); len(trimmed) == 0 || trimmed[0] != '{' {
+		return errors.New("meta: hyperparameters are not a JSON object")
+	}
+	if m.Sources == nil {
+		return errors.New("meta: sources are missing")
+	}
+	for name, sum := range m.Sources {
+		if name == "" || !utf8.ValidString(name) {
+			return fmt.Errorf("meta: source has the name %q", name)
+		}
+		if raw, err := hex.DecodeString(sum); err != nil || len(raw) != 32 || hex.EncodeToString(raw) != sum {
+			return fmt.Errorf("meta: source %q: SHA-256 is %q, want 64 lower-case hexadecimal digits", name, sum)
+		}
+	}
+	return nil
+}
+
+// Encode returns the contents of the meta section: canonical JSON.
+func (m Meta) Encode() ([]byte, error) {
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("meta: %w", err)
+	}
+	if b, err = canonicalJSON(b); err != nil {
+		return nil, fmt.Errorf("meta: %w", err)
+	}
+	if len(b) > maxMetaLength {
+		return nil, fmt.Errorf("meta: %d bytes, want at most %d", len(b), maxMetaLength)
+	}
+	return b, nil
+}
+
+// ParseMeta reads the contents of a meta section. Keys it does not know are ignored, for a later
+// minor version may add some; anything that is not canonical is refused with ErrCorrupt, so that
+// no two readers can see different values in it. The result does not refer to b.
+func ParseMeta(b []byte) (Meta, error) {
+	m, err := parseMeta(b)
+	if err != nil {
+		return Meta{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return m, nil
+}
+
+func parseMeta(b []byte) (m Meta, err error) {
+	if len(b) > maxMetaLength {
+		return m, fmt.Errorf("meta: %d bytes, want at most %d", len(b), maxMetaLength)
+	}
+	canonical, err := canonicalJSON(b)
+	if err != nil {
+		return m, fmt.Errorf("meta: %w", err)
+	}
+	if !bytes.Equal(b, canonical) {
+		return m, errors.New("meta: not canonical JSON")
+	}
+	// A map first: json would take "Mode" for "mode" when it fills a struct.
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(b, &values); err != nil {
+		return m, fmt.Errorf("meta: %w", err)
+	}
+	fields := map[string]any{
+		"architecture":    &m.Architecture,
+		"hyperparameters": &m.Hyperparameters,
+		"mode":            &m.Mode,
+		"sources":         &m.Sources,
+		"specification":   &m.Specification,
+		"tool":            &m.Tool,
+	}
+	for key, field := range fields {
+		value, ok := values[key]
+		if !ok {
+			return m, fmt.Errorf("meta: %s is missing", key)
+		}
+		if err := json.Unmarshal(value, field); err != nil {
+			return m, fmt.Errorf("meta: %s: %w", key, err)
+		}
+	}
+	return m, m.Validate()
+}
+
+// canonicalJSON returns the one JSON text that FORMAT.md allows for these values: keys sorted by
+// their bytes and unique, no white space, numbers as they stand.
+func canonicalJSON(b []byte) ([]byte, error) {
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return nil, err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, errors.New("more than one JSON value")
+	}
+	var canonical bytes.Buffer
+	encoder := json.NewEncoder(&canonical)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(canonical.Bytes(), []byte("\n")), nil
+}

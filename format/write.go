@@ -1,0 +1,163 @@
+package format
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// writeBuffer collects small writes of one section into larger ones.
+const writeBuffer = 256 << 10
+
+// WriteOptions are the choices of Write; the zero value is a good one.
+type WriteOptions struct {
+	Workers  int                        // sections written at the same time; 0: all cores
+	NoSync   bool                       // leave it to the system when the file reaches the disk
+	Progress func(written, total int64) // told of bytes of sections written, if not nil; its calls never overlap
+
+	disk func(io.WriterAt) io.WriterAt // lets tests fail like a disk
+}
+
+// Write creates the file at path, or replaces it, at once and completely, or not at all: it writes
+// a temporary file beside the target, syncs it, gives it the target's name and syncs the
+// directory. On an error, or when ctx is done, nothing is left behind and an existing target is
+// as it was. If the process is killed, the next Write of the same target clears up. A second
+// process that writes the same target at the same time is refused. A target that is a symbolic link
+// stays one.
+//
+// Of each section Write needs Name, Kind, Optional, Encoding and Shape, whence its length follows;
+// the rest is ignored. They are laid out in the order given. fill must write section i's bytes to
+// w, in order, and exactly as many as its encoding and shape ask for; it is called once for every
+// section, from several goroutines at once, and should give up when its ctx is done. The bytes of
+// the file depend on nothing but the sections and what fill writes.
+func Write(ctx context.Context, path string, sections []Section, fill func(ctx context.Context, i int, w io.Writer) error, opts WriteOptions) error {
+	if err := write(ctx, path, sections, fill, opts); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+func write(ctx context.Context, path string, sections []Section, fill func(ctx context.Context, i int, w io.Writer) error, opts WriteOptions) error {
+	sections, fileSize, err := plan(sections)
+	if err != nil {
+		return err
+	}
+	temporary, err := newTemporary(path)
+	if err != nil {
+		return err
+	}
+	defer temporary.discard()
+	// The full length at once: what nobody writes, the gaps, is zero.
+	if err := temporary.file.Truncate(fileSize); err != nil {
+		return err
+	}
+	var disk io.WriterAt = temporary.file
+	if opts.disk != nil {
+		disk = opts.disk(disk)
+	}
+	if err := writeSections(ctx, disk, sections, fill, opts); err != nil {
+		return err
+	}
+	index := encodeIndex(sections)
+	if _, err := disk.WriteAt(append(newHeader(fileSize, index).encode(), index...), 0); err != nil {
+		return err
+	}
+	return temporary.publish(!opts.NoSync)
+}
+
+// plan returns the sections with their place in a file of the returned size.
+func plan(sections []Section) ([]Section, int64, error) {
+	if len(sections) > maxSections {
+		return nil, 0, fmt.Errorf("%d sections, want at most %d", len(sections), maxSections)
+	}
+	sections = slices.Clone(sections)
+	end := indexEnd(len(sections))
+	for i := range sections {
+		s := &sections[i]
+		length, err := s.Encoding.Size(s.Shape)
+		if err != nil {
+			return nil, 0, fmt.Errorf("section %q: %w", s.Name, err)
+		}
+		s.Offset, s.Length, s.Checksum = align(end), length, 0
+		if s.Length > math.MaxInt64-Alignment-s.Offset {
+			return nil, 0, fmt.Errorf("section %q: shape %v is out of range", s.Name, s.Shape)
+		}
+		end = s.Offset + s.Length
+	}
+	return sections, end, validateSections(sections, end)
+}
+
+// writeSections writes every section to its place and notes its checksum.
+func writeSections(ctx context.Context, disk io.WriterAt, sections []Section, fill func(ctx context.Context, i int, w io.Writer) error, opts WriteOptions) error {
+	outer := ctx
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	meter := newMeter(sections, opts.Progress)
+	buffers := sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }}
+
+	forEachSection(ctx, opts.Workers, sections, func(i int) {
+		s := &sections[i]
+		w := &sectionWriter{ctx: ctx, disk: disk, offset: s.Offset, remaining: s.Length, meter: meter}
+		w.digest.Reset()
+		buffer := buffers.Get().(*bufio.Writer)
+		defer buffers.Put(buffer)
+		buffer.Reset(w)
+
+		err := fill(ctx, i, buffer)
+		if err == nil {
+			err = buffer.Flush()
+		}
+		if err == nil && w.remaining > 0 {
+			err = fmt.Errorf("%d bytes were written, want %d", s.Length-w.remaining, s.Length)
+		}
+		if err != nil {
+			fail(fmt.Errorf("section %q: %w", s.Name, err)) // the first failure is the one that counts
+			return
+		}
+		s.Checksum = w.digest.Sum64()
+	})
+	if err := outer.Err(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+var errSectionFull = errors.New("more bytes were written than its encoding and shape ask for")
+
+// sectionWriter writes one section to its place in the file and sums it up on the way.
+type sectionWriter struct {
+	ctx       context.Context
+	disk      io.WriterAt
+	offset    int64 // of the next byte
+	remaining int64
+	digest    xxhash.Digest
+	meter     *meter
+}
+
+func (w *sectionWriter) Write(p []byte) (written int, err error) {
+	if int64(len(p)) > w.remaining {
+		return 0, errSectionFull
+	}
+	for chunk := range slices.Chunk(p, chunkSize) {
+		if err := w.ctx.Err(); err != nil {
+			return written, err
+		}
+		n, err := w.disk.WriteAt(chunk, w.offset)
+		written += n
+		if err != nil {
+			return written, err
+		}
+		w.digest.Write(chunk) // never fails
+		w.offset += int64(n)
+		w.remaining -= int64(n)
+		w.meter.add(n)
+	}
+	return written, nil
+}

@@ -1,0 +1,111 @@
+// Package tokenizer is GPT-2's byte-level BPE over a tokenizer section: text to ids and back.
+// It works in place on the section and builds no tables of its own. Any byte string, valid UTF-8
+// or not, encodes and decodes to itself.
+//
+// It never normalizes text, never adds a token that the text does not spell, and never reads a
+// file. Start reading at Tokenizer.Encode, then words.go and merge.go.
+package tokenizer
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/tti-llm/tti/format/vocabulary"
+)
+
+// ErrTooLong refuses texts whose positions do not fit 32 bits.
+var ErrTooLong = errors.New("text is longer than 2 GiB")
+
+// ErrUnknownToken is wrapped by errors about ids outside the vocabulary.
+var ErrUnknownToken = errors.New("no such token")
+
+// Tokenizer encodes and decodes. It is safe for concurrent use.
+type Tokenizer struct {
+	vocabulary *vocabulary.View
+	plain, all finder // added tokens found by Encode and by EncodeSpecial
+}
+
+// New checks a tokenizer section and returns its tokenizer, which reads the section for as long as
+// it is used.
+func New(section []byte) (*Tokenizer, error) {
+	view, err := vocabulary.Open(section)
+	if err != nil {
+		return nil, err
+	}
+	return &Tokenizer{vocabulary: view, plain: newFinder(view, false), all: newFinder(view, true)}, nil
+}
+
+// Encode returns the ids of text. Text that spells a control token, such as <|endoftext|>, is
+// plain text. Added tokens that are no control tokens are found as a whole, as HuggingFace does.
+// Bytes that are not valid UTF-8 count as neither letter, number nor space. The only error is
+// ErrTooLong.
+func (t *Tokenizer) Encode(text string) ([]int32, error) {
+	return t.encode(text, &t.plain)
+}
+
+// EncodeSpecial is Encode, but text that spells a control token becomes that token: the leftmost
+// and of several the longest.
+func (t *Tokenizer) EncodeSpecial(text string) ([]int32, error) {
+	return t.encode(text, &t.all)
+}
+
+func (t *Tokenizer) encode(text string, added *finder) ([]int32, error) {
+	if len(text) > math.MaxInt32 {
+		return nil, ErrTooLong
+	}
+	// English takes about four bytes a token, and the slice grows where text takes fewer.
+	ids := make([]int32, 0, len(text)/4+1)
+	m := merger{vocabulary: t.vocabulary}
+	for len(text) > 0 {
+		start, end, id := added.next(text)
+		for rest := text[:start]; rest != ""; {
+			n := wordLength(rest)
+			ids = m.append(ids, rest[:n])
+			rest = rest[n:]
+		}
+		if end > start {
+			ids = append(ids, id)
+		}
+		text = text[end:]
+	}
+	return ids, nil
+}
+
+// Decode returns the exact bytes the ids stand for, which need not be valid UTF-8: a character may
+// be spread over tokens. It fails with ErrUnknownToken on an id outside the vocabulary.
+func (t *Tokenizer) Decode(ids []int32) (string, error) {
+	size := 0
+	for i, id := range ids {
+		if !t.known(id) {
+			return "", fmt.Errorf("decode: id %d at %d: %w, the vocabulary has %d", id, i, ErrUnknownToken, t.Size())
+		}
+		size += t.vocabulary.Length(id)
+	}
+	text := make([]byte, 0, size)
+	for _, id := range ids {
+		text = append(text, t.vocabulary.Token(id)...)
+	}
+	return string(text), nil
+}
+
+func (t *Tokenizer) known(id int32) bool { return id >= 0 && int(id) < t.Size() }
+
+// Token returns a token's bytes, which must not be written to: nil for an id outside the
+// vocabulary, empty for one that only pads it.
+func (t *Tokenizer) Token(id int32) []byte {
+	if !t.known(id) {
+		return nil
+	}
+	return t.vocabulary.Token(id)
+}
+
+// Size returns the number of tokens; ids are 0 up to, and without, it.
+func (t *Tokenizer) Size() int { return t.vocabulary.Tokens() }
+
+// EndOfText returns the id that ends a text, if the vocabulary has one.
+func (t *Tokenizer) EndOfText() (int32, bool) { return t.vocabulary.EndOfText() }
+
+// Digest tells vocabularies apart: equal digests mean equal tokens and merges, whatever the list
+// of added tokens says.
+func (t *Tokenizer) Digest() uint64 { return t.vocabulary.Digest() }
