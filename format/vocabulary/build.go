@@ -22,7 +22,7 @@ func Build(d Definition) ([]byte, error) {
 		return nil, fmt.Errorf("vocabulary: %d tokens of %d bytes and %d merges are too many",
 			len(d.Tokens), textSize, len(d.Merges))
 	}
-	bytes, err := d.byteTokens()
+	bytes, err := d.ByteTokens()
 	if err != nil {
 		return nil, fmt.Errorf("vocabulary: %w", err)
 	}
@@ -62,9 +62,10 @@ func (d Definition) checkIDs() error {
 	return nil
 }
 
-// byteTokens finds the token every byte starts as, the lowest id where several spell it. Added
+// ByteTokens finds the token every byte starts as, the lowest id where several spell it, or fails
+// naming a byte that has none. Added
 // tokens do not count: an added "a" is not where merging begins.
-func (d Definition) byteTokens() (ids [byteTokens]int32, err error) {
+func (d Definition) ByteTokens() (ids [byteTokens]int32, err error) {
 	added := make(map[int32]bool, len(d.Added))
 	for _, a := range d.Added {
 		added[a.ID] = true
