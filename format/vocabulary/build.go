@@ -62,9 +62,8 @@ func (d Definition) checkIDs() error {
 	return nil
 }
 
-// ByteTokens finds the token every byte starts as, the lowest id where several spell it, or fails
-// naming a byte that has none. Added
-// tokens do not count: an added "a" is not where merging begins.
+// ByteTokens finds the token every byte starts as, or fails naming a byte that has none. Where
+// several tokens spell a byte, those that are not added come first, then the lowest id.
 func (d Definition) ByteTokens() (ids [byteTokens]int32, err error) {
 	added := make(map[int32]bool, len(d.Added))
 	for _, a := range d.Added {
@@ -73,9 +72,11 @@ func (d Definition) ByteTokens() (ids [byteTokens]int32, err error) {
 	for b := range ids {
 		ids[b] = None
 	}
-	for id, token := range d.Tokens {
-		if len(token) == 1 && ids[token[0]] == None && !added[int32(id)] {
-			ids[token[0]] = int32(id)
+	for _, wanted := range []bool{false, true} {
+		for id, token := range d.Tokens {
+			if len(token) == 1 && ids[token[0]] == None && added[int32(id)] == wanted {
+				ids[token[0]] = int32(id)
+			}
 		}
 	}
 	for b, id := range ids {
