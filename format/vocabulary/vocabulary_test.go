@@ -119,6 +119,36 @@ func TestSizeOfGPT2(t *testing.T) {
 	}
 }
 
+// TestExample holds the specification's example down to its last byte.
+func TestExample(t *testing.T) {
+	d := alphabet()
+	d.Tokens = append(d.Tokens, "ab", "<e>")
+	d.Merges = []vocabulary.Merge{{Left: 'a', Right: 'b', Result: 256}}
+	d.Added = []vocabulary.Added{{ID: 257, Control: true}}
+	d.EndOfText = 257
+
+	want := make([]byte, 2392)
+	put := func(offset int, text string) { copy(want[offset:], text) }
+	put(0, "\x01\x00\x00\x00\x02\x00\x00\x00\x02\x01\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x01\x00\x00\x05\x01\x00\x00")
+	for b := range 256 {
+		want[32+2*b] = byte(b)
+		binary.LittleEndian.PutUint32(want[544+4*b:], uint32(b+1))
+		want[1576+b] = byte(b)
+		if b >= 'a' {
+			want[1840+2*b] = 1
+		}
+	}
+	put(544+4*256, "\x02\x01\x00\x00\x05\x01\x00\x00")
+	put(1576+256, "ab<e>")
+	put(1840+2*256, "\x01\x00\x01\x00")
+	put(2360, "b")
+	put(2376, "\x00\x01")
+	put(2384, "\x01\x01\x00\x00\x01\x00\x00\x00")
+	if !bytes.Equal(build(t, d), want) {
+		t.Errorf("%x, want %x", build(t, d), want)
+	}
+}
+
 func TestBuildIsDeterministic(t *testing.T) {
 	d := small()
 	first := build(t, d)
