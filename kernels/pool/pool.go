@@ -53,8 +53,8 @@ type failure struct {
 	panic any
 }
 
-// aborted is what a thread panics with at a barrier that another one will never reach.
-var aborted = errors.New("pass aborted")
+// errAborted is what a thread panics with at a barrier that another one will never reach.
+var errAborted = errors.New("pass aborted")
 
 // New returns a pool of the given number of threads, at least one. All but the caller's are started
 // now and live until Close.
@@ -155,7 +155,7 @@ func (p *Pool) work(w *Worker) {
 func (p *Pool) call(w *Worker) {
 	defer func() {
 		reason := recover()
-		if reason == nil || reason == any(aborted) {
+		if reason == nil || reason == any(errAborted) {
 			return
 		}
 		failed := &failure{panic: reason}
@@ -184,7 +184,7 @@ func (w *Worker) Sync() {
 		p.phase.await(seen, p.spin)
 	}
 	if p.broken.Load() {
-		panic(aborted)
+		panic(errAborted)
 	}
 }
 
