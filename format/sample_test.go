@@ -10,20 +10,21 @@ import (
 	"testing"
 )
 
-// sample is a small file of every kind and encoding, with gaps of several lengths and an optional
-// section of a kind this version does not know.
-type sample struct {
+// container is what a file is written from.
+type container struct {
 	sections []Section
 	contents [][]byte
 }
 
-func newSample(t testing.TB) sample {
+// newSample is a small file of every kind and encoding, with gaps of several lengths and an
+// optional section of a kind this version does not know.
+func newSample(t testing.TB) container {
 	t.Helper()
 	meta, err := sampleMeta().Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var s sample
+	var s container
 	random := rand.NewChaCha8([32]byte{7})
 	add := func(name string, kind Kind, optional bool, encoding Encoding, shape ...int) {
 		size, err := encoding.Size(shape)
@@ -60,7 +61,7 @@ func sampleMeta() Meta {
 }
 
 // fill writes a section in two pieces, as a converter does.
-func (s sample) fill(_ context.Context, i int, w io.Writer) error {
+func (s container) fill(_ context.Context, i int, w io.Writer) error {
 	half := len(s.contents[i]) / 2
 	if _, err := w.Write(s.contents[i][:half]); err != nil {
 		return err
@@ -70,7 +71,7 @@ func (s sample) fill(_ context.Context, i int, w io.Writer) error {
 }
 
 // write writes the sample to a new file and returns its path.
-func (s sample) write(t testing.TB, opts WriteOptions) string {
+func (s container) write(t testing.TB, opts WriteOptions) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sample.tti")
 	opts.NoSync = true
@@ -81,7 +82,7 @@ func (s sample) write(t testing.TB, opts WriteOptions) string {
 }
 
 // bytes returns the sample as the bytes of a file.
-func (s sample) bytes(t testing.TB) []byte {
+func (s container) bytes(t testing.TB) []byte {
 	t.Helper()
 	b, err := os.ReadFile(s.write(t, WriteOptions{}))
 	if err != nil {
