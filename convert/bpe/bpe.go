@@ -8,10 +8,12 @@
 package bpe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
+	"slices"
 
 	"github.com/tti-llm/tti/format/vocabulary"
 )
@@ -129,8 +131,12 @@ func (l *loader) define(o Options) (d vocabulary.Definition, err error) {
 	if d.EndOfText, err = l.resolveEnd(len(d.Tokens), o); err != nil {
 		return d, err
 	}
-	for _, token := range added {
-		d.Added = append(d.Added, vocabulary.Added{ID: int32(token.id), Control: token.control})
+	for id, token := range added {
+		d.Added = append(d.Added, vocabulary.Added{ID: int32(id), Control: token.control})
+	}
+	slices.SortFunc(d.Added, func(a, b vocabulary.Added) int { return cmp.Compare(a.ID, b.ID) })
+	if _, err := d.ByteTokens(); err != nil {
+		return d, fmt.Errorf("%s: %w", l.names.tokens, err)
 	}
 	return d, nil
 }

@@ -30,17 +30,24 @@ func (l *loader) readVocab() error {
 func parseIDs(data []byte) (map[string]int, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
-	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
+	next := func() (json.Token, error) {
+		token, err := decoder.Token()
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return token, err
+	}
+	if start, err := next(); err != nil || start != json.Delim('{') {
 		return nil, errors.Join(errors.New("not an object of ids by token"), err)
 	}
 	ids := make(map[string]int)
 	for decoder.More() {
-		key, err := decoder.Token()
+		key, err := next()
 		if err != nil {
 			return nil, err
 		}
 		token := key.(string) // the decoder takes no other key
-		value, err := decoder.Token()
+		value, err := next()
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +64,7 @@ func parseIDs(data []byte) (map[string]int, error) {
 		}
 		ids[token] = id
 	}
-	if _, err := decoder.Token(); err != nil { // the closing brace
+	if _, err := next(); err != nil { // the closing brace
 		return nil, err
 	}
 	if _, err := decoder.Token(); err != io.EOF {

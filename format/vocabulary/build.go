@@ -22,7 +22,7 @@ func Build(d Definition) ([]byte, error) {
 		return nil, fmt.Errorf("vocabulary: %d tokens of %d bytes and %d merges are too many",
 			len(d.Tokens), textSize, len(d.Merges))
 	}
-	bytes, err := d.byteTokens()
+	bytes, err := d.ByteTokens()
 	if err != nil {
 		return nil, fmt.Errorf("vocabulary: %w", err)
 	}
@@ -62,9 +62,9 @@ func (d Definition) checkIDs() error {
 	return nil
 }
 
-// byteTokens finds the token every byte starts as, the lowest id where several spell it. Added
-// tokens do not count: an added "a" is not where merging begins.
-func (d Definition) byteTokens() (ids [byteTokens]int32, err error) {
+// ByteTokens finds the token every byte starts as, or fails naming a byte that has none. Where
+// several tokens spell a byte, those that are not added come first, then the lowest id.
+func (d Definition) ByteTokens() (ids [byteTokens]int32, err error) {
 	added := make(map[int32]bool, len(d.Added))
 	for _, a := range d.Added {
 		added[a.ID] = true
@@ -72,9 +72,11 @@ func (d Definition) byteTokens() (ids [byteTokens]int32, err error) {
 	for b := range ids {
 		ids[b] = None
 	}
-	for id, token := range d.Tokens {
-		if len(token) == 1 && ids[token[0]] == None && !added[int32(id)] {
-			ids[token[0]] = int32(id)
+	for _, wanted := range []bool{false, true} {
+		for id, token := range d.Tokens {
+			if len(token) == 1 && ids[token[0]] == None && added[int32(id)] == wanted {
+				ids[token[0]] = int32(id)
+			}
 		}
 	}
 	for b, id := range ids {

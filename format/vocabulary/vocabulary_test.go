@@ -119,12 +119,58 @@ func TestSizeOfGPT2(t *testing.T) {
 	}
 }
 
+// TestExample holds the specification's example down to its last byte.
+func TestExample(t *testing.T) {
+	d := alphabet()
+	d.Tokens = append(d.Tokens, "ab", "<e>")
+	d.Merges = []vocabulary.Merge{{Left: 'a', Right: 'b', Result: 256}}
+	d.Added = []vocabulary.Added{{ID: 257, Control: true}}
+	d.EndOfText = 257
+
+	want := make([]byte, 2392)
+	put := func(offset int, text string) { copy(want[offset:], text) }
+	put(0, "\x01\x00\x00\x00\x02\x00\x00\x00\x02\x01\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x01\x00\x00\x05\x01\x00\x00")
+	for b := range 256 {
+		want[32+2*b] = byte(b)
+		binary.LittleEndian.PutUint32(want[544+4*b:], uint32(b+1))
+		want[1576+b] = byte(b)
+		if b >= 'a' {
+			want[1840+2*b] = 1
+		}
+	}
+	put(544+4*256, "\x02\x01\x00\x00\x05\x01\x00\x00")
+	put(1576+256, "ab<e>")
+	put(1840+2*256, "\x01\x00\x01\x00")
+	put(2360, "b")
+	put(2376, "\x00\x01")
+	put(2384, "\x01\x01\x00\x00\x01\x00\x00\x00")
+	if !bytes.Equal(build(t, d), want) {
+		t.Errorf("%x, want %x", build(t, d), want)
+	}
+}
+
 func TestBuildIsDeterministic(t *testing.T) {
 	d := small()
 	first := build(t, d)
 	slices.Reverse(d.Added)
 	if !bytes.Equal(first, build(t, d)) {
 		t.Error("the order of added tokens shows in the bytes")
+	}
+}
+
+// A byte starts as its own token even if that is declared as added too, but not as another's.
+func TestByteTokens(t *testing.T) {
+	d := alphabet()
+	d.Tokens[7], d.Tokens[0x80] = d.Tokens[0x80], d.Tokens[7]
+	d.Tokens = append(d.Tokens, "x")
+	d.Added = []vocabulary.Added{{ID: '!', Control: true}, {ID: 7}, {ID: 256}}
+	ids, err := d.ByteTokens()
+	if err != nil || ids['!'] != '!' || ids[0x80] != 7 || ids['x'] != 'x' {
+		t.Errorf("%v, %v", ids, err)
+	}
+	d.Tokens = append(d.Tokens, d.Tokens[7])
+	if ids, err = d.ByteTokens(); err != nil || ids[0x80] != 257 {
+		t.Errorf("%v, %v", ids, err)
 	}
 }
 
@@ -160,7 +206,6 @@ func TestBuildRefuses(t *testing.T) {
 		change     func(d *vocabulary.Definition)
 	}{
 		{"byte", "no token for byte 0x61", func(d *vocabulary.Definition) { d.Tokens['a'] = "aa" }},
-		{"byte only as an added token", "no token for byte 0x61", func(d *vocabulary.Definition) { d.Added[0].ID = 'a' }},
 		{"left", "merge 0: an id of 900 + 98 = 256 is not below 263", func(d *vocabulary.Definition) { d.Merges[0].Left = 900 }},
 		{"right", "merge 0: an id", func(d *vocabulary.Definition) { d.Merges[0].Right = -1 }},
 		{"result", "merge 2: an id", func(d *vocabulary.Definition) { d.Merges[2].Result = 263 }},

@@ -1,0 +1,418 @@
+package bpe_test
+
+import (
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/tti-llm/tti/convert/bpe"
+	"github.com/tti-llm/tti/format/vocabulary"
+)
+
+const gpt2 = "../../testdata/golden/gpt2-vocab"
+
+// published is GPT-2's own vocabulary, ids by token.
+var published = sync.OnceValue(func() (ids map[string]int) {
+	data, err := os.ReadFile(gpt2 + "/vocab.json")
+	if err == nil {
+		err = json.Unmarshal(data, &ids)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return ids
+})
+
+func encode(t testing.TB, value any) []byte {
+	t.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// model is a small model directory: the byte alphabet as GPT-2 publishes it, "Ġt", "he", "Ġthe"
+// and <|endoftext|>.
+type model struct {
+	vocab  map[string]int
+	merges string
+	files  fstest.MapFS // others
+}
+
+func small() *model {
+	m := &model{vocab: make(map[string]int), files: make(fstest.MapFS)}
+	for token, id := range published() {
+		if id < 256 {
+			m.vocab[token] = id
+		}
+	}
+	m.vocab["Ġt"], m.vocab["he"], m.vocab["Ġthe"], m.vocab["<|endoftext|>"] = 256, 257, 258, 259
+	m.merges = "#version: 0.2\nĠ t\nh e\nĠt he\n"
+	return m
+}
+
+func (m *model) add(name, text string) { m.files[name] = &fstest.MapFile{Data: []byte(text)} }
+
+func (m *model) directory(t testing.TB) fs.FS {
+	all := fstest.MapFS{"vocab.json": {Data: encode(t, m.vocab)}, "merges.txt": {Data: []byte(m.merges)}}
+	maps.Copy(all, m.files)
+	return all
+}
+
+// tokenizerFile is the same as the object that tokenizer.json holds.
+func (m *model) tokenizerFile() map[string]any {
+	return map[string]any{
+		"version": "1.0",
+		"added_tokens": []any{map[string]any{
+			"id": 259, "content": "<|endoftext|>", "special": true, "normalized": false, "lstrip": false, "rstrip": false, "single_word": false,
+		}},
+		"normalizer":     nil,
+		"pre_tokenizer":  map[string]any{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+		"post_processor": map[string]any{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false},
+		"decoder":        map[string]any{"type": "ByteLevel"},
+		"model": map[string]any{
+			"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": "", "end_of_word_suffix": "",
+			"fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+			"vocab": m.vocab, "merges": strings.Split(strings.TrimSuffix(m.merges[len("#version: 0.2\n"):], "\n"), "\n"),
+		},
+	}
+}
+
+func load(t *testing.T, directory fs.FS, o bpe.Options) (vocabulary.Definition, []string) {
+	t.Helper()
+	d, files, err := bpe.Load(directory, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vocabulary.Build(d); err != nil {
+		t.Fatal(err)
+	}
+	return d, files
+}
+
+func TestLoad(t *testing.T) {
+	d, files := load(t, small().directory(t), bpe.Options{Size: 260})
+	if want := []string{" t", "he", " the", "<|endoftext|>"}; len(d.Tokens) != 260 || !slices.Equal(d.Tokens[256:], want) {
+		t.Errorf("tokens %q", d.Tokens)
+	}
+	if want := []vocabulary.Merge{{Left: 220, Right: 83, Result: 256}, {Left: 71, Right: 68, Result: 257}, {Left: 256, Right: 257, Result: 258}}; !slices.Equal(d.Merges, want) {
+		t.Errorf("merges %v", d.Merges)
+	}
+	if want := []vocabulary.Added{{ID: 259, Control: true}}; !slices.Equal(d.Added, want) {
+		t.Errorf("added %v", d.Added)
+	}
+	if d.EndOfText != 259 {
+		t.Errorf("end of text %d", d.EndOfText)
+	}
+	if want := []string{"vocab.json", "merges.txt"}; !slices.Equal(files, want) {
+		t.Errorf("files %v", files)
+	}
+}
+
+// The bytes the whole of GPT-2's vocabulary stands for: each once, and all of UTF-8's letters.
+func TestLoadPublished(t *testing.T) {
+	d, _ := load(t, os.DirFS(gpt2), bpe.Options{Size: 50257})
+	if len(d.Tokens) != 50257 || len(d.Merges) != 50000 || d.EndOfText != 50256 {
+		t.Errorf("%d tokens, %d merges, end of text %d", len(d.Tokens), len(d.Merges), d.EndOfText)
+	}
+	seen := make(map[string]bool)
+	for id, token := range d.Tokens {
+		if seen[token] || token == "" {
+			t.Errorf("token %d %q is empty or not the first", id, token)
+		}
+		seen[token] = true
+	}
+}
+
+// tokenizer.json says the same as vocab.json and merges.txt, in both forms of its merges.
+func TestLoadTokenizerFile(t *testing.T) {
+	vocab := published()
+	merges, err := os.ReadFile(gpt2 + "/merges.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := load(t, os.DirFS(gpt2), bpe.Options{})
+	m := &model{vocab: vocab, merges: string(merges)}
+	file := m.tokenizerFile()
+	file["added_tokens"].([]any)[0].(map[string]any)["id"] = 50256
+	for _, form := range []string{"strings", "pairs"} {
+		if form == "pairs" {
+			var pairs [][]string
+			for _, merge := range file["model"].(map[string]any)["merges"].([]string) {
+				pairs = append(pairs, strings.Split(merge, " "))
+			}
+			file["model"].(map[string]any)["merges"] = pairs
+		}
+		got, files := load(t, fstest.MapFS{"tokenizer.json": {Data: encode(t, file)}}, bpe.Options{})
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("merges as %s: another definition", form)
+		}
+		if !slices.Equal(files, []string{"tokenizer.json"}) {
+			t.Errorf("files %v", files)
+		}
+	}
+}
+
+func id(value int) *int { return &value }
+
+func TestAddedTokens(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		files   map[string]string
+		options bpe.Options
+		added   []vocabulary.Added
+		tokens  []string // from 259 on
+		end     int32
+	}{
+		{
+			name: "padded embedding", options: bpe.Options{Size: 262},
+			added: []vocabulary.Added{{ID: 259, Control: true}}, tokens: []string{"<|endoftext|>", "", ""}, end: 259,
+		}, {
+			name:  "added_tokens.json",
+			files: map[string]string{"added_tokens.json": `{"<pad>": 261, "日本": 260}`},
+			added: []vocabulary.Added{{ID: 259, Control: true}, {ID: 260}, {ID: 261}}, tokens: []string{"<|endoftext|>", "日本", "<pad>"}, end: 259,
+		}, {
+			name: "special_tokens_map.json",
+			files: map[string]string{
+				"added_tokens.json":       `{"<pad>": 260, "<user>": 261, "    ": 262}`,
+				"special_tokens_map.json": `{"eos_token": {"content": "<|endoftext|>", "lstrip": false}, "pad_token": "<pad>", "sep_token": null, "unk_token": "<unknown>", "additional_special_tokens": ["<user>"]}`,
+			},
+			added: []vocabulary.Added{{ID: 259, Control: true}, {ID: 260, Control: true}, {ID: 261, Control: true}, {ID: 262}}, tokens: []string{"<|endoftext|>", "<pad>", "<user>", "    "}, end: 259,
+		}, {
+			name: "tokenizer_config.json",
+			files: map[string]string{
+				"tokenizer_config.json":   `{"tokenizer_class": "GPT2Tokenizer", "eos_token": "<end>", "added_tokens_decoder": {"259": {"content": "<|endoftext|>", "special": true}, "260": {"content": "<end>", "special": true}, "261": {"content": "\t\t", "special": false}}}`,
+				"special_tokens_map.json": `{"eos_token": "<|endoftext|>"}`,
+			},
+			added: []vocabulary.Added{{ID: 259, Control: true}, {ID: 260, Control: true}, {ID: 261}}, tokens: []string{"<|endoftext|>", "<end>", "\t\t"}, end: 260,
+		}, {
+			name: "config.json ends with a plain token", options: bpe.Options{EndOfText: id(198), BeginOfText: id(258)},
+			added: []vocabulary.Added{{ID: 259, Control: true}}, tokens: []string{"<|endoftext|>"}, end: 198,
+		}, {
+			name:    "generation_config.json",
+			files:   map[string]string{"generation_config.json": `{"eos_token_id": [257, 259]}`},
+			options: bpe.Options{EndOfText: id(259)},
+			added:   []vocabulary.Added{{ID: 259, Control: true}}, tokens: []string{"<|endoftext|>"}, end: 257,
+		}, {
+			name:    "generation_config.json without an end",
+			files:   map[string]string{"generation_config.json": `{"eos_token_id": null}`},
+			options: bpe.Options{EndOfText: id(256)},
+			added:   []vocabulary.Added{{ID: 259, Control: true}}, tokens: []string{"<|endoftext|>"}, end: 256,
+		}, {
+			name:  "a plain token is declared special",
+			files: map[string]string{"special_tokens_map.json": `{"pad_token": "!"}`},
+			added: []vocabulary.Added{{ID: 0, Control: true}, {ID: 259, Control: true}}, tokens: []string{"<|endoftext|>"}, end: 259,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := small()
+			for name, text := range test.files {
+				m.add(name, text)
+			}
+			d, _ := load(t, m.directory(t), test.options)
+			if !slices.Equal(d.Added, test.added) {
+				t.Errorf("added %v, want %v", d.Added, test.added)
+			}
+			if !slices.Equal(d.Tokens[259:], test.tokens) {
+				t.Errorf("tokens %q, want %q", d.Tokens[259:], test.tokens)
+			}
+			if d.EndOfText != test.end {
+				t.Errorf("end of text %d, want %d", d.EndOfText, test.end)
+			}
+		})
+	}
+}
+
+// A vocabulary that knows no <|endoftext|> gets its control token from config.json.
+func TestEndOfTextByConfig(t *testing.T) {
+	m := small()
+	delete(m.vocab, "<|endoftext|>")
+	m.vocab["</s>"] = 259
+	d, _ := load(t, m.directory(t), bpe.Options{})
+	if d.EndOfText != vocabulary.None || len(d.Added) != 0 {
+		t.Errorf("end of text %d, added %v", d.EndOfText, d.Added)
+	}
+	d, _ = load(t, m.directory(t), bpe.Options{EndOfText: id(259)})
+	if want := []vocabulary.Added{{ID: 259, Control: true}}; d.EndOfText != 259 || !slices.Equal(d.Added, want) {
+		t.Errorf("end of text %d, added %v", d.EndOfText, d.Added)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	for _, test := range []struct {
+		name, want string
+		change     func(m *model)
+		options    bpe.Options
+	}{
+		{name: "hole", want: "vocab.json: token ids have a hole at 257", change: func(m *model) { m.vocab["he"] = 260 }},
+		{name: "huge id", want: "vocab.json: token ids have a hole at 257", change: func(m *model) { m.vocab["he"] = 2147483646 }},
+		{name: "id too large", want: `vocab.json: token "he": id "2147483647" is not a number from 0`, change: func(m *model) { m.vocab["he"] = 2147483647 }},
+		{name: "negative id", want: `vocab.json: token "he": id "-1" is not`, change: func(m *model) { m.vocab["he"] = -1 }},
+		{name: "duplicate id", want: `vocab.json: id 256 is both "he" and "Ġt"`, change: func(m *model) { m.vocab["he"] = 256 }},
+		{name: "duplicate token", want: `vocab.json: token "a" appears twice`, change: func(m *model) { m.add("vocab.json", `{"a":0,"a":1}`) }},
+		{name: "empty token", want: "vocab.json: token 260 is empty", change: func(m *model) { m.vocab[""] = 260 }},
+		{name: "fraction", want: `vocab.json: token "a": id "1.5" is not`, change: func(m *model) { m.add("vocab.json", `{"a":1.5}`) }},
+		{name: "text for an id", want: `vocab.json: token "a": id "" is not`, change: func(m *model) { m.add("vocab.json", `{"a":"1"}`) }},
+		{name: "nested", want: `vocab.json: token "a": id "" is not`, change: func(m *model) { m.add("vocab.json", `{"a":{"b":1}}`) }},
+		{name: "list", want: "vocab.json: not an object of ids by token", change: func(m *model) { m.add("vocab.json", `["a"]`) }},
+		{name: "cut short", want: "vocab.json: unexpected EOF", change: func(m *model) { m.add("vocab.json", `{"a":0`) }},
+		{name: "trailing", want: "vocab.json: something follows", change: func(m *model) { m.add("vocab.json", `{"a":0} {}`) }},
+		{name: "outside the alphabet", want: `vocab.json: token 257: "h e": ' ' is not in the byte alphabet`, change: func(m *model) {
+			delete(m.vocab, "he")
+			m.vocab["h e"] = 257
+		}},
+		{name: "missing byte", want: `vocab.json: no token for byte 0x61`, change: func(m *model) {
+			m.vocab["aa"] = m.vocab["a"]
+			delete(m.vocab, "a")
+		}},
+		{name: "more tokens than logits", want: "vocab.json: 260 tokens, but config.json has vocab_size 259", options: bpe.Options{Size: 259}},
+		{name: "far fewer tokens than logits", want: "vocab.json: only 260 tokens, but config.json has vocab_size 1000000", options: bpe.Options{Size: 1000000}},
+		{name: "eos out of range", want: "config.json: eos_token_id 260 is not below the vocabulary's 260", options: bpe.Options{EndOfText: id(260)}},
+		{name: "bos out of range", want: "config.json: bos_token_id -1 is not below", options: bpe.Options{BeginOfText: id(-1)}},
+		{name: "generation eos out of range", want: "generation_config.json: eos_token_id 260 is not below", change: func(m *model) { m.add("generation_config.json", `{"eos_token_id":260}`) }},
+		{name: "generation eos of text", want: "generation_config.json: eos_token_id: json:", change: func(m *model) { m.add("generation_config.json", `{"eos_token_id":"x"}`) }},
+
+		{name: "unknown left", want: `merges.txt: line 5: token "thx" is not in the vocabulary`, change: func(m *model) { m.merges += "thx e\n" }},
+		{name: "unknown right", want: `merges.txt: line 5: token "日" is not in the vocabulary`, change: func(m *model) { m.merges += "e 日\n" }},
+		{name: "unknown result", want: `merges.txt: line 5: token "eh" is not in the vocabulary`, change: func(m *model) { m.merges += "e h\n" }},
+		{name: "one word", want: `merges.txt: line 5: "e" is not two tokens`, change: func(m *model) { m.merges += "e\n" }},
+		{name: "three words", want: `merges.txt: line 5: "h e h" is not two tokens`, change: func(m *model) { m.merges += "h e h\n" }},
+		{name: "two spaces", want: `merges.txt: line 5: "h  e" is not two tokens`, change: func(m *model) { m.merges += "h  e\n" }},
+		{name: "blank line", want: `merges.txt: line 2: "" is not two tokens`, change: func(m *model) { m.merges = "h e\n\nĠ t\n" }},
+		{name: "repeated merge", want: `merges.txt: line 5: "h" "e" repeats 3`, change: func(m *model) { m.merges += "h e\n" }},
+
+		{name: "no vocabulary", want: "neither vocab.json nor tokenizer.json", change: func(m *model) { m.files["vocab.json"] = nil }},
+		{name: "no merges", want: "neither merges.txt nor tokenizer.json", change: func(m *model) { m.files["merges.txt"] = nil }},
+		{name: "directory", want: "vocab.json: not a regular file", change: func(m *model) { m.files["vocab.json"] = &fstest.MapFile{Mode: fs.ModeDir} }},
+
+		{name: "added elsewhere", want: `added_tokens.json: added token "he" has id 300, elsewhere 257`, change: func(m *model) { m.add("added_tokens.json", `{"he":300}`) }},
+		{name: "added over another", want: `added_tokens.json: added token 257 is "x1", but vocab.json has "he" there`, change: func(m *model) { m.add("added_tokens.json", `{"x1":257}`) }},
+		{name: "added after a hole", want: "vocab.json: token ids have a hole at 260", change: func(m *model) { m.add("added_tokens.json", `{"x1":261}`) }},
+		{name: "added twice", want: `id 260 is both "x1" and "x2"`, change: func(m *model) { m.add("added_tokens.json", `{"x1":260,"x2":260}`) }},
+		{name: "added empty", want: `added_tokens.json: token 260 is empty`, change: func(m *model) { m.add("added_tokens.json", `{"":260}`) }},
+		{name: "added long", want: "is 256 bytes long, want 1 to 255", change: func(m *model) { m.add("added_tokens.json", `{"`+strings.Repeat("x", 256)+`":260}`) }},
+		{name: "stripping", want: `tokenizer_config.json: added token "<m>": lstrip is not supported`, change: func(m *model) {
+			m.add("tokenizer_config.json", `{"added_tokens_decoder":{"260":{"content":"<m>","lstrip":true}}}`)
+		}},
+		{name: "decoder id", want: `tokenizer_config.json: added_tokens_decoder: id "x" is not a number`, change: func(m *model) {
+			m.add("tokenizer_config.json", `{"added_tokens_decoder":{"x":{"content":"<m>"}}}`)
+		}},
+		{name: "class", want: `tokenizer_config.json: tokenizer_class "T5Tokenizer" is not supported`, change: func(m *model) { m.add("tokenizer_config.json", `{"tokenizer_class":"T5Tokenizer"}`) }},
+		{name: "prefix space", want: "tokenizer_config.json: add_prefix_space is not supported", change: func(m *model) { m.add("tokenizer_config.json", `{"add_prefix_space":true}`) }},
+		{name: "bos in front", want: "tokenizer_config.json: add_bos_token is not supported", change: func(m *model) { m.add("tokenizer_config.json", `{"add_bos_token":true}`) }},
+		{name: "not JSON", want: "special_tokens_map.json: invalid character", change: func(m *model) { m.add("special_tokens_map.json", `x`) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := small()
+			if test.change != nil {
+				test.change(m)
+			}
+			refused(t, m.directory(t), test.options, test.want)
+		})
+	}
+}
+
+func refused(t *testing.T, directory fs.FS, o bpe.Options, want string) {
+	t.Helper()
+	if present, ok := directory.(fstest.MapFS); ok {
+		maps.DeleteFunc(present, func(_ string, file *fstest.MapFile) bool { return file == nil })
+	}
+	if _, _, err := bpe.Load(directory, o); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
+}
+
+func TestTokenizerFileRefuses(t *testing.T) {
+	set := func(keys string, value any) func(file map[string]any) {
+		return func(file map[string]any) {
+			path := strings.Split(keys, ".")
+			for _, key := range path[:len(path)-1] {
+				file = file[key].(map[string]any)
+			}
+			file[path[len(path)-1]] = value
+		}
+	}
+	type object = map[string]any
+	for _, test := range []struct {
+		want   string
+		change func(file map[string]any)
+	}{
+		{`model type "Unigram" is not supported`, set("model.type", "Unigram")},
+		{"dropout is not supported", set("model.dropout", 0.1)},
+		{"continuing_subword_prefix is not supported", set("model.continuing_subword_prefix", "##")},
+		{"end_of_word_suffix is not supported", set("model.end_of_word_suffix", "</w>")},
+		{"byte_fallback is not supported", set("model.byte_fallback", true)},
+		{"ignore_merges is not supported", set("model.ignore_merges", true)},
+		{"a normalizer is not supported", set("normalizer", object{"type": "NFC"})},
+		{"a pre_tokenizer other than ByteLevel is not supported", set("pre_tokenizer", nil)},
+		{"a pre_tokenizer other than ByteLevel is not supported", set("pre_tokenizer", object{"type": "Metaspace"})},
+		{"add_prefix_space is not supported", set("pre_tokenizer.add_prefix_space", true)},
+		{"a pre_tokenizer without GPT-2's pattern is not supported", set("pre_tokenizer.use_regex", false)},
+		{"a post_processor other than ByteLevel is not supported", set("post_processor", object{"type": "TemplateProcessing"})},
+		{"vocab: not an object of ids by token", set("model.vocab", []string{"a"})},
+		{"vocab: not an object of ids by token", set("model.vocab", nil)},
+		{"is not two tokens", set("model.merges", []string{"a b c"})},
+		{"is not two tokens", set("model.merges", [][]string{{"a"}})},
+		{`tokenizer.json: merge 1: token "xyz" is not in the vocabulary`, set("model.merges", []string{"h e", "xyz e"})},
+		{`tokenizer.json: added token "<x>": id "" is not a number`, set("added_tokens", []any{object{"content": "<x>"}})},
+		{`tokenizer.json: added token "<x>": rstrip is not supported`, set("added_tokens", []any{object{"id": 260, "content": "<x>", "rstrip": true}})},
+	} {
+		file := small().tokenizerFile()
+		test.change(file)
+		refused(t, fstest.MapFS{"tokenizer.json": {Data: encode(t, file)}}, bpe.Options{}, test.want)
+	}
+}
+
+func TestTooLargeIsNotRead(t *testing.T) {
+	name := t.TempDir()
+	if err := os.WriteFile(name+"/merges.txt", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name+"/vocab.json", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(name+"/vocab.json", 1<<40); err != nil {
+		t.Skip(err) // no sparse files here
+	}
+	refused(t, os.DirFS(name), bpe.Options{}, "vocab.json: larger than 64 MiB")
+}
+
+// FuzzLoad: any files are refused, by the loader or as a definition, or give a tokenizer of the size asked for.
+func FuzzLoad(f *testing.F) {
+	m := small()
+	vocab, whole := string(encode(f, m.vocab)), string(encode(f, m.tokenizerFile()))
+	config := `{"tokenizer_class":"GPT2Tokenizer","added_tokens_decoder":{"260":{"content":"<pad>","special":true}},"eos_token":{"content":"<pad>"}}`
+	f.Add(vocab, m.merges, whole, config, `{"x":261}`, `{"pad_token":"<pad>"}`, `{"eos_token_id":[259]}`, 300)
+	f.Add("", "", whole, "", "", "", "", 0)
+	f.Fuzz(func(t *testing.T, vocab, merges, whole, config, added, special, generation string, size int) {
+		directory := make(fstest.MapFS)
+		for name, text := range map[string]string{
+			"vocab.json": vocab, "merges.txt": merges, "tokenizer.json": whole, "tokenizer_config.json": config,
+			"added_tokens.json": added, "special_tokens_map.json": special, "generation_config.json": generation,
+		} {
+			if text != "" {
+				directory[name] = &fstest.MapFile{Data: []byte(text)}
+			}
+		}
+		d, _, err := bpe.Load(directory, bpe.Options{Size: size})
+		if err != nil {
+			return
+		}
+		if size != 0 && len(d.Tokens) != size {
+			t.Fatalf("%d tokens, want %d", len(d.Tokens), size)
+		}
+		if section, err := vocabulary.Build(d); err == nil {
+			if _, err := vocabulary.Open(section); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
