@@ -152,6 +152,10 @@ func (s *Set) Attend(out []float32, stride int, q []float32, h *Head, first, que
 	s.attend(out, stride, q, h, first, queries, scores)
 }
 
+// PanelTile is the number of panels that the fastest implementations of MatMul take together. Work
+// is best shared out in multiples of it.
+const PanelTile = 4
+
 // queryTile is the largest number of queries that an implementation of attention takes through the
 // cache together.
 const queryTile = 4

@@ -1,0 +1,163 @@
+package kernels
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/quant"
+)
+
+// sameBits compares results as the kernels promise them: equal bits, or both NaN.
+func sameBits(a, b float32) bool {
+	return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b
+}
+
+// randomMatrix returns a matrix of arbitrary codes, which need not be such as an encoder makes, and
+// scales or float weights that value gives.
+func randomMatrix(t testing.TB, random *rand.Rand, encoding format.Encoding, rows, columns int, value func() float32) quant.Matrix {
+	t.Helper()
+	size, err := encoding.Size([]int{rows, columns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := make([]byte, size)
+	m, err := quant.View(encoding, rows, columns, section)
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch encoding {
+	case format.PanelF32:
+		fill(format.Float32s(m.Codes), value)
+	case format.PanelF16:
+		fillHalf(format.Uint16s(m.Codes), value)
+	default:
+		for i := 0; i+8 <= len(m.Codes); i += 8 {
+			binary.LittleEndian.PutUint64(m.Codes[i:], random.Uint64())
+		}
+		fill(m.RowScales, value)
+		fillHalf(m.GroupScales, value)
+	}
+	return m
+}
+
+func fill(values []float32, value func() float32) {
+	for i := range values {
+		values[i] = value()
+	}
+}
+
+func fillHalf(values []uint16, value func() float32) {
+	for i := range values {
+		values[i] = quant.Float16(value())
+	}
+}
+
+// A kind of numbers that weights, scales, activations and biases are made of.
+var numbers = map[string]func(random *rand.Rand) func() float32{
+	"normal": func(random *rand.Rand) func() float32 {
+		return func() float32 { return float32(random.NormFloat64()) }
+	},
+	"extreme": func(random *rand.Rand) func() float32 {
+		choices := []float32{0, float32(math.Copysign(0, -1)), 1, -1, 65504, -65504, 0x1p-24, -0x1p-20, 0x1p-140, -0x1p-126, 1e18, -1e18}
+		return func() float32 { return choices[random.IntN(len(choices))] }
+	},
+	"any exponent": func(random *rand.Rand) func() float32 {
+		return func() float32 { return float32(math.Ldexp(random.NormFloat64(), random.IntN(120)-100)) }
+	},
+	"not finite": func(random *rand.Rand) func() float32 {
+		choices := []float32{1, -2, 0, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())}
+		return func() float32 { return choices[min(random.IntN(200), len(choices)-1)*random.IntN(2)] }
+	},
+	"zero": func(*rand.Rand) func() float32 { return func() float32 { return 0 } },
+}
+
+// checkMatMul compares all sets with the reference on panels first <= p < last, and that they write
+// nothing else.
+func checkMatMul(t *testing.T, w *quant.Matrix, x *Input, bias []float32, first, last int) {
+	t.Helper()
+	const untouched = 12345.5
+	stride := last*panelRows + 3
+	want := make([]float32, x.Tokens*stride)
+	fill(want, func() float32 { return untouched })
+	got := make([]float32, len(want))
+	reference.MatMul(want, stride, w, x, bias, first, last)
+	for _, set := range Sets() {
+		if set == &reference {
+			continue
+		}
+		fill(got, func() float32 { return untouched })
+		set.MatMul(got, stride, w, x, bias, first, last)
+		for i := range want {
+			if !sameBits(got[i], want[i]) {
+				t.Fatalf("%s: %v [%d %d], %d tokens, panels %d to %d: token %d, row %d is %x, want %x", set.Name(),
+					w.Encoding, w.Rows, w.Columns, x.Tokens, first, last, i/stride, i%stride, got[i], want[i])
+			}
+		}
+	}
+}
+
+// TestMatMulSetsAgree holds every set to the bits of the reference.
+func TestMatMulSetsAgree(t *testing.T) {
+	for _, encoding := range matrixEncodings {
+		for name, number := range numbers {
+			t.Run(fmt.Sprint(encoding, " ", name), func(t *testing.T) {
+				t.Parallel()
+				random := rand.New(rand.NewPCG(20, uint64(encoding)))
+				value := number(random)
+				for tokens := range 18 {
+					checkRandomProduct(t, random, encoding, 1+random.IntN(220), 1+random.IntN(200), tokens, value)
+				}
+				for range 30 {
+					checkRandomProduct(t, random, encoding, 1+random.IntN(220), 1+random.IntN(200), 1+random.IntN(9), value)
+				}
+				checkRandomProduct(t, random, encoding, 300, 64, 64, value)
+				checkRandomProduct(t, random, encoding, 130, 1100, 1+random.IntN(20), value)
+			})
+		}
+	}
+}
+
+func checkRandomProduct(t *testing.T, random *rand.Rand, encoding format.Encoding, rows, columns, tokens int, value func() float32) {
+	t.Helper()
+	w := randomMatrix(t, random, encoding, rows, columns, value)
+	x := NewInput(tokens, columns)
+	for i := range tokens {
+		fill(x.Row(i)[:columns], value)
+	}
+	reference.Quantize(x, 0, tokens)
+	bias := make([]float32, format.PaddedRows(rows))
+	fill(bias, value)
+	first := random.IntN(w.Panels())
+	checkMatMul(t, &w, x, bias, 0, w.Panels())
+	checkMatMul(t, &w, x, bias, first, first+random.IntN(w.Panels()-first+1))
+}
+
+// TestMatMulLargestSums drives the integer sums to their limits, where 16-bit and saturating
+// instructions would go wrong: every pair of extreme weight codes and activation codes.
+func TestMatMulLargestSums(t *testing.T) {
+	random := rand.New(rand.NewPCG(21, 21))
+	for _, encoding := range []format.Encoding{format.PanelInt8, format.PanelInt4} {
+		for _, weight := range []byte{0x00, 0x01, 0x0f, 0x7f, 0x80, 0xf0, 0xff} {
+			for _, code := range []int8{-128, -127, 127} {
+				w := randomMatrix(t, random, encoding, 80, 192, func() float32 { return 0.01 })
+				for i := range w.Codes {
+					w.Codes[i] = weight
+				}
+				x := NewInput(5, 192)
+				for i := range x.Codes {
+					x.Codes[i] = code
+				}
+				for i := range x.Sums {
+					x.Scales[i], x.Sums[i] = 0.5, groupColumns*int32(code)
+				}
+				checkMatMul(t, &w, x, make([]float32, 80), 0, w.Panels())
+				x.Resize(1, 192)
+				checkMatMul(t, &w, x, make([]float32, 80), 0, w.Panels())
+			}
+		}
+	}
+}

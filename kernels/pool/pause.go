@@ -1,0 +1,4 @@
+package pool
+
+// pause is what a spinning thread does between two looks.
+func pause() {}

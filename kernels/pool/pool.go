@@ -1,0 +1,196 @@
+// Package pool runs one function on a fixed team of threads that meet at barriers: the shape of a
+// forward pass. It starts its workers once, uses no channel and allocates nothing while it runs. It
+// never decides what a thread computes: work is split by fixed shares, and no result depends on it.
+//
+// Start reading at Pool.Run.
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+)
+
+// ErrFault is returned by Run when a thread touched memory that is not there: a mapped file was
+// truncated.
+var ErrFault = errors.New("mapped file cannot be read: it was truncated or the disk failed")
+
+// ErrClosed is returned by Run after Close.
+var ErrClosed = errors.New("thread pool is closed")
+
+// Pool is a team of threads, the caller of Run being one of them. It is safe for concurrent use:
+// calls of Run take turns.
+type Pool struct {
+	workers []Worker
+	turn    sync.Mutex
+	closed  bool
+
+	task  func(*Worker)
+	start *event // a new task is set, or the pool is closed
+	phase *event // everyone has arrived at the barrier
+	spin  bool
+
+	arrived  atomic.Int32
+	finished atomic.Int32
+	done     *event
+
+	broken  atomic.Bool // some thread failed: nobody waits for it any more
+	failure atomic.Pointer[failure]
+}
+
+// Worker is one thread of the team during a Run.
+type Worker struct {
+	Index int // 0 to Count-1
+	Count int
+	pool  *Pool
+}
+
+type failure struct {
+	err   error
+	panic any
+}
+
+// aborted is what a thread panics with at a barrier that another one will never reach.
+var aborted = errors.New("pass aborted")
+
+// New returns a pool of the given number of threads, at least one. All but the caller's are started
+// now and live until Close.
+func New(threads int) *Pool {
+	threads = max(threads, 1)
+	p := &Pool{
+		workers: make([]Worker, threads), start: newEvent(), phase: newEvent(), done: newEvent(),
+		// Spinning threads that outnumber the processors would wait for each other's time slices.
+		spin: threads <= runtime.GOMAXPROCS(0),
+	}
+	for i := range p.workers {
+		p.workers[i] = Worker{Index: i, Count: threads, pool: p}
+	}
+	for i := 1; i < threads; i++ {
+		go p.work(&p.workers[i])
+	}
+	return p
+}
+
+// Threads returns the number of threads, the caller of Run included.
+func (p *Pool) Threads() int { return len(p.workers) }
+
+// Run calls task once on every thread, the calling one included, and returns when all are through.
+// Concurrent calls take turns. A memory fault inside task is returned as ErrFault; any other panic
+// is raised again here.
+func (p *Pool) Run(task func(*Worker)) error {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if p.closed {
+		return ErrClosed
+	}
+	previous := debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(previous)
+	p.task = task
+	if len(p.workers) > 1 {
+		p.finished.Store(0)
+		p.start.advance()
+	}
+	p.call(&p.workers[0])
+	if len(p.workers) > 1 {
+		p.await(func() bool { return int(p.finished.Load()) == len(p.workers)-1 })
+	}
+	return p.outcome()
+}
+
+// outcome returns what went wrong in a run, and readies the pool for the next one.
+func (p *Pool) outcome() error {
+	if !p.broken.Load() {
+		return nil
+	}
+	failed := p.failure.Swap(nil)
+	p.arrived.Store(0)
+	p.broken.Store(false)
+	if failed.err == nil {
+		panic(failed.panic)
+	}
+	return failed.err
+}
+
+// await waits for the last worker to finish.
+func (p *Pool) await(finished func() bool) {
+	for {
+		seen := p.done.count.Load()
+		if finished() {
+			return
+		}
+		p.done.await(seen, p.spin)
+	}
+}
+
+// Close ends the threads. A Run in progress finishes first.
+func (p *Pool) Close() {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if !p.closed {
+		p.closed = true
+		p.task = nil
+		p.start.advance()
+	}
+}
+
+func (p *Pool) work(w *Worker) {
+	debug.SetPanicOnFault(true)
+	for seen := uint32(0); ; seen++ {
+		p.start.await(seen, p.spin)
+		if p.task == nil {
+			return
+		}
+		p.call(w)
+		if int(p.finished.Add(1)) == len(p.workers)-1 {
+			p.done.advance()
+		}
+	}
+}
+
+// call runs the task on one thread and turns a panic into the run's failure, of which the first
+// one counts.
+func (p *Pool) call(w *Worker) {
+	defer func() {
+		reason := recover()
+		if reason == nil || reason == any(aborted) {
+			return
+		}
+		failed := &failure{panic: reason}
+		if _, isFault := reason.(interface{ Addr() uintptr }); isFault {
+			failed.err = fmt.Errorf("%w: %v", ErrFault, reason)
+		}
+		p.failure.CompareAndSwap(nil, failed)
+		p.broken.Store(true)
+		p.phase.advance()
+	}()
+	p.task(w)
+}
+
+// Sync is a barrier: it returns when every thread of the run has called it. What any of them wrote
+// before is visible to all afterwards.
+func (w *Worker) Sync() {
+	p := w.pool
+	if w.Count == 1 {
+		return
+	}
+	seen := p.phase.count.Load()
+	if int(p.arrived.Add(1)) == w.Count {
+		p.arrived.Store(0)
+		p.phase.advance()
+	} else {
+		p.phase.await(seen, p.spin)
+	}
+	if p.broken.Load() {
+		panic(aborted)
+	}
+}
+
+// Share returns this thread's part, first <= i < last, of n items in units of the given size.
+// The parts of all threads cover them exactly, in order, and differ by at most one unit.
+func (w *Worker) Share(n, unit int) (first, last int) {
+	units := (n + unit - 1) / unit
+	return min(units*w.Index/w.Count*unit, n), min(units*(w.Index+1)/w.Count*unit, n)
+}

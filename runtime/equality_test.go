@@ -1,0 +1,114 @@
+package runtime
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/kernels"
+)
+
+// tale is a prompt of some length for tests that need no meaning.
+func tale(n int) []int32 {
+	random := rand.New(rand.NewPCG(7, 7))
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = random.Int32N(2000)
+	}
+	return ids
+}
+
+func sameBits(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+			t.Fatalf("%s: logit %d is %v, want %v", what, i, got[i], want[i])
+		}
+	}
+}
+
+// TestSameBitsHoweverTokensAreGrouped runs one sequence in one piece, one by one and in chunks, on
+// 1 to 5 threads, on every path of this machine, with every kind of cache: all logits must be the
+// same bits.
+func TestSameBitsHoweverTokensAreGrouped(t *testing.T) {
+	const length = 150 // more than two chunks of a pass
+	ids := tale(length)
+	for _, mode := range modes {
+		path := modelFile(t, "fable-draft", mode)
+		for _, cache := range []kernels.CacheEncoding{F32, F16, Int8} {
+			t.Run(fmt.Sprint(mode.Mode, mode.Int4, " ", cache), func(t *testing.T) {
+				var want [][]float32
+				for _, set := range kernels.Sets() {
+					for _, threads := range []int{1, 2, 5} {
+						m := open(t, path, WithThreads(threads), WithKV(cache), WithKernels(set.Name()), WithoutVerify())
+						for _, size := range []int{length, 1, 3, 7, 64} {
+							if set.Name() == "go" && (threads == 2 || size == 3) {
+								continue // slow, and nothing new
+							}
+							s := session(t, m)
+							at := 0
+							for piece := range slices.Chunk(ids, size) {
+								all, err := s.AppendAll(piece)
+								if err != nil {
+									t.Fatal(err)
+								}
+								for i, logits := range all {
+									if len(want) == at+i {
+										want = append(want, slices.Clone(logits))
+									}
+									sameBits(t, fmt.Sprintf("%s, %d threads, pieces of %d, position %d", set.Name(), threads, size, at+i), logits, want[at+i])
+								}
+								at += len(piece)
+							}
+						}
+						m.Close()
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestAppendEqualsAppendAll(t *testing.T) {
+	m := open(t, modelFile(t, "fable-draft", convert.Options{Mode: convert.Int8}))
+	ids := tale(100)
+	one, all := session(t, m), session(t, m)
+	last, err := one.Append(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	every, err := all.AppendAll(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameBits(t, "last logits", last, every[99])
+}
+
+// TestTruncateForgets runs other tokens over positions that were used before.
+func TestTruncateForgets(t *testing.T) {
+	m := open(t, modelFile(t, "fable-draft", convert.Options{Mode: convert.Int4}))
+	ids := tale(90)
+	fresh, used := session(t, m), session(t, m)
+	want, err := fresh.Append(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, keep := range []int{70, 33, 0} {
+		if _, err := used.Append(tale(200)[used.Len():]); err != nil {
+			t.Fatal(err)
+		}
+		used.Truncate(0)
+		if _, err := used.Append(append(slices.Clone(ids[:keep]), tale(200-keep)...)); err != nil {
+			t.Fatal(err)
+		}
+		used.Truncate(keep)
+		got, err := used.Append(ids[keep:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameBits(t, fmt.Sprintf("after truncation to %d", keep), got, want)
+	}
+}

@@ -1,0 +1,228 @@
+package runtime
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/kernels"
+	"github.com/tti-llm/tti/kernels/pool"
+	"github.com/tti-llm/tti/quant"
+)
+
+// gpt2 is the decoder of A. Radford et al., "Language Models are Unsupervised Multitask Learners"
+// (2019). Tensors have HuggingFace's names.
+type gpt2 struct {
+	gpt2Parameters
+	tokenEmbedding quant.Matrix // [vocabulary, embedding]
+	positions      []float32    // [context, embedding]
+	layers         []gpt2Layer
+	finalNorm      norm
+	head           linear // [vocabulary, embedding], the token embedding itself where they are tied
+	activation     kernels.Activation
+}
+
+type gpt2Layer struct {
+	attentionNorm norm
+	combined      linear // [3 embedding, embedding]: queries, keys, values
+	output        linear // [embedding, embedding]
+	hiddenNorm    norm
+	expand        linear  // [hidden, embedding]
+	contract      linear  // [embedding, hidden]
+	scale         float32 // of attention scores
+}
+
+// gpt2Parameters is the hyperparameters object of the meta section.
+type gpt2Parameters struct {
+	Vocabulary     int     `json:"vocab_size"`
+	Context        int     `json:"n_ctx"`
+	Embedding      int     `json:"n_embd"`
+	Layers         int     `json:"n_layer"`
+	Heads          int     `json:"n_head"`
+	Hidden         int     `json:"n_inner"`
+	Activation     string  `json:"activation"`
+	Epsilon        float64 `json:"layer_norm_epsilon"`
+	Scale          bool    `json:"scale_attn_weights"`
+	ScaleByLayer   bool    `json:"scale_attn_by_inverse_layer_idx"`
+	Tied           bool    `json:"tied_head"`
+	EndOfTextToken *int32  `json:"eos_token_id"`
+	BeginningToken *int32  `json:"bos_token_id"`
+}
+
+func (h *gpt2Parameters) validate() error {
+	for name, value := range map[string]int{"vocab_size": h.Vocabulary, "n_ctx": h.Context, "n_embd": h.Embedding,
+		"n_layer": h.Layers, "n_head": h.Heads, "n_inner": h.Hidden} {
+		if value < 1 || value > math.MaxInt32 {
+			return fmt.Errorf("hyperparameter %s is %d", name, value)
+		}
+	}
+	if h.Embedding%h.Heads != 0 {
+		return fmt.Errorf("n_embd %d is not a multiple of n_head %d", h.Embedding, h.Heads)
+	}
+	if _, ok := activations[h.Activation]; !ok {
+		return fmt.Errorf("%w: activation %q", format.ErrUnsupported, h.Activation)
+	}
+	return nil
+}
+
+func openGPT2(file *format.File, hyperparameters json.RawMessage) (architecture, error) {
+	g := &gpt2{}
+	if err := json.Unmarshal(hyperparameters, &g.gpt2Parameters); err != nil {
+		return nil, fmt.Errorf("hyperparameters: %w", err)
+	}
+	if err := g.validate(); err != nil {
+		return nil, err
+	}
+	// A layer needs sections, so the file bounds how many there can be.
+	if g.Layers > len(file.Sections()) {
+		return nil, fmt.Errorf("n_layer %d in a file of %d sections", g.Layers, len(file.Sections()))
+	}
+	t := &tensors{file: file}
+	embedding, epsilon := g.Embedding, float32(g.Epsilon)
+	g.activation = activations[g.Activation]
+	g.tokenEmbedding = t.matrix("wte.weight", g.Vocabulary, embedding)
+	g.positions = t.values("wpe.weight", g.Context, embedding)
+	for i := range g.Layers {
+		name := fmt.Sprintf("h.%d.", i)
+		g.layers = append(g.layers, gpt2Layer{
+			attentionNorm: t.norm(name+"ln_1", embedding, epsilon),
+			combined:      t.linear(name+"attn.c_attn", 3*embedding, embedding),
+			output:        t.linear(name+"attn.c_proj", embedding, embedding),
+			hiddenNorm:    t.norm(name+"ln_2", embedding, epsilon),
+			expand:        t.linear(name+"mlp.c_fc", g.Hidden, embedding),
+			contract:      t.linear(name+"mlp.c_proj", embedding, g.Hidden),
+			scale:         g.scale(i),
+		})
+	}
+	g.finalNorm = t.norm("ln_f", embedding, epsilon)
+	g.head = linear{weights: g.tokenEmbedding}
+	if !g.Tied {
+		g.head.weights = t.matrix("lm_head.weight", g.Vocabulary, embedding)
+	}
+	if t.err != nil {
+		return nil, t.err
+	}
+	g.head.bias = make([]float32, g.head.rows())
+	return g, nil
+}
+
+// scale returns what the attention scores of a layer are multiplied with.
+func (g *gpt2) scale(layer int) float32 {
+	scale := 1.0
+	if g.Scale {
+		scale /= math.Sqrt(float64(g.Embedding / g.Heads))
+	}
+	if g.ScaleByLayer {
+		scale /= float64(layer + 1)
+	}
+	return float32(scale)
+}
+
+func (g *gpt2) shape() Shape {
+	id := func(token *int32) int32 {
+		if token == nil || *token < 0 || int(*token) >= g.Vocabulary {
+			return -1
+		}
+		return *token
+	}
+	return Shape{
+		Vocabulary: g.Vocabulary, Context: g.Context, Embedding: g.Embedding, Layers: g.Layers, Heads: g.Heads,
+		HeadWidth: g.Embedding / g.Heads, Hidden: g.Hidden, EndOfText: id(g.EndOfTextToken), Beginning: id(g.BeginningToken),
+	}
+}
+
+// forward is run by all threads of the pool at once. Each computes its share of every matrix's
+// rows and of the attention heads; Sync separates what one writes from what another reads.
+func (g *gpt2) forward(w *pool.Worker, p *pass) {
+	count := len(p.tokens)
+
+	g.embed(w, p) // residual [count, embedding]
+	w.Sync()
+	for i := range g.layers {
+		l := &g.layers[i]
+
+		in := p.normalized(w, &l.combined, p.residual, &l.attentionNorm, 0, count)
+		p.multiply(w, p.combined, &l.combined, in) // [count, 3 embedding]
+		w.Sync()
+		g.attend(w, p, i) // attention [count, heads, head]
+		w.Sync()
+		in = p.prepare(w, &l.output, count, func(t int, row []float32) { g.joinHeads(p, t, row) })
+		p.multiplyAdd(w, &l.output, in) // residual +=
+		w.Sync()
+
+		in = p.normalized(w, &l.expand, p.residual, &l.hiddenNorm, 0, count)
+		first, last := p.multiply(w, p.hidden, &l.expand, in) // [count, hidden]
+		stride := l.expand.rows()
+		for t := range count {
+			p.kernels.Activate(g.activation, p.hidden[t*stride+first:t*stride+last])
+		}
+		w.Sync()
+		in = p.prepare(w, &l.contract, count, func(t int, row []float32) { copy(row, p.hidden[t*stride:]) })
+		p.multiplyAdd(w, &l.contract, in) // residual +=
+		w.Sync()
+	}
+	if !p.wanted {
+		return
+	}
+	from := count - 1
+	if p.all {
+		from = 0
+	}
+	in := p.normalized(w, &g.head, p.residual, &g.finalNorm, from, count-from)
+	p.multiply(w, p.logits, &g.head, in) // [count-from, vocabulary]
+}
+
+// embed writes the sum of token and position embedding of this thread's share of tokens.
+func (g *gpt2) embed(w *pool.Worker, p *pass) {
+	stride := format.PaddedRows(g.Embedding)
+	first, last := w.Share(len(p.tokens), 1)
+	for t := first; t < last; t++ {
+		x := p.residual[t*stride:][:g.Embedding]
+		g.tokenEmbedding.Row(int(p.tokens[t]), x)
+		p.kernels.Add(x, g.positions[(p.first+t)*g.Embedding:][:g.Embedding])
+	}
+}
+
+// attend stores the keys and values of the new tokens and runs causal attention of their queries
+// over everything up to their own position. Heads and blocks of queries are dealt out in turn,
+// because later queries see more positions and cost more.
+func (g *gpt2) attend(w *pool.Worker, p *pass, layer int) {
+	count, width := len(p.tokens), g.Embedding/g.Heads
+	stride := g.layers[layer].combined.rows()
+	heads := p.heads[layer*g.Heads:][:g.Heads]
+	for h := w.Index; h < g.Heads; h += w.Count {
+		for t := range count {
+			keys := p.combined[t*stride+g.Embedding+h*width:]
+			heads[h].Store(p.first+t, keys[:width], keys[g.Embedding:][:width])
+		}
+	}
+	blocks := (count + queryBlock - 1) / queryBlock
+	if blocks > 1 { // otherwise a head's only reader is the thread that stored it
+		w.Sync()
+	}
+	own := &p.threads[w.Index]
+	scale, head := g.layers[layer].scale, heads[0].Dimensions
+	for unit := w.Index; unit < g.Heads*blocks; unit += w.Count {
+		h, from := unit%g.Heads, unit/g.Heads*queryBlock
+		queries := min(queryBlock, count-from)
+		for t := range queries {
+			query := own.queries[t*head:][:head]
+			clear(query[width:])
+			for d, v := range p.combined[(from+t)*stride+h*width:][:width] {
+				query[d] = v * scale
+			}
+		}
+		out := p.attention[(from*g.Heads+h)*head:]
+		p.kernels.Attend(out, g.Heads*head, own.queries, &heads[h], p.first+from, queries, own.scores)
+	}
+}
+
+// joinHeads puts the heads' outputs of token t side by side without the padding of each.
+func (g *gpt2) joinHeads(p *pass, t int, row []float32) {
+	width := g.Embedding / g.Heads
+	head := kernels.PaddedHead(width)
+	for h := range g.Heads {
+		copy(row[h*width:(h+1)*width], p.attention[(t*g.Heads+h)*head:])
+	}
+}

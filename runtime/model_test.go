@@ -1,0 +1,116 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/format"
+)
+
+// converted holds one .tti file for each source and mode, made when a test first asks for it.
+var converted struct {
+	sync.Mutex
+	folder string
+	files  map[string]string
+}
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "tti-runtime")
+	if err != nil {
+		panic(err)
+	}
+	converted.folder, converted.files = folder, map[string]string{}
+	code := m.Run()
+	os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+// modelFile returns testdata/source converted to the mode.
+func modelFile(t testing.TB, source string, o convert.Options) string {
+	t.Helper()
+	converted.Lock()
+	defer converted.Unlock()
+	name := fmt.Sprintf("%s-%s-%s.tti", source, o.Mode, o.Int4)
+	if converted.files[name] == "" {
+		path := filepath.Join(converted.folder, name)
+		o.NoSync = true
+		if err := convert.Convert(context.Background(), filepath.Join("..", "testdata", source), path, o); err != nil {
+			t.Fatal(err)
+		}
+		converted.files[name] = path
+	}
+	return converted.files[name]
+}
+
+func open(t testing.TB, path string, options ...Option) *Model {
+	t.Helper()
+	m, err := Open(path, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+func session(t testing.TB, m *Model) *Session {
+	t.Helper()
+	s, err := m.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// modes are all ways to keep a model.
+var modes = []convert.Options{
+	{Mode: convert.F32}, {Mode: convert.F16}, {Mode: convert.Int8},
+	{Mode: convert.Int4}, {Mode: convert.Int4, Int4: convert.Blocks}, {Mode: convert.Int4, Int4: convert.All},
+}
+
+// golden is a reference computed in float64 by an independent implementation; see
+// testdata/golden/README.md.
+type golden struct {
+	VocabularySize int `json:"vocab_size"`
+	Cases          []struct {
+		Prompt     string    `json:"prompt"`
+		IDs        []int32   `json:"ids"`
+		LogitsRow  int       `json:"logits_row"`
+		LogitsRows int       `json:"logits_rows"`
+		GreedyIDs  []int32   `json:"greedy_ids"`
+		GreedyText string    `json:"greedy_text"`
+		GreedyGap  []float64 `json:"greedy_gap"`
+	} `json:"cases"`
+	Eval struct {
+		Tokens     int     `json:"tokens"`
+		Scored     int     `json:"scored"`
+		NLL        float64 `json:"nll_mean"`
+		Perplexity float64 `json:"perplexity"`
+	} `json:"eval"`
+
+	logits []float32
+}
+
+func loadGolden(t testing.TB, name string) golden {
+	t.Helper()
+	folder := filepath.Join("..", "testdata", "golden")
+	text, err := os.ReadFile(filepath.Join(folder, name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g golden
+	if err := json.Unmarshal(text, &g); err != nil {
+		t.Fatal(err)
+	}
+	logits, err := os.ReadFile(filepath.Join(folder, name+".logits.f32"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.logits = format.Float32s(logits)
+	return g
+}

@@ -1,0 +1,257 @@
+package runtime
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/tti-llm/tti/kernels"
+)
+
+// ErrNotANumber is returned where the model's logits hold a NaN: its weights or its file are bad.
+var ErrNotANumber = errors.New("the model produced logits that are not a number")
+
+// Sampling says how tokens are drawn. The zero value is greedy: the token with the largest logit,
+// ties to the lower id.
+//
+// A draw is a pure function of the logits, the preceding tokens, these settings and the position.
+// In this order: repetition penalty, temperature, top-k, top-p, min-p, then one draw from the softmax
+// of what is left by the maximum of logit plus Gumbel noise.
+type Sampling struct {
+	// Temperature divides the logits; 0 is greedy, whatever the filters say.
+	Temperature float64
+	// TopK keeps the k largest logits, ties to the lower id; 0 keeps all.
+	TopK int
+	// TopP keeps the smallest set of most probable tokens whose probabilities reach p in sum
+	// (A. Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020); 0 and 1 keep all.
+	TopP float64
+	// MinP keeps the tokens at least p times as probable as the most probable one (M. Nguyen et
+	// al., "Turning Up the Heat: Min-p Sampling", 2024); 0 keeps all.
+	MinP float64
+	// RepetitionPenalty divides the positive and multiplies the negative logits of every token of
+	// prompt and output (N. S. Keskar et al., "CTRL", 2019), as HuggingFace does; 0 and 1 mean none.
+	RepetitionPenalty float64
+	// Seed chooses the noise.
+	Seed uint64
+}
+
+// Validate returns an ErrOption that names the first setting out of range.
+func (s Sampling) Validate() error {
+	for _, check := range []struct {
+		name  string
+		value float64
+		valid bool
+	}{
+		{"temperature", s.Temperature, s.Temperature >= 0 && !math.IsInf(s.Temperature, 0)},
+		{"top-k", float64(s.TopK), s.TopK >= 0},
+		{"top-p", s.TopP, s.TopP >= 0 && s.TopP <= 1},
+		{"min-p", s.MinP, s.MinP >= 0 && s.MinP <= 1},
+		{"repetition penalty", s.RepetitionPenalty, s.RepetitionPenalty >= 0 && !math.IsInf(s.RepetitionPenalty, 0)},
+	} {
+		if !check.valid {
+			return fmt.Errorf("%w: %s %v", ErrOption, check.name, check.value)
+		}
+	}
+	return nil
+}
+
+// Sampler draws tokens by one Sampling. It keeps memory between draws, never state: drawing again
+// with the same arguments gives the same token. It is not safe for concurrent use.
+type Sampler struct {
+	Sampling
+	logits     []float32 // a copy, where the repetition penalty changes some
+	candidates []candidate
+	heap       []float32
+	seen       []uint64 // bit set of tokens, for the penalty
+}
+
+// candidate is a token that passed the filters so far.
+type candidate struct {
+	id    int32
+	logit float32
+	score float64 // logit / temperature
+}
+
+// NewSampler returns a Sampler for the settings, which must be valid.
+func NewSampler(s Sampling) (*Sampler, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	return &Sampler{Sampling: s}, nil
+}
+
+// Draw returns the token that follows the preceding ones, prompt included, whose last one gave
+// these logits. It fails with ErrNotANumber.
+func (s *Sampler) Draw(logits []float32, preceding []int32) (int32, error) {
+	logits = s.penalize(logits, preceding)
+	best := argmax(logits)
+	if best < 0 {
+		return 0, ErrNotANumber
+	}
+	if s.Temperature == 0 {
+		return best, nil
+	}
+	s.keep(logits, best)
+	return s.drawNoisy(newNoise(s.Seed, len(preceding))), nil
+}
+
+// argmax returns the first index of the largest logit, -1 if there is a NaN.
+func argmax(logits []float32) int32 {
+	best := int32(0)
+	for i, v := range logits {
+		if v > logits[best] {
+			best = int32(i)
+		} else if v != v {
+			return -1
+		}
+	}
+	return best
+}
+
+// penalize returns the logits after the repetition penalty, in memory of the sampler if it changes
+// any.
+func (s *Sampler) penalize(logits []float32, preceding []int32) []float32 {
+	penalty := float32(s.RepetitionPenalty)
+	if penalty == 0 || penalty == 1 {
+		return logits
+	}
+	s.logits = append(s.logits[:0], logits...)
+	words := (len(logits) + 63) / 64
+	s.seen = slices.Grow(s.seen[:0], words)[:words]
+	clear(s.seen)
+	for _, id := range preceding {
+		if word, bit := id/64, uint64(1)<<(id%64); s.seen[word]&bit == 0 {
+			s.seen[word] |= bit
+			if s.logits[id] > 0 {
+				s.logits[id] /= penalty
+			} else {
+				s.logits[id] *= penalty
+			}
+		}
+	}
+	return s.logits
+}
+
+// keep fills candidates with the tokens that the filters leave. There is always at least one, best.
+func (s *Sampler) keep(logits []float32, best int32) {
+	s.candidates = s.candidates[:0]
+	score := func(logit float32) float64 { return float64(logit) / s.Temperature }
+	highest := score(logits[best])
+	add := func(id int32, logit float32) {
+		s.candidates = append(s.candidates, candidate{id, logit, score(logit) - highest})
+	}
+	sorted := false
+	if s.TopK > 0 && s.TopK < len(logits) {
+		threshold, atThreshold := s.selectTop(logits, s.TopK)
+		for i, logit := range logits {
+			if logit > threshold {
+				add(int32(i), logit)
+			} else if logit == threshold && atThreshold > 0 {
+				atThreshold--
+				add(int32(i), logit)
+			}
+		}
+	} else {
+		for i, logit := range logits {
+			add(int32(i), logit)
+		}
+	}
+	if s.TopP > 0 && s.TopP < 1 {
+		slices.SortFunc(s.candidates, descending)
+		sorted = true
+		s.candidates = s.candidates[:nucleus(s.candidates, s.TopP)]
+	}
+	if s.MinP > 0 {
+		minimum := kernels.Log(s.MinP)
+		enough := s.candidates[:0]
+		for _, c := range s.candidates {
+			if c.score >= minimum {
+				enough = append(enough, c)
+			} else if sorted {
+				break
+			}
+		}
+		s.candidates = enough
+	}
+}
+
+// descending orders by logit, ties by id.
+func descending(a, b candidate) int {
+	if order := cmp.Compare(b.logit, a.logit); order != 0 {
+		return order
+	}
+	return cmp.Compare(a.id, b.id)
+}
+
+// selectTop returns the k-th largest logit and how many of those equal to it are among the k.
+func (s *Sampler) selectTop(logits []float32, k int) (threshold float32, ties int) {
+	s.heap = append(s.heap[:0], logits[:k]...)
+	heap := s.heap
+	for i := k/2 - 1; i >= 0; i-- {
+		sink(heap, i)
+	}
+	for _, logit := range logits[k:] {
+		if logit > heap[0] {
+			heap[0] = logit
+			sink(heap, 0)
+		}
+	}
+	for _, logit := range heap {
+		if logit == heap[0] {
+			ties++
+		}
+	}
+	return heap[0], ties
+}
+
+// sink restores the order of a heap, smallest first, whose element i may be too large.
+func sink(heap []float32, i int) {
+	for {
+		smallest := i
+		for child := 2*i + 1; child <= 2*i+2 && child < len(heap); child++ {
+			if heap[child] < heap[smallest] {
+				smallest = child
+			}
+		}
+		if smallest == i {
+			return
+		}
+		heap[i], heap[smallest] = heap[smallest], heap[i]
+		i = smallest
+	}
+}
+
+// nucleus returns how many of the sorted candidates it takes to reach the share p of their summed
+// probability. Sums are in descending order.
+func nucleus(sorted []candidate, p float64) int {
+	total := 0.0
+	for _, c := range sorted {
+		total += float64(kernels.Exp(float32(c.score)))
+	}
+	reached := 0.0
+	for i, c := range sorted {
+		reached += float64(kernels.Exp(float32(c.score)))
+		if reached >= float64(p*total) {
+			return i + 1
+		}
+	}
+	return len(sorted)
+}
+
+// drawNoisy returns the candidate with the largest sum of score and noise, ties to the lower id.
+// The cheap bound spares most candidates their two logarithms.
+func (s *Sampler) drawNoisy(n noise) int32 {
+	winner, highest := int32(-1), math.Inf(-1)
+	for _, c := range s.candidates {
+		random := n.random(c.id)
+		if c.score+gumbelBound(random) < highest {
+			continue
+		}
+		if sum := c.score + gumbel(random); sum > highest || sum == highest && c.id < winner {
+			winner, highest = c.id, sum
+		}
+	}
+	return winner
+}

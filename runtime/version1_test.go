@@ -1,0 +1,86 @@
+package runtime
+
+import (
+	"context"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/convert/synthetic"
+	"github.com/tti-llm/tti/kernels"
+)
+
+var writeVersion1 = flag.Bool("write-version1", false, "write missing files of testdata/version1; never changes one that is there")
+
+// version1 lists the committed files of container version 1, one for every encoding, and the hash
+// of their logits for a fixed prompt. Every later version must open them and give the same hash; the
+// files and numbers here never change. They were made by `go test ./runtime -run Version1
+// -write-version1` from a random model of 268 tokens.
+var version1 = []struct {
+	options convert.Options
+	logits  uint64
+}{
+	{convert.Options{Mode: convert.F32}, 0x0011666956a2d3f6},
+	{convert.Options{Mode: convert.F16}, 0x1b9306fbdd269038},
+	{convert.Options{Mode: convert.Int8}, 0xc0d166689beaf70d},
+	{convert.Options{Mode: convert.Int4}, 0x0971a0613df9dfc7},
+	{convert.Options{Mode: convert.Int4, Int4: convert.Blocks}, 0xa27dc73d3e73fdf0},
+	{convert.Options{Mode: convert.Int4, Int4: convert.All}, 0x43ac4f9466d8ed95},
+}
+
+func TestVersion1FilesGiveTheSameLogits(t *testing.T) {
+	folder := filepath.Join("..", "testdata", "version1")
+	prompt := []int32{3, 141, 59, 265, 35, 89, 79, 32, 38, 46, 26, 43, 38, 32, 79, 50, 28, 84, 197}
+	for _, c := range version1 {
+		name := fmt.Sprintf("tiny-%s%s.tti", c.options.Mode, c.options.Int4)
+		path := filepath.Join(folder, name)
+		if *writeVersion1 {
+			writeTiny(t, path, c.options)
+		}
+		for _, set := range kernels.Sets() {
+			for _, threads := range []int{1, 3} {
+				m := open(t, path, WithKernels(set.Name()), WithThreads(threads))
+				all, err := session(t, m).AppendAll(prompt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				digest := xxhash.New()
+				for _, logits := range all {
+					for _, v := range logits {
+						digest.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
+					}
+				}
+				if got := digest.Sum64(); got != c.logits {
+					t.Errorf("%s on %s, %d threads: hash of logits %#x, want %#x", name, set.Name(), threads, got, c.logits)
+				}
+				m.Close()
+			}
+		}
+	}
+}
+
+// writeTiny converts a random model whose sizes fill no panel, group or head exactly.
+func writeTiny(t *testing.T, path string, o convert.Options) {
+	t.Helper()
+	if _, err := os.Stat(path); err == nil {
+		return
+	}
+	source := t.TempDir()
+	tiny := synthetic.Model{Vocabulary: 268, Positions: 24, Embedding: 36, Layers: 2, Heads: 3, Inner: 100, Seed: 1}
+	if err := synthetic.Write(context.Background(), source, tiny); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := convert.Convert(context.Background(), source, path, o); err != nil {
+		t.Fatal(err)
+	}
+}
