@@ -124,6 +124,7 @@ var refusals = []struct {
 
 	{name: "vocabulary missing", change: remove("vocab.json"), want: "vocab.json"},
 	{name: "merges missing", change: remove("merges.txt"), want: "merges.txt"},
+	{name: "vocabulary of no JSON", change: file("vocab.json", "\x89x"), want: "vocab.json: not an object of ids by token"},
 	{name: "vocabulary with a hole", change: func(t *testing.T, m *testModel) {
 		m.files["vocab.json"] = strings.Replace(m.files["vocab.json"], ": 280", ": 299999", 1)
 	}, want: "vocab.json"},
