@@ -88,19 +88,15 @@ func (l *loader) readFiles() error {
 
 // readTokens reads the vocabulary and its merges from whichever files hold them.
 func (l *loader) readTokens() error {
-	missing := func(name string) (bool, error) {
-		present, err := l.files.has(name)
-		return !present, err
-	}
-	noTokens, err := missing("vocab.json")
+	vocab, err := l.files.has("vocab.json")
 	if err != nil {
 		return err
 	}
-	noMerges, err := missing("merges.txt")
+	merges, err := l.files.has("merges.txt")
 	if err != nil {
 		return err
 	}
-	if !noTokens && !noMerges {
+	if vocab && merges {
 		if err := l.readVocab(); err != nil {
 			return err
 		}
@@ -109,7 +105,7 @@ func (l *loader) readTokens() error {
 	switch err := l.readTokenizer(); {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
-	case noTokens:
+	case !vocab:
 		return errors.New("neither vocab.json nor tokenizer.json is there")
 	}
 	return errors.New("vocab.json is there, but neither merges.txt nor tokenizer.json")

@@ -125,7 +125,7 @@ func TestEncodeEqualsTwin(t *testing.T) {
 	for _, directory := range []string{fable, gpt2} {
 		d := define(t, directory)
 		tok, w := build(t, d), newTwin(d)
-		for range 1500 {
+		for range 600 {
 			checkTwin(t, tok, w, generate(random, random.IntN(600)))
 		}
 		for range 200 {
