@@ -177,10 +177,12 @@ func (w *Worker) Sync() {
 		return
 	}
 	seen := p.phase.count.Load()
-	if int(p.arrived.Add(1)) == w.Count {
+	switch {
+	case p.broken.Load(): // looked at after the count: a failure after this advances it once more
+	case int(p.arrived.Add(1)) == w.Count:
 		p.arrived.Store(0)
 		p.phase.advance()
-	} else {
+	default:
 		p.phase.await(seen, p.spin)
 	}
 	if p.broken.Load() {
