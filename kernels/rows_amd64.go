@@ -12,7 +12,7 @@ type rowKernels struct {
 	add           func(dst, x *float32, n int)
 	activate      [3]func(x *float32, n int)
 	argMax        func(x *float32, n int) (index int, nan uint32)
-	read          func(p *byte, bytes int) uint64
+	read          func(p *byte, quarter int) uint64
 	storeKeyF16   func(dst *uint16, src *float32, blocks int)
 	storeValueF16 func(dst *uint16, src *float32, blocks int)
 
@@ -106,11 +106,11 @@ func (k *rowKernels) replaceIn(s Set) Set {
 		return index, nan != 0
 	}
 	s.read = func(b []byte) uint64 {
-		lines := len(b) &^ 63
-		if lines == 0 {
+		quarter := len(b) / 4 &^ 127
+		if quarter == 0 {
 			return readReference(b)
 		}
-		return k.read(&b[0], lines) ^ readReference(b[lines:])
+		return k.read(&b[0], quarter) ^ readReference(b[4*quarter:])
 	}
 	s.store = k.store
 	s.attend = k.attend

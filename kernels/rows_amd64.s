@@ -999,11 +999,13 @@ DATA word_7fc00000<>+24(SB)/4, $0x7fc00000
 DATA word_7fc00000<>+28(SB)/4, $0x7fc00000
 GLOBL word_7fc00000<>(SB), RODATA|NOPTR, $32
 
-// func readAVX512(p *byte, bytes int) uint64
+// func readAVX512(p *byte, quarter int) uint64
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·readAVX512(SB), NOSPLIT, $0-24
 	MOVQ   p+0(FP), AX
-	MOVQ   bytes+8(FP), CX
+	MOVQ   quarter+8(FP), CX
+	MOVQ   CX, DX
+	LEAQ   (CX)(CX*2), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -1014,38 +1016,24 @@ TEXT ·readAVX512(SB), NOSPLIT, $0-24
 	VXORPS Z7, Z7, Z7
 
 loop1:
-	CMPQ   CX, $+512
-	JLT    rest2
-	VXORPS (AX), Z0, Z0
-	VXORPS 64(AX), Z1, Z1
-	VXORPS 128(AX), Z2, Z2
-	VXORPS 192(AX), Z3, Z3
-	VXORPS 256(AX), Z4, Z4
-	VXORPS 320(AX), Z5, Z5
-	VXORPS 384(AX), Z6, Z6
-	VXORPS 448(AX), Z7, Z7
-	ADDQ   $+512, AX
-	SUBQ   $+512, CX
-	JMP    loop1
-
-rest2:
-	VXORPS Z1, Z0, Z0
-	VXORPS Z2, Z0, Z0
-	VXORPS Z3, Z0, Z0
-	VXORPS Z4, Z0, Z0
-	VXORPS Z5, Z0, Z0
-	VXORPS Z6, Z0, Z0
-	VXORPS Z7, Z0, Z0
-
-lines3:
-	TESTQ  CX, CX
-	JZ     done4
-	VXORPS (AX), Z0, Z0
-	ADDQ   $0x40, AX
-	SUBQ   $0x40, CX
-	JMP    lines3
-
-done4:
+	VXORPS        (AX), Z0, Z0
+	VXORPS        64(AX), Z1, Z1
+	VXORPS        (AX)(DX*1), Z2, Z2
+	VXORPS        64(AX)(DX*1), Z3, Z3
+	VXORPS        (AX)(DX*2), Z4, Z4
+	VXORPS        64(AX)(DX*2), Z5, Z5
+	VXORPS        (AX)(BX*1), Z6, Z6
+	VXORPS        64(AX)(BX*1), Z7, Z7
+	ADDQ          $+128, AX
+	SUBQ          $+128, CX
+	JNZ           loop1
+	VXORPS        Z1, Z0, Z0
+	VXORPS        Z2, Z0, Z0
+	VXORPS        Z3, Z0, Z0
+	VXORPS        Z4, Z0, Z0
+	VXORPS        Z5, Z0, Z0
+	VXORPS        Z6, Z0, Z0
+	VXORPS        Z7, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VXORPS        Y1, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
@@ -4853,11 +4841,13 @@ done5:
 	VZEROUPPER
 	RET
 
-// func readAVX2(p *byte, bytes int) uint64
+// func readAVX2(p *byte, quarter int) uint64
 // Requires: AVX
 TEXT ·readAVX2(SB), NOSPLIT, $0-24
 	MOVQ   p+0(FP), AX
-	MOVQ   bytes+8(FP), CX
+	MOVQ   quarter+8(FP), CX
+	MOVQ   CX, DX
+	LEAQ   (CX)(CX*2), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4868,38 +4858,23 @@ TEXT ·readAVX2(SB), NOSPLIT, $0-24
 	VXORPS Y7, Y7, Y7
 
 loop1:
-	CMPQ   CX, $+256
-	JLT    rest2
-	VXORPS (AX), Y0, Y0
-	VXORPS 32(AX), Y1, Y1
-	VXORPS 64(AX), Y2, Y2
-	VXORPS 96(AX), Y3, Y3
-	VXORPS 128(AX), Y4, Y4
-	VXORPS 160(AX), Y5, Y5
-	VXORPS 192(AX), Y6, Y6
-	VXORPS 224(AX), Y7, Y7
-	ADDQ   $+256, AX
-	SUBQ   $+256, CX
-	JMP    loop1
-
-rest2:
-	VXORPS Y2, Y0, Y0
-	VXORPS Y3, Y1, Y1
-	VXORPS Y4, Y0, Y0
-	VXORPS Y5, Y1, Y1
-	VXORPS Y6, Y0, Y0
-	VXORPS Y7, Y1, Y1
-
-lines3:
-	TESTQ  CX, CX
-	JZ     done4
-	VXORPS (AX), Y0, Y0
-	VXORPS 32(AX), Y1, Y1
-	ADDQ   $0x40, AX
-	SUBQ   $0x40, CX
-	JMP    lines3
-
-done4:
+	VXORPS       (AX), Y0, Y0
+	VXORPS       32(AX), Y1, Y1
+	VXORPS       (AX)(DX*1), Y2, Y2
+	VXORPS       32(AX)(DX*1), Y3, Y3
+	VXORPS       (AX)(DX*2), Y4, Y4
+	VXORPS       32(AX)(DX*2), Y5, Y5
+	VXORPS       (AX)(BX*1), Y6, Y6
+	VXORPS       32(AX)(BX*1), Y7, Y7
+	ADDQ         $+64, AX
+	SUBQ         $+64, CX
+	JNZ          loop1
+	VXORPS       Y2, Y0, Y0
+	VXORPS       Y3, Y1, Y1
+	VXORPS       Y4, Y0, Y0
+	VXORPS       Y5, Y1, Y1
+	VXORPS       Y6, Y0, Y0
+	VXORPS       Y7, Y1, Y1
 	VMOVUPS      Y1, Y1
 	VXORPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1

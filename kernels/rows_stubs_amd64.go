@@ -49,10 +49,10 @@ func storeValueF16AVX512(dst *uint16, src *float32, blocks int)
 //go:noescape
 func argMaxAVX512(x *float32, n int) (index int, nan uint32)
 
-// readAVX512 returns the exclusive or of all 8-byte words. bytes is a multiple of 64.
+// readAVX512 returns the exclusive or of the 8-byte words of 4 quarter bytes. quarter is a multiple of 128, not 0.
 //
 //go:noescape
-func readAVX512(p *byte, bytes int) uint64
+func readAVX512(p *byte, quarter int) uint64
 
 // softmaxAVX512 replaces count scores by weights and returns the sum of the exponentials.
 //
@@ -169,10 +169,10 @@ func storeValueF16AVX2(dst *uint16, src *float32, blocks int)
 //go:noescape
 func argMaxAVX2(x *float32, n int) (index int, nan uint32)
 
-// readAVX2 returns the exclusive or of all 8-byte words. bytes is a multiple of 64.
+// readAVX2 returns the exclusive or of the 8-byte words of 4 quarter bytes. quarter is a multiple of 128, not 0.
 //
 //go:noescape
-func readAVX2(p *byte, bytes int) uint64
+func readAVX2(p *byte, quarter int) uint64
 
 // softmaxAVX2 replaces count scores by weights and returns the sum of the exponentials.
 //

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/mmcloughlin/avo/operand"
@@ -69,46 +70,41 @@ func (m *machine) maximum(v, maximum block) {
 	}
 }
 
-// readAccumulators is the number of independent chains of read.
-const readAccumulators = 8
+// read walks through its bytes at several places at once: the memory system keeps more lines on their
+// way for several streams than for one.
+const (
+	readStreams   = 4
+	readRegisters = 2   // of each stream in one step
+	readStep      = 128 // bytes of each stream that the caller's count is a multiple of
+)
 
-// read generates the fold of readReference over whole lines of 64 bytes.
+// read generates the fold of readReference.
 func read(m *machine) {
-	m.function("read", "func(p *byte, bytes int) uint64")
-	m.Doc("read" + m.name + " returns the exclusive or of all 8-byte words. bytes is a multiple of 64.")
-	p, left := m.param("p"), m.param("bytes")
-	fold := make([]reg.VecVirtual, readAccumulators)
+	m.function("read", "func(p *byte, quarter int) uint64")
+	m.Doc(fmt.Sprintf("read%s returns the exclusive or of the 8-byte words of %d quarter bytes. quarter is a multiple of %d, not 0.",
+		m.name, readStreams, readStep))
+	p, left := m.param("p"), m.param("quarter")
+	stream := rows{base: p, stride: m.copy(left), triple: m.GP64()}
+	m.LEAQ(operand.Mem{Base: left, Index: left, Scale: 2}, stream.triple)
+	fold := make([]reg.VecVirtual, readStreams*readRegisters)
 	for i := range fold {
 		fold[i] = m.vector()
 	}
 	m.zero(fold...)
-	chunk := readAccumulators * m.registerBytes
-	loop, rest, lines, done := m.label("loop"), m.label("rest"), m.label("lines"), m.label("done")
+	loop := m.label("loop")
 	m.Label(loop)
-	m.CMPQ(left, operand.I32(chunk))
-	m.JLT(operand.LabelRef(rest))
 	for i, r := range fold {
-		m.VXORPS(operand.Mem{Base: p, Disp: i * m.registerBytes}, r, r)
+		m.VXORPS(stream.at(i/readRegisters, i%readRegisters*m.registerBytes), r, r)
 	}
-	m.ADDQ(operand.I32(chunk), p)
-	m.SUBQ(operand.I32(chunk), left)
-	m.JMP(operand.LabelRef(loop))
-	m.Label(rest)
+	m.ADDQ(operand.I32(readRegisters*m.registerBytes), p)
+	m.SUBQ(operand.I32(readRegisters*m.registerBytes), left)
+	m.JNZ(operand.LabelRef(loop))
+
 	total := block(fold[:64/m.registerBytes])
 	for i := len(total); i < len(fold); i++ {
 		r := total[i%len(total)]
 		m.VXORPS(fold[i], r, r)
 	}
-	m.Label(lines)
-	m.TESTQ(left, left)
-	m.JZ(operand.LabelRef(done))
-	for i, r := range total {
-		m.VXORPS(m.part(operand.Mem{Base: p}, i), r, r)
-	}
-	m.ADDQ(operand.Imm(64), p)
-	m.SUBQ(operand.Imm(64), left)
-	m.JMP(operand.LabelRef(lines))
-	m.Label(done)
 	x := m.reduceToFour(total, m.VXORPS)
 	low, high := m.GP64(), m.GP64()
 	m.VMOVQ(x, low)
