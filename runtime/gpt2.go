@@ -194,7 +194,7 @@ func (g *gpt2) attend(w *pool.Worker, p *pass, layer int) {
 	for h := w.Index; h < g.Heads; h += w.Count {
 		for t := range count {
 			keys := p.combined[t*stride+g.Embedding+h*width:]
-			heads[h].Store(p.first+t, keys[:width], keys[g.Embedding:][:width])
+			p.kernels.Store(&heads[h], p.first+t, keys[:width], keys[g.Embedding:][:width])
 		}
 	}
 	blocks := (count + queryBlock - 1) / queryBlock

@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/tti-llm/tti/kernels"
 )
 
 const (
@@ -46,7 +48,7 @@ func (e *event) await(seen uint32, spin bool) {
 			if e.count.Load() != seen {
 				return
 			}
-			pause()
+			kernels.Pause()
 		}
 		for range yieldRounds {
 			if e.count.Load() != seen {
