@@ -1,19 +1,22 @@
 package pool
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tti-llm/tti/kernels"
 )
 
 const (
-	// spinRounds bounds how long a thread spins before it yields: some tens of microseconds, more
-	// than any kernel's imbalance, less than what another process would miss.
-	spinRounds = 2000
-	// yieldRounds is how often it then lets other goroutines run before it parks.
-	yieldRounds = 20
+	// looks is the number of looks at the count, with a pause after each, between two yields: a few
+	// microseconds. Where the threads of the pool have to share a processor, because another process
+	// has the others, it is what a barrier costs.
+	looks = 100
+	// patience is how long a thread goes on before it parks. It must exceed by far what waking a
+	// parked thread costs (50 us on a virtual machine): otherwise, once one thread has parked, each
+	// finds the other gone at every barrier that follows, and a pass becomes a chain of wake-ups.
+	patience = 2 * time.Millisecond
 )
 
 // event is a counter that threads wait on: they spin for a moment, because the next kernel of a
@@ -43,19 +46,8 @@ func (e *event) advance() {
 
 // await returns once the count is no longer seen.
 func (e *event) await(seen uint32, spin bool) {
-	if spin {
-		for range spinRounds {
-			if e.count.Load() != seen {
-				return
-			}
-			kernels.Pause()
-		}
-		for range yieldRounds {
-			if e.count.Load() != seen {
-				return
-			}
-			runtime.Gosched()
-		}
+	if spin && e.spin(seen) {
+		return
 	}
 	// A sleeper announces itself before it looks at the count for the last time, and advance
 	// changes the count before it looks for sleepers: one of the two sees the other.
@@ -66,4 +58,23 @@ func (e *event) await(seen uint32, spin bool) {
 	}
 	e.sleepers.Add(-1)
 	e.mutex.Unlock()
+}
+
+// spin reports whether the count changed while it was worth waiting.
+func (e *event) spin(seen uint32) bool {
+	var start time.Time
+	for {
+		for range looks {
+			if e.count.Load() != seen {
+				return true
+			}
+			kernels.Pause()
+		}
+		yield()
+		if start.IsZero() {
+			start = time.Now()
+		} else if time.Since(start) > patience {
+			return false
+		}
+	}
 }
