@@ -1136,7 +1136,6 @@ done3:
 	VMOVSHDUP     X1, X0
 	VMAXPS        X0, X1, X1
 	VBROADCASTSS  X1, Z0
-	VBROADCASTSS  word_7fc00000<>+0(SB), Z1
 	MOVQ          CX, DI
 	XORQ          SI, SI
 	SHLQ          $0x02, DI
@@ -1145,9 +1144,9 @@ done3:
 block6:
 	CMPQ    SI, DI
 	JGE     rest7
-	VMOVUPS (AX)(SI*1), Z2
+	VMOVUPS (AX)(SI*1), Z1
 	MOVQ    SI, DX
-	VCMPPS  $0x00, Z0, Z2, K1
+	VCMPPS  $0x00, Z0, Z1, K1
 	KMOVW   K1, BX
 	TESTL   BX, BX
 	JNZ     found4
@@ -1159,13 +1158,11 @@ rest7:
 	JZ        done8
 	NEGQ      CX
 	LEAQ      masks<>+0(SB), DX
-	VMOVUPS   64(DX)(CX*4), Z2
-	VPTESTMD  Z2, Z2, K1
-	VMOVUPS.Z (AX)(SI*1), K1, Z2
-	KNOTW     K1, K1
-	VMOVAPS   Z1, K1, Z2
+	VMOVUPS   64(DX)(CX*4), Z1
+	VPTESTMD  Z1, Z1, K1
+	VMOVUPS.Z (AX)(SI*1), K1, Z1
 	MOVQ      SI, DX
-	VCMPPS    $0x00, Z0, Z2, K1
+	VCMPPS    $0x00, Z0, Z1, K1
 	KMOVW     K1, AX
 	MOVL      AX, BX
 	TESTL     BX, BX
@@ -1194,16 +1191,6 @@ DATA word_ff800000<>+20(SB)/4, $0xff800000
 DATA word_ff800000<>+24(SB)/4, $0xff800000
 DATA word_ff800000<>+28(SB)/4, $0xff800000
 GLOBL word_ff800000<>(SB), RODATA|NOPTR, $32
-
-DATA word_7fc00000<>+0(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+4(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+8(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+12(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+16(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+20(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+24(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+28(SB)/4, $0x7fc00000
-GLOBL word_7fc00000<>(SB), RODATA|NOPTR, $32
 
 // func readAVX512(p *byte, quarter int) uint64
 // Requires: AVX, AVX512DQ, AVX512F
@@ -5213,7 +5200,6 @@ done3:
 	VMOVSHDUP    X1, X0
 	VMAXPS       X0, X1, X1
 	VBROADCASTSS X1, Y0
-	VBROADCASTSS word_7fc00000<>+0(SB), Y1
 	MOVQ         CX, DI
 	XORQ         SI, SI
 	SHLQ         $0x02, DI
@@ -5222,13 +5208,13 @@ done3:
 block6:
 	CMPQ      SI, DI
 	JGE       rest7
-	VMOVUPS   (AX)(SI*1), Y2
-	VMOVUPS   32(AX)(SI*1), Y3
+	VMOVUPS   (AX)(SI*1), Y1
+	VMOVUPS   32(AX)(SI*1), Y2
 	MOVQ      SI, DX
+	VCMPPS    $0x00, Y0, Y1, Y1
 	VCMPPS    $0x00, Y0, Y2, Y2
-	VCMPPS    $0x00, Y0, Y3, Y3
-	VMOVMSKPS Y2, BX
-	VMOVMSKPS Y3, R8
+	VMOVMSKPS Y1, BX
+	VMOVMSKPS Y2, R8
 	SHLL      $0x08, R8
 	ORL       R8, BX
 	TESTL     BX, BX
@@ -5241,15 +5227,13 @@ rest7:
 	JZ         done8
 	NEGQ       CX
 	LEAQ       masks<>+0(SB), DX
-	VMOVUPS    64(DX)(CX*4), Y2
-	VMOVUPS    96(DX)(CX*4), Y3
-	VMASKMOVPS (AX)(SI*1), Y2, Y4
-	VMASKMOVPS 32(AX)(SI*1), Y3, Y5
-	VBLENDVPS  Y2, Y4, Y1, Y4
-	VBLENDVPS  Y3, Y5, Y1, Y5
+	VMOVUPS    64(DX)(CX*4), Y1
+	VMOVUPS    96(DX)(CX*4), Y2
+	VMASKMOVPS (AX)(SI*1), Y1, Y1
+	VMASKMOVPS 32(AX)(SI*1), Y2, Y2
 	MOVQ       SI, DX
-	VCMPPS     $0x00, Y0, Y4, Y1
-	VCMPPS     $0x00, Y0, Y5, Y0
+	VCMPPS     $0x00, Y0, Y1, Y1
+	VCMPPS     $0x00, Y0, Y2, Y0
 	VMOVMSKPS  Y1, AX
 	VMOVMSKPS  Y0, CX
 	SHLL       $0x08, CX
