@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -109,6 +110,28 @@ func TestAttendDoesNotDependOnTheTile(t *testing.T) {
 	}
 }
 
+// TestAttendNearTheLimitOfExp gives one of two positions a score around the one whose weight becomes
+// zero, and a value that makes the smallest weight visible.
+func TestAttendNearTheLimitOfExp(t *testing.T) {
+	const dimensions = 16
+	limit := math.Float32bits(ExpMin)
+	for bits := limit - 200; bits < limit+200; bits++ {
+		head := NewHeads(CacheF32, 1, dimensions, 16)[0]
+		zero, score, large := make([]float32, dimensions), make([]float32, dimensions), slices.Repeat([]float32{0x1p100}, dimensions)
+		score[3] = math.Float32frombits(bits)
+		head.Store(0, zero, zero)
+		head.Store(1, score, large)
+		c := attentionCase{head, dimensions, make([]float32, dimensions)}
+		c.q[3] = 1
+		want := c.attend(t, &reference, 1, 1)
+		for _, s := range Sets() {
+			if got := c.attend(t, s, 1, 1); unequal(got, want) >= 0 {
+				t.Fatalf("%s: a score of %x gives %x, want %x", s.Name(), score[3], got[0], want[0])
+			}
+		}
+	}
+}
+
 // poison overwrites the keys and values from a position on with a value.
 func (c *attentionCase) poison(from int, value float32) {
 	row := slices.Repeat([]float32{value}, c.dimensions)
@@ -176,8 +199,8 @@ func BenchmarkAttend(b *testing.B) {
 	}
 }
 
-// BenchmarkDecodeFromMemory attends at depth 900 with the 144 heads of a model of 12 layers in turn, which
-// do not fit into the cache.
+// BenchmarkDecodeFromMemory attends at depth 900 with the 144 heads of a model of 12 layers and 12 heads,
+// on one thread and on two. Two such caches take turns, which together do not fit into the processor's.
 func BenchmarkDecodeFromMemory(b *testing.B) {
 	random := rand.New(rand.NewPCG(19, 19))
 	const dimensions, positions, depth, count = 64, 1024, 900, 144
@@ -189,18 +212,25 @@ func BenchmarkDecodeFromMemory(b *testing.B) {
 				heads[i].Store(p, row, row)
 			}
 		}
-		q, out, scores := normal(random, dimensions, 0.3), make([]float32, dimensions), make([]float32, ScoreSpace(positions))
+		q := normal(random, dimensions, 0.3)
 		for _, s := range Sets() {
-			b.Run(fmt.Sprintf("%v/%s", encoding, s.Name()), func(b *testing.B) {
-				b.SetBytes(int64(count * depth * heads[0].BytesPerPosition()))
-				next := 0
-				for b.Loop() {
-					for range count {
-						s.Attend(out, dimensions, q, &heads[next%len(heads)], depth-1, 1, scores)
-						next++
+			for _, threads := range []int{1, 2} {
+				b.Run(fmt.Sprintf("%v/%s/threads=%d", encoding, s.Name(), threads), func(b *testing.B) {
+					b.SetBytes(int64(count * depth * heads[0].BytesPerPosition()))
+					var wait sync.WaitGroup
+					for thread := range threads {
+						wait.Go(func() {
+							out, scores := make([]float32, dimensions), make([]float32, ScoreSpace(positions))
+							for pass := range b.N {
+								for i := thread; i < count; i += threads {
+									s.Attend(out, dimensions, q, &heads[pass%2*count+i], depth-1, 1, scores)
+								}
+							}
+						})
 					}
-				}
-			})
+					wait.Wait()
+				})
+			}
 		}
 	}
 }

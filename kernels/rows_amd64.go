@@ -7,14 +7,14 @@ import "unsafe"
 // exactly the elements that its plain-Go version does, except that attention reads whole blocks of 16
 // keys, of which a cache has a whole number.
 type rowKernels struct {
-	quantize      func(codes *int8, scales *float32, sums *int32, x *float32, groups int)
-	layerNorm     func(dst, x, weight, bias *float32, n int, epsilon float32)
-	add           func(dst, x *float32, n int)
-	activate      [3]func(x *float32, n int)
-	argMax        func(x *float32, n int) (index int, nan uint32)
-	read          func(p *byte, quarter int) uint64
-	storeKeyF16   func(dst *uint16, src *float32, blocks int)
-	storeValueF16 func(dst *uint16, src *float32, blocks int)
+	quantize                     func(codes *int8, scales *float32, sums *int32, x *float32, groups int)
+	layerNorm                    func(dst, x, weight, bias *float32, n int, epsilon float32)
+	add                          func(dst, x *float32, n int)
+	activate                     [3]func(x *float32, n int)
+	argMax                       func(x *float32, n int) (index int, nan uint32)
+	read                         func(p *byte, quarter int) uint64
+	storeKeyF16, storeValueF16   func(dst *uint16, src *float32, blocks int)
+	storeKeyInt8, storeValueInt8 func(dst *int8, scale, src *float32, blocks int)
 
 	softmax       func(scores *float32, count int) float32
 	softmaxScaled func(scores, scales *float32, count int) float32
@@ -35,16 +35,18 @@ type (
 )
 
 var avx512Rows = rowKernels{
-	quantize:      quantizeAVX512,
-	layerNorm:     layerNormAVX512,
-	add:           addAVX512,
-	activate:      [3]func(*float32, int){GELUTanh: geluTanhAVX512, GELU: geluErfAVX512, ReLU: reluAVX512},
-	argMax:        argMaxAVX512,
-	read:          readAVX512,
-	storeKeyF16:   storeKeyF16AVX512,
-	storeValueF16: storeValueF16AVX512,
-	softmax:       softmaxAVX512,
-	softmaxScaled: softmaxScaledAVX512,
+	quantize:       quantizeAVX512,
+	layerNorm:      layerNormAVX512,
+	add:            addAVX512,
+	activate:       [3]func(*float32, int){GELUTanh: geluTanhAVX512, GELU: geluErfAVX512, ReLU: reluAVX512},
+	argMax:         argMaxAVX512,
+	read:           readAVX512,
+	storeKeyF16:    storeKeyF16AVX512,
+	storeValueF16:  storeValueF16AVX512,
+	storeKeyInt8:   storeKeyInt8AVX512,
+	storeValueInt8: storeValueInt8AVX512,
+	softmax:        softmaxAVX512,
+	softmaxScaled:  softmaxScaledAVX512,
 	attention: [3]attentionKernels{
 		CacheF32:  {scoresF32x1AVX512, scoresF32x4AVX512, weighF32x1AVX512, weighF32x4AVX512, 4},
 		CacheF16:  {scoresF16x1AVX512, scoresF16x4AVX512, weighF16x1AVX512, weighF16x4AVX512, 4},
@@ -53,16 +55,18 @@ var avx512Rows = rowKernels{
 }
 
 var avx2Rows = rowKernels{
-	quantize:      quantizeAVX2,
-	layerNorm:     layerNormAVX2,
-	add:           addAVX2,
-	activate:      [3]func(*float32, int){GELUTanh: geluTanhAVX2, GELU: geluErfAVX2, ReLU: reluAVX2},
-	argMax:        argMaxAVX2,
-	read:          readAVX2,
-	storeKeyF16:   storeKeyF16AVX2,
-	storeValueF16: storeValueF16AVX2,
-	softmax:       softmaxAVX2,
-	softmaxScaled: softmaxScaledAVX2,
+	quantize:       quantizeAVX2,
+	layerNorm:      layerNormAVX2,
+	add:            addAVX2,
+	activate:       [3]func(*float32, int){GELUTanh: geluTanhAVX2, GELU: geluErfAVX2, ReLU: reluAVX2},
+	argMax:         argMaxAVX2,
+	read:           readAVX2,
+	storeKeyF16:    storeKeyF16AVX2,
+	storeValueF16:  storeValueF16AVX2,
+	storeKeyInt8:   storeKeyInt8AVX2,
+	storeValueInt8: storeValueInt8AVX2,
+	softmax:        softmaxAVX2,
+	softmaxScaled:  softmaxScaledAVX2,
 	attention: [3]attentionKernels{
 		CacheF32:  {scoresF32x1AVX2, scoresF32x2AVX2, weighF32x1AVX2, weighF32x4AVX2, 2},
 		CacheF16:  {scoresF16x1AVX2, scoresF16x2AVX2, weighF16x1AVX2, weighF16x4AVX2, 2},
@@ -117,15 +121,23 @@ func (k *rowKernels) replaceIn(s Set) Set {
 	return s
 }
 
-// store is Head.Store with conversions to binary16 by instructions.
+// store is Head.Store with conversions in assembly, where the head fills whole blocks.
 func (k *rowKernels) store(h *Head, position int, key, value []float32) {
-	if h.Encoding != CacheF16 || len(key) != h.Dimensions {
+	blocks := h.Dimensions / 16
+	if h.Encoding == CacheF32 || len(key) != h.Dimensions || blocks == 0 {
 		h.Store(position, key, value)
 		return
 	}
-	block := position / blockPositions * blockPositions * h.Dimensions
-	k.storeKeyF16(&h.KeysF16[block+position%blockPositions], &key[0], h.Dimensions/16)
-	k.storeValueF16(&h.ValuesF16[position*h.Dimensions], &value[0], h.Dimensions/16)
+	keyAt := position/blockPositions*blockPositions*h.Dimensions + position%blockPositions
+	valueAt := position * h.Dimensions
+	switch h.Encoding {
+	case CacheF16:
+		k.storeKeyF16(&h.KeysF16[keyAt], &key[0], blocks)
+		k.storeValueF16(&h.ValuesF16[valueAt], &value[0], blocks)
+	case CacheInt8:
+		k.storeKeyInt8(&h.KeysInt8[keyAt], &h.KeyScales[position], &key[0], blocks)
+		k.storeValueInt8(&h.ValuesInt8[valueAt], &h.ValueScales[position], &value[0], blocks)
+	}
 }
 
 // attend takes queries through the cache in tiles: those of a tile share the loads and conversions

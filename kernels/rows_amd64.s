@@ -11,15 +11,17 @@ TEXT ·quantizeAVX512(SB), NOSPLIT, $0-40
 	MOVQ         scales+8(FP), CX
 	MOVQ         sums+16(FP), DX
 	MOVQ         x+24(FP), BX
-	MOVQ         groups+32(FP), SI
 	VBROADCASTSS word_7fffffff<>+0(SB), Z0
 	VMOVSS       word_42fe0000<>+0(SB), X1
+	MOVQ         groups+32(FP), SI
 	TESTQ        SI, SI
 	JZ           done2
 
 loop1:
-	VMOVUPS       (BX), Z2
-	VANDPS        Z0, Z2, Z2
+	VXORPS        Z2, Z2, Z2
+	VMOVUPS       (BX), Z3
+	VANDPS        Z0, Z3, Z3
+	VPMAXUD       Z3, Z2, Z2
 	VMOVUPS       64(BX), Z3
 	VANDPS        Z0, Z3, Z3
 	VPMAXUD       Z3, Z2, Z2
@@ -40,31 +42,46 @@ loop1:
 	VMOVD         X2, DI
 	SUBL          $0x03800000, DI
 	CMPL          DI, $0x7c000000
-	JCC           special3
+	JCS           usual5
+	XORL          R8, R8
+	TESTL         DI, DI
+	JLT           small6
+	MOVL          $0x7fc00000, R8
+
+small6:
+	MOVL R8, (CX)
+	JMP  special3
+
+usual5:
 	VDIVSS        X1, X2, X3
 	VMOVSS        X3, (CX)
 	VDIVSS        X2, X1, X2
 	VBROADCASTSS  X2, Z2
+	VXORPS        Z3, Z3, Z3
 	VMOVUPS       (BX), Z4
 	VMULPS        Z2, Z4, Z4
 	VCVTPS2DQ     Z4, Z4
-	VMOVUPS       Z4, Z3
-	VPMOVDB       Z4, (AX)
+	VPADDD        Z4, Z3, Z3
+	VPMOVDB       Z4, X4
+	VMOVDQU       X4, (AX)
 	VMOVUPS       64(BX), Z4
 	VMULPS        Z2, Z4, Z4
 	VCVTPS2DQ     Z4, Z4
 	VPADDD        Z4, Z3, Z3
-	VPMOVDB       Z4, 16(AX)
+	VPMOVDB       Z4, X4
+	VMOVDQU       X4, 16(AX)
 	VMOVUPS       128(BX), Z4
 	VMULPS        Z2, Z4, Z4
 	VCVTPS2DQ     Z4, Z4
 	VPADDD        Z4, Z3, Z3
-	VPMOVDB       Z4, 32(AX)
+	VPMOVDB       Z4, X4
+	VMOVDQU       X4, 32(AX)
 	VMOVUPS       192(BX), Z4
 	VMULPS        Z2, Z4, Z4
 	VCVTPS2DQ     Z4, Z4
 	VPADDD        Z4, Z3, Z3
-	VPMOVDB       Z4, 48(AX)
+	VPMOVDB       Z4, X2
+	VMOVDQU       X2, 48(AX)
 	VEXTRACTF64X4 $0x01, Z3, Y2
 	VPADDD        Y2, Y3, Y3
 	VEXTRACTF128  $0x01, Y3, X2
@@ -80,14 +97,7 @@ special3:
 	VXORPS  Y2, Y2, Y2
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y2, 32(AX)
-	XORL    R8, R8
-	MOVL    R8, (DX)
-	TESTL   DI, DI
-	JLT     tiny5
-	MOVL    $0x7fc00000, R8
-
-tiny5:
-	MOVL R8, (CX)
+	VMOVD   X2, (DX)
 
 next4:
 	ADDQ $+256, BX
@@ -854,6 +864,119 @@ done2:
 	VZEROUPPER
 	RET
 
+// func storeKeyInt8AVX512(dst *int8, scale *float32, src *float32, blocks int)
+// Requires: AVX, AVX2, AVX512DQ, AVX512F
+TEXT ·storeKeyInt8AVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         blocks+24(FP), DX
+	VBROADCASTSS word_7fffffff<>+0(SB), Z0
+	VMOVSS       word_42fe0000<>+0(SB), X1
+	VXORPS       Z2, Z2, Z2
+	MOVQ         CX, BX
+	MOVQ         DX, SI
+	TESTQ        SI, SI
+	JZ           done2
+
+loop1:
+	VMOVUPS (BX), Z3
+	VANDPS  Z0, Z3, Z3
+	VPMAXUD Z3, Z2, Z2
+	ADDQ    $0x40, BX
+	DECQ    SI
+	JNZ     loop1
+
+done2:
+	MOVQ          scale+8(FP), BX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VPMAXUD       Y0, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X0
+	VPMAXUD       X0, X2, X2
+	VMOVHLPS      X2, X2, X0
+	VPMAXUD       X0, X2, X2
+	VMOVSHDUP     X2, X0
+	VPMAXUD       X0, X2, X2
+	VMOVD         X2, SI
+	SUBL          $0x03800000, SI
+	CMPL          SI, $0x7c000000
+	JCS           usual5
+	XORL          CX, CX
+	TESTL         SI, SI
+	JLT           small6
+	MOVL          $0x7fc00000, CX
+
+small6:
+	MOVL CX, (BX)
+	JMP  special3
+
+usual5:
+	VDIVSS       X1, X2, X0
+	VMOVSS       X0, (BX)
+	VDIVSS       X2, X1, X0
+	VBROADCASTSS X0, Z0
+	TESTQ        DX, DX
+	JZ           done8
+
+loop7:
+	VMOVUPS   (CX), Z1
+	VMULPS    Z0, Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VPMOVDB   Z1, X1
+	VPEXTRB   $0x00, X1, (AX)
+	VPEXTRB   $0x01, X1, 16(AX)
+	VPEXTRB   $0x02, X1, 32(AX)
+	VPEXTRB   $0x03, X1, 48(AX)
+	VPEXTRB   $0x04, X1, 64(AX)
+	VPEXTRB   $0x05, X1, 80(AX)
+	VPEXTRB   $0x06, X1, 96(AX)
+	VPEXTRB   $0x07, X1, 112(AX)
+	VPEXTRB   $0x08, X1, 128(AX)
+	VPEXTRB   $0x09, X1, 144(AX)
+	VPEXTRB   $0x0a, X1, 160(AX)
+	VPEXTRB   $0x0b, X1, 176(AX)
+	VPEXTRB   $0x0c, X1, 192(AX)
+	VPEXTRB   $0x0d, X1, 208(AX)
+	VPEXTRB   $0x0e, X1, 224(AX)
+	VPEXTRB   $0x0f, X1, 240(AX)
+	ADDQ      $+256, AX
+	ADDQ      $0x40, CX
+	DECQ      DX
+	JNZ       loop7
+
+done8:
+	JMP done4
+
+special3:
+	VXORPS X0, X0, X0
+	TESTQ  DX, DX
+	JZ     done10
+
+loop9:
+	VPEXTRB $0x00, X0, (AX)
+	VPEXTRB $0x01, X0, 16(AX)
+	VPEXTRB $0x02, X0, 32(AX)
+	VPEXTRB $0x03, X0, 48(AX)
+	VPEXTRB $0x04, X0, 64(AX)
+	VPEXTRB $0x05, X0, 80(AX)
+	VPEXTRB $0x06, X0, 96(AX)
+	VPEXTRB $0x07, X0, 112(AX)
+	VPEXTRB $0x08, X0, 128(AX)
+	VPEXTRB $0x09, X0, 144(AX)
+	VPEXTRB $0x0a, X0, 160(AX)
+	VPEXTRB $0x0b, X0, 176(AX)
+	VPEXTRB $0x0c, X0, 192(AX)
+	VPEXTRB $0x0d, X0, 208(AX)
+	VPEXTRB $0x0e, X0, 224(AX)
+	VPEXTRB $0x0f, X0, 240(AX)
+	ADDQ    $+256, AX
+	DECQ    DX
+	JNZ     loop9
+
+done10:
+done4:
+	VZEROUPPER
+	RET
+
 // func storeValueF16AVX512(dst *uint16, src *float32, blocks int)
 // Requires: AVX, F16C
 TEXT ·storeValueF16AVX512(SB), NOSPLIT, $0-24
@@ -876,6 +999,89 @@ loop1:
 	JNZ       loop1
 
 done2:
+	VZEROUPPER
+	RET
+
+// func storeValueInt8AVX512(dst *int8, scale *float32, src *float32, blocks int)
+// Requires: AVX, AVX2, AVX512DQ, AVX512F
+TEXT ·storeValueInt8AVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         blocks+24(FP), DX
+	VBROADCASTSS word_7fffffff<>+0(SB), Z0
+	VMOVSS       word_42fe0000<>+0(SB), X1
+	VXORPS       Z2, Z2, Z2
+	MOVQ         CX, BX
+	MOVQ         DX, SI
+	TESTQ        SI, SI
+	JZ           done2
+
+loop1:
+	VMOVUPS (BX), Z3
+	VANDPS  Z0, Z3, Z3
+	VPMAXUD Z3, Z2, Z2
+	ADDQ    $0x40, BX
+	DECQ    SI
+	JNZ     loop1
+
+done2:
+	MOVQ          scale+8(FP), BX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VPMAXUD       Y0, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X0
+	VPMAXUD       X0, X2, X2
+	VMOVHLPS      X2, X2, X0
+	VPMAXUD       X0, X2, X2
+	VMOVSHDUP     X2, X0
+	VPMAXUD       X0, X2, X2
+	VMOVD         X2, SI
+	SUBL          $0x03800000, SI
+	CMPL          SI, $0x7c000000
+	JCS           usual5
+	XORL          CX, CX
+	TESTL         SI, SI
+	JLT           small6
+	MOVL          $0x7fc00000, CX
+
+small6:
+	MOVL CX, (BX)
+	JMP  special3
+
+usual5:
+	VDIVSS       X1, X2, X0
+	VMOVSS       X0, (BX)
+	VDIVSS       X2, X1, X0
+	VBROADCASTSS X0, Z0
+	TESTQ        DX, DX
+	JZ           done8
+
+loop7:
+	VMOVUPS   (CX), Z1
+	VMULPS    Z0, Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VPMOVDB   Z1, X1
+	VMOVUPS   X1, (AX)
+	ADDQ      $+16, AX
+	ADDQ      $0x40, CX
+	DECQ      DX
+	JNZ       loop7
+
+done8:
+	JMP done4
+
+special3:
+	VXORPS X0, X0, X0
+	TESTQ  DX, DX
+	JZ     done10
+
+loop9:
+	VMOVUPS X0, (AX)
+	ADDQ    $+16, AX
+	DECQ    DX
+	JNZ     loop9
+
+done10:
+done4:
 	VZEROUPPER
 	RET
 
@@ -930,7 +1136,6 @@ done3:
 	VMOVSHDUP     X1, X0
 	VMAXPS        X0, X1, X1
 	VBROADCASTSS  X1, Z0
-	VBROADCASTSS  word_7fc00000<>+0(SB), Z1
 	MOVQ          CX, DI
 	XORQ          SI, SI
 	SHLQ          $0x02, DI
@@ -939,9 +1144,9 @@ done3:
 block6:
 	CMPQ    SI, DI
 	JGE     rest7
-	VMOVUPS (AX)(SI*1), Z2
+	VMOVUPS (AX)(SI*1), Z1
 	MOVQ    SI, DX
-	VCMPPS  $0x00, Z0, Z2, K1
+	VCMPPS  $0x00, Z0, Z1, K1
 	KMOVW   K1, BX
 	TESTL   BX, BX
 	JNZ     found4
@@ -953,13 +1158,11 @@ rest7:
 	JZ        done8
 	NEGQ      CX
 	LEAQ      masks<>+0(SB), DX
-	VMOVUPS   64(DX)(CX*4), Z2
-	VPTESTMD  Z2, Z2, K1
-	VMOVUPS.Z (AX)(SI*1), K1, Z2
-	KNOTW     K1, K1
-	VMOVAPS   Z1, K1, Z2
+	VMOVUPS   64(DX)(CX*4), Z1
+	VPTESTMD  Z1, Z1, K1
+	VMOVUPS.Z (AX)(SI*1), K1, Z1
 	MOVQ      SI, DX
-	VCMPPS    $0x00, Z0, Z2, K1
+	VCMPPS    $0x00, Z0, Z1, K1
 	KMOVW     K1, AX
 	MOVL      AX, BX
 	TESTL     BX, BX
@@ -988,16 +1191,6 @@ DATA word_ff800000<>+20(SB)/4, $0xff800000
 DATA word_ff800000<>+24(SB)/4, $0xff800000
 DATA word_ff800000<>+28(SB)/4, $0xff800000
 GLOBL word_ff800000<>(SB), RODATA|NOPTR, $32
-
-DATA word_7fc00000<>+0(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+4(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+8(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+12(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+16(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+20(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+24(SB)/4, $0x7fc00000
-DATA word_7fc00000<>+28(SB)/4, $0x7fc00000
-GLOBL word_7fc00000<>(SB), RODATA|NOPTR, $32
 
 // func readAVX512(p *byte, quarter int) uint64
 // Requires: AVX, AVX512DQ, AVX512F
@@ -3946,17 +4139,21 @@ TEXT ·quantizeAVX2(SB), NOSPLIT, $0-40
 	MOVQ         scales+8(FP), CX
 	MOVQ         sums+16(FP), DX
 	MOVQ         x+24(FP), BX
-	MOVQ         groups+32(FP), SI
 	VBROADCASTSS word_7fffffff<>+0(SB), Y0
 	VMOVSS       word_42fe0000<>+0(SB), X1
+	MOVQ         groups+32(FP), SI
 	TESTQ        SI, SI
 	JZ           done2
 
 loop1:
-	VMOVUPS      (BX), Y2
-	VMOVUPS      32(BX), Y3
-	VANDPS       Y0, Y2, Y2
-	VANDPS       Y0, Y3, Y3
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VANDPS       Y0, Y4, Y4
+	VPMAXUD      Y4, Y2, Y2
+	VANDPS       Y0, Y5, Y5
+	VPMAXUD      Y5, Y3, Y3
 	VMOVUPS      64(BX), Y4
 	VMOVUPS      96(BX), Y5
 	VANDPS       Y0, Y4, Y4
@@ -3986,19 +4183,31 @@ loop1:
 	VMOVD        X2, DI
 	SUBL         $0x03800000, DI
 	CMPL         DI, $0x7c000000
-	JCC          special3
+	JCS          usual5
+	XORL         R8, R8
+	TESTL        DI, DI
+	JLT          small6
+	MOVL         $0x7fc00000, R8
+
+small6:
+	MOVL R8, (CX)
+	JMP  special3
+
+usual5:
 	VDIVSS       X1, X2, X3
 	VMOVSS       X3, (CX)
 	VDIVSS       X2, X1, X2
 	VBROADCASTSS X2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
 	VMOVUPS      (BX), Y5
 	VMOVUPS      32(BX), Y6
 	VMULPS       Y2, Y5, Y5
 	VCVTPS2DQ    Y5, Y5
-	VMOVUPS      Y5, Y3
 	VMULPS       Y2, Y6, Y6
 	VCVTPS2DQ    Y6, Y6
-	VMOVUPS      Y6, Y4
+	VPADDD       Y5, Y3, Y3
+	VPADDD       Y6, Y4, Y4
 	VPACKSSDW    Y6, Y5, Y5
 	VPERMQ       $0xd8, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
@@ -4008,9 +4217,9 @@ loop1:
 	VMOVUPS      96(BX), Y6
 	VMULPS       Y2, Y5, Y5
 	VCVTPS2DQ    Y5, Y5
-	VPADDD       Y5, Y3, Y3
 	VMULPS       Y2, Y6, Y6
 	VCVTPS2DQ    Y6, Y6
+	VPADDD       Y5, Y3, Y3
 	VPADDD       Y6, Y4, Y4
 	VPACKSSDW    Y6, Y5, Y5
 	VPERMQ       $0xd8, Y5, Y5
@@ -4021,9 +4230,9 @@ loop1:
 	VMOVUPS      160(BX), Y6
 	VMULPS       Y2, Y5, Y5
 	VCVTPS2DQ    Y5, Y5
-	VPADDD       Y5, Y3, Y3
 	VMULPS       Y2, Y6, Y6
 	VCVTPS2DQ    Y6, Y6
+	VPADDD       Y5, Y3, Y3
 	VPADDD       Y6, Y4, Y4
 	VPACKSSDW    Y6, Y5, Y5
 	VPERMQ       $0xd8, Y5, Y5
@@ -4034,9 +4243,9 @@ loop1:
 	VMOVUPS      224(BX), Y6
 	VMULPS       Y2, Y5, Y5
 	VCVTPS2DQ    Y5, Y5
-	VPADDD       Y5, Y3, Y3
 	VMULPS       Y2, Y6, Y6
 	VCVTPS2DQ    Y6, Y6
+	VPADDD       Y5, Y3, Y3
 	VPADDD       Y6, Y4, Y4
 	VPACKSSDW    Y6, Y5, Y2
 	VPERMQ       $0xd8, Y2, Y2
@@ -4058,14 +4267,7 @@ special3:
 	VXORPS  Y2, Y2, Y2
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y2, 32(AX)
-	XORL    R8, R8
-	MOVL    R8, (DX)
-	TESTL   DI, DI
-	JLT     tiny5
-	MOVL    $0x7fc00000, R8
-
-tiny5:
-	MOVL R8, (CX)
+	VMOVD   X2, (DX)
 
 next4:
 	ADDQ $+256, BX
@@ -4693,6 +4895,129 @@ done2:
 	VZEROUPPER
 	RET
 
+// func storeKeyInt8AVX2(dst *int8, scale *float32, src *float32, blocks int)
+// Requires: AVX, AVX2
+TEXT ·storeKeyInt8AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         blocks+24(FP), DX
+	VBROADCASTSS word_7fffffff<>+0(SB), Y0
+	VMOVSS       word_42fe0000<>+0(SB), X1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	MOVQ         CX, BX
+	MOVQ         DX, SI
+	TESTQ        SI, SI
+	JZ           done2
+
+loop1:
+	VMOVUPS (BX), Y4
+	VMOVUPS 32(BX), Y5
+	VANDPS  Y0, Y4, Y4
+	VPMAXUD Y4, Y2, Y2
+	VANDPS  Y0, Y5, Y5
+	VPMAXUD Y5, Y3, Y3
+	ADDQ    $0x40, BX
+	DECQ    SI
+	JNZ     loop1
+
+done2:
+	MOVQ         scale+8(FP), BX
+	VMOVUPS      Y3, Y0
+	VPMAXUD      Y0, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X0
+	VPMAXUD      X0, X2, X2
+	VMOVHLPS     X2, X2, X0
+	VPMAXUD      X0, X2, X2
+	VMOVSHDUP    X2, X0
+	VPMAXUD      X0, X2, X2
+	VMOVD        X2, SI
+	SUBL         $0x03800000, SI
+	CMPL         SI, $0x7c000000
+	JCS          usual5
+	XORL         CX, CX
+	TESTL        SI, SI
+	JLT          small6
+	MOVL         $0x7fc00000, CX
+
+small6:
+	MOVL CX, (BX)
+	JMP  special3
+
+usual5:
+	VDIVSS       X1, X2, X0
+	VMOVSS       X0, (BX)
+	VDIVSS       X2, X1, X0
+	VBROADCASTSS X0, Y0
+	TESTQ        DX, DX
+	JZ           done8
+
+loop7:
+	VMOVUPS      (CX), Y1
+	VMOVUPS      32(CX), Y2
+	VMULPS       Y0, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VMULPS       Y0, Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPERMQ       $0xd8, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSWB    X2, X1, X1
+	VPEXTRB      $0x00, X1, (AX)
+	VPEXTRB      $0x01, X1, 16(AX)
+	VPEXTRB      $0x02, X1, 32(AX)
+	VPEXTRB      $0x03, X1, 48(AX)
+	VPEXTRB      $0x04, X1, 64(AX)
+	VPEXTRB      $0x05, X1, 80(AX)
+	VPEXTRB      $0x06, X1, 96(AX)
+	VPEXTRB      $0x07, X1, 112(AX)
+	VPEXTRB      $0x08, X1, 128(AX)
+	VPEXTRB      $0x09, X1, 144(AX)
+	VPEXTRB      $0x0a, X1, 160(AX)
+	VPEXTRB      $0x0b, X1, 176(AX)
+	VPEXTRB      $0x0c, X1, 192(AX)
+	VPEXTRB      $0x0d, X1, 208(AX)
+	VPEXTRB      $0x0e, X1, 224(AX)
+	VPEXTRB      $0x0f, X1, 240(AX)
+	ADDQ         $+256, AX
+	ADDQ         $0x40, CX
+	DECQ         DX
+	JNZ          loop7
+
+done8:
+	JMP done4
+
+special3:
+	VXORPS X0, X0, X0
+	TESTQ  DX, DX
+	JZ     done10
+
+loop9:
+	VPEXTRB $0x00, X0, (AX)
+	VPEXTRB $0x01, X0, 16(AX)
+	VPEXTRB $0x02, X0, 32(AX)
+	VPEXTRB $0x03, X0, 48(AX)
+	VPEXTRB $0x04, X0, 64(AX)
+	VPEXTRB $0x05, X0, 80(AX)
+	VPEXTRB $0x06, X0, 96(AX)
+	VPEXTRB $0x07, X0, 112(AX)
+	VPEXTRB $0x08, X0, 128(AX)
+	VPEXTRB $0x09, X0, 144(AX)
+	VPEXTRB $0x0a, X0, 160(AX)
+	VPEXTRB $0x0b, X0, 176(AX)
+	VPEXTRB $0x0c, X0, 192(AX)
+	VPEXTRB $0x0d, X0, 208(AX)
+	VPEXTRB $0x0e, X0, 224(AX)
+	VPEXTRB $0x0f, X0, 240(AX)
+	ADDQ    $+256, AX
+	DECQ    DX
+	JNZ     loop9
+
+done10:
+done4:
+	VZEROUPPER
+	RET
+
 // func storeValueF16AVX2(dst *uint16, src *float32, blocks int)
 // Requires: AVX, F16C
 TEXT ·storeValueF16AVX2(SB), NOSPLIT, $0-24
@@ -4715,6 +5040,99 @@ loop1:
 	JNZ       loop1
 
 done2:
+	VZEROUPPER
+	RET
+
+// func storeValueInt8AVX2(dst *int8, scale *float32, src *float32, blocks int)
+// Requires: AVX, AVX2
+TEXT ·storeValueInt8AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         blocks+24(FP), DX
+	VBROADCASTSS word_7fffffff<>+0(SB), Y0
+	VMOVSS       word_42fe0000<>+0(SB), X1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	MOVQ         CX, BX
+	MOVQ         DX, SI
+	TESTQ        SI, SI
+	JZ           done2
+
+loop1:
+	VMOVUPS (BX), Y4
+	VMOVUPS 32(BX), Y5
+	VANDPS  Y0, Y4, Y4
+	VPMAXUD Y4, Y2, Y2
+	VANDPS  Y0, Y5, Y5
+	VPMAXUD Y5, Y3, Y3
+	ADDQ    $0x40, BX
+	DECQ    SI
+	JNZ     loop1
+
+done2:
+	MOVQ         scale+8(FP), BX
+	VMOVUPS      Y3, Y0
+	VPMAXUD      Y0, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X0
+	VPMAXUD      X0, X2, X2
+	VMOVHLPS     X2, X2, X0
+	VPMAXUD      X0, X2, X2
+	VMOVSHDUP    X2, X0
+	VPMAXUD      X0, X2, X2
+	VMOVD        X2, SI
+	SUBL         $0x03800000, SI
+	CMPL         SI, $0x7c000000
+	JCS          usual5
+	XORL         CX, CX
+	TESTL        SI, SI
+	JLT          small6
+	MOVL         $0x7fc00000, CX
+
+small6:
+	MOVL CX, (BX)
+	JMP  special3
+
+usual5:
+	VDIVSS       X1, X2, X0
+	VMOVSS       X0, (BX)
+	VDIVSS       X2, X1, X0
+	VBROADCASTSS X0, Y0
+	TESTQ        DX, DX
+	JZ           done8
+
+loop7:
+	VMOVUPS      (CX), Y1
+	VMOVUPS      32(CX), Y2
+	VMULPS       Y0, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VMULPS       Y0, Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPERMQ       $0xd8, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSWB    X2, X1, X1
+	VMOVUPS      X1, (AX)
+	ADDQ         $+16, AX
+	ADDQ         $0x40, CX
+	DECQ         DX
+	JNZ          loop7
+
+done8:
+	JMP done4
+
+special3:
+	VXORPS X0, X0, X0
+	TESTQ  DX, DX
+	JZ     done10
+
+loop9:
+	VMOVUPS X0, (AX)
+	ADDQ    $+16, AX
+	DECQ    DX
+	JNZ     loop9
+
+done10:
+done4:
 	VZEROUPPER
 	RET
 
@@ -4782,7 +5200,6 @@ done3:
 	VMOVSHDUP    X1, X0
 	VMAXPS       X0, X1, X1
 	VBROADCASTSS X1, Y0
-	VBROADCASTSS word_7fc00000<>+0(SB), Y1
 	MOVQ         CX, DI
 	XORQ         SI, SI
 	SHLQ         $0x02, DI
@@ -4791,13 +5208,13 @@ done3:
 block6:
 	CMPQ      SI, DI
 	JGE       rest7
-	VMOVUPS   (AX)(SI*1), Y2
-	VMOVUPS   32(AX)(SI*1), Y3
+	VMOVUPS   (AX)(SI*1), Y1
+	VMOVUPS   32(AX)(SI*1), Y2
 	MOVQ      SI, DX
+	VCMPPS    $0x00, Y0, Y1, Y1
 	VCMPPS    $0x00, Y0, Y2, Y2
-	VCMPPS    $0x00, Y0, Y3, Y3
-	VMOVMSKPS Y2, BX
-	VMOVMSKPS Y3, R8
+	VMOVMSKPS Y1, BX
+	VMOVMSKPS Y2, R8
 	SHLL      $0x08, R8
 	ORL       R8, BX
 	TESTL     BX, BX
@@ -4810,15 +5227,13 @@ rest7:
 	JZ         done8
 	NEGQ       CX
 	LEAQ       masks<>+0(SB), DX
-	VMOVUPS    64(DX)(CX*4), Y2
-	VMOVUPS    96(DX)(CX*4), Y3
-	VMASKMOVPS (AX)(SI*1), Y2, Y4
-	VMASKMOVPS 32(AX)(SI*1), Y3, Y5
-	VBLENDVPS  Y2, Y4, Y1, Y4
-	VBLENDVPS  Y3, Y5, Y1, Y5
+	VMOVUPS    64(DX)(CX*4), Y1
+	VMOVUPS    96(DX)(CX*4), Y2
+	VMASKMOVPS (AX)(SI*1), Y1, Y1
+	VMASKMOVPS 32(AX)(SI*1), Y2, Y2
 	MOVQ       SI, DX
-	VCMPPS     $0x00, Y0, Y4, Y1
-	VCMPPS     $0x00, Y0, Y5, Y0
+	VCMPPS     $0x00, Y0, Y1, Y1
+	VCMPPS     $0x00, Y0, Y2, Y0
 	VMOVMSKPS  Y1, AX
 	VMOVMSKPS  Y0, CX
 	SHLL       $0x08, CX

@@ -39,10 +39,20 @@ func reluAVX512(x *float32, n int)
 //go:noescape
 func storeKeyF16AVX512(dst *uint16, src *float32, blocks int)
 
+// storeKeyInt8AVX512 stores 16 elements per block, and the scale of all, in a cache of int8.
+//
+//go:noescape
+func storeKeyInt8AVX512(dst *int8, scale *float32, src *float32, blocks int)
+
 // storeValueF16AVX512 stores 16 elements per block in a cache of binary16.
 //
 //go:noescape
 func storeValueF16AVX512(dst *uint16, src *float32, blocks int)
+
+// storeValueInt8AVX512 stores 16 elements per block, and the scale of all, in a cache of int8.
+//
+//go:noescape
+func storeValueInt8AVX512(dst *int8, scale *float32, src *float32, blocks int)
 
 // argMaxAVX512 is argMaxReference for n > 0; nan is not 0 if there is a NaN.
 //
@@ -159,10 +169,20 @@ func reluAVX2(x *float32, n int)
 //go:noescape
 func storeKeyF16AVX2(dst *uint16, src *float32, blocks int)
 
+// storeKeyInt8AVX2 stores 16 elements per block, and the scale of all, in a cache of int8.
+//
+//go:noescape
+func storeKeyInt8AVX2(dst *int8, scale *float32, src *float32, blocks int)
+
 // storeValueF16AVX2 stores 16 elements per block in a cache of binary16.
 //
 //go:noescape
 func storeValueF16AVX2(dst *uint16, src *float32, blocks int)
+
+// storeValueInt8AVX2 stores 16 elements per block, and the scale of all, in a cache of int8.
+//
+//go:noescape
+func storeValueInt8AVX2(dst *int8, scale *float32, src *float32, blocks int)
 
 // argMaxAVX2 is argMaxReference for n > 0; nan is not 0 if there is a NaN.
 //

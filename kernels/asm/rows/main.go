@@ -32,8 +32,10 @@ func main() {
 		geluTanh(m)
 		geluErf(m)
 		relu(m)
-		storeHalf(m, "storeKeyF16", true)
-		storeHalf(m, "storeValueF16", false)
+		for _, place := range placements {
+			storeHalf(m, place)
+			storeInt8(m, place)
+		}
 		argMax(m)
 		read(m)
 		softmax(m, false)
@@ -56,8 +58,8 @@ func main() {
 
 // extensions lists what a kernel may use, by the suffix of its name.
 var extensions = map[string][]string{
-	"AVX512": {"AVX", "AVX2", "AVX512BW", "AVX512DQ", "AVX512F", "AVX512VL", "F16C", "FMA3", "MMX+", "SSE", "SSE2"},
-	"AVX2":   {"AVX", "AVX2", "F16C", "FMA3", "MMX+", "SSE", "SSE2"},
+	"AVX512": {"AVX", "AVX2", "AVX512BW", "AVX512DQ", "AVX512F", "AVX512VL", "F16C", "FMA3", "SSE", "SSE2"},
+	"AVX2":   {"AVX", "AVX2", "F16C", "FMA3", "SSE", "SSE2"},
 }
 
 // checkExtensions fails for a function that needs more than it may use. avo chooses the forms of

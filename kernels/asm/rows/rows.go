@@ -181,32 +181,3 @@ func relu(m *machine) {
 		}
 	})
 }
-
-// storeHalf generates the conversion of whole blocks to binary16, rounded to nearest even. The results
-// are stored side by side as the values of a position, or one in each line of 16 as its keys.
-func storeHalf(m *machine, name string, keys bool) {
-	m.function(name, "func(dst *uint16, src *float32, blocks int)")
-	m.Doc(name + m.name + " stores 16 elements per block in a cache of binary16.")
-	dst, src, blocks := m.param("dst"), m.param("src"), m.param("blocks")
-	m.repeat(blocks, func() {
-		bytes := 2 * blockLanes
-		if keys {
-			bytes *= blockLanes
-		}
-		for i := range 2 {
-			v, converted := m.YMM(), m.XMM()
-			m.VMOVUPS(operand.Mem{Base: src, Disp: 32 * i}, v)
-			m.VCVTPS2PH(operand.Imm(0), v, converted)
-			if !keys {
-				m.VMOVUPS(converted, operand.Mem{Base: dst, Disp: 16 * i})
-				continue
-			}
-			for j := range 8 {
-				m.VPEXTRW(operand.Imm(uint64(j)), converted, operand.Mem{Base: dst, Disp: (8*i + j) * 2 * blockLanes})
-			}
-		}
-		m.ADDQ(operand.Imm(4*blockLanes), src)
-		m.ADDQ(operand.I32(bytes), dst)
-	})
-	m.end()
-}

@@ -36,12 +36,11 @@ func argMax(m *machine) {
 	m.Store(nans, m.Return("nan"))
 
 	largest := m.broadcast(m.reduce(maximum, m.VMAXPS))
-	noNumber := m.broadcast(m.word(0x7fc00000))
 	found, done := m.label("found"), m.label("done")
 	place, bits := m.GP64(), m.GP32()
+	// The zeros behind the row stand for nothing: if the maximum is zero, it is found before them.
 	m.eachBlock(n, func(offset reg.Register, k mask) {
 		v := m.load(k, element(x, offset))
-		m.fill(k, noNumber, v) // equal to nothing
 		m.MOVQ(offset, place)
 		conditions := make([]condition, len(v))
 		for i := range v {
