@@ -36,7 +36,7 @@ var modes = []struct {
 
 var losses = map[format.Encoding]struct {
 	group     func(columns int) int // weights that share a scale
-	most      float64 // error, as a part of their largest: a searched scale clips
+	most      float64               // error, as a part of their largest: a searched scale clips
 	onAverage float64
 }{
 	format.Float32:   {func(int) int { return 1 }, 0, 0},
