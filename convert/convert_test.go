@@ -37,14 +37,14 @@ var modes = []struct {
 
 var losses = map[format.Encoding]struct {
 	group     func(columns int) int // weights that share a scale
-	most      float64
+	most      float64               // error, as a part of their largest: a searched scale clips
 	onAverage float64
 }{
 	format.Float32:   {func(int) int { return 1 }, 0, 0},
 	format.PanelF32:  {func(int) int { return 1 }, 0, 0},
 	format.PanelF16:  {func(int) int { return 1 }, 1.0 / 2048, 1.0 / 2048},
-	format.PanelInt8: {func(columns int) int { return columns }, 1.0 / 127, 0.02},
-	format.PanelInt4: {func(int) int { return format.GroupColumns }, 1.0 / 7, 0.15},
+	format.PanelInt8: {func(columns int) int { return columns }, 0.025, 0.02},
+	format.PanelInt4: {func(int) int { return format.GroupColumns }, 0.35, 0.15},
 }
 
 // wantEncoding is the definition of the modes, written down a second time.

@@ -2,5 +2,5 @@
 // measures what that costs in accuracy. It knows matrices; it never computes with activations and
 // never touches a file.
 //
-// Start reading at matrix.go (what a panel is), then encode.go.
+// Start reading at matrix.go (what a panel is), then encode.go and scale.go.
 package quant

@@ -114,10 +114,15 @@ func (e *Encoder) encodeF16(dst []byte, weights []float32) {
 func (e *Encoder) encodeInt8(dst []byte, p int, weights []float32) {
 	for r := range rows {
 		row := weights[r*e.padded : (r+1)*e.padded]
-		scale := maxMagnitude(row) / 127
+		scale := searchInt8(row)
 		binary.LittleEndian.PutUint32(e.scales[(p*rows+r)*4:], math.Float32bits(scale))
-		for k, w := range row {
-			dst[k/4*64+r*4+k%4] = byte(code(w, scale, -127, 127) + int8Offset)
+		inverse := inverseOf(scale)
+		for k := 0; k < len(row); k += 4 {
+			var line uint32
+			for c, w := range row[k : k+4] {
+				line |= uint32(byte(int32(int8Value(float32(w*inverse)))+int8Offset)) << (8 * c)
+			}
+			binary.LittleEndian.PutUint32(dst[k*rows+r*4:], line)
 		}
 	}
 }
@@ -126,34 +131,19 @@ func (e *Encoder) encodeInt4(dst []byte, p int, weights []float32) {
 	perRow := e.padded / groups
 	for r := range rows {
 		for g := range perRow {
-			group := weights[r*e.padded+g*groups:][:groups]
-			stored := Float16(maxMagnitude(group) / 7)
+			group := (*[groups]float32)(weights[r*e.padded+g*groups:])
+			stored := searchInt4(group, &uniform)
 			binary.LittleEndian.PutUint16(e.scales[((p*perRow+g)*rows+r)*2:], stored)
-			scale := Float32(stored)
-			for i := 0; i < groups; i += 8 {
-				line := dst[(g*groups+i)/8*64+r*4:][:4]
-				for c := range line {
-					low := code(group[i+c], scale, -8, 7) + int4Offset
-					high := code(group[i+4+c], scale, -8, 7) + int4Offset
-					line[c] = byte(low | high<<4)
+			inverse := inverseOf(Float32(stored))
+			for k := 0; k < groups; k += 8 {
+				var line uint32
+				for c := range 4 {
+					low := int4Code(float32(group[k+c] * inverse))
+					high := int4Code(float32(group[k+4+c] * inverse))
+					line |= uint32(low|high<<4) << (8 * c)
 				}
+				binary.LittleEndian.PutUint32(dst[(g*groups+k)*rows/2+r*4:], line)
 			}
 		}
 	}
-}
-
-// code returns the integer in [low, high] nearest to w/scale, ties to even; 0 where the scale is 0.
-func code(w, scale float32, low, high int) int {
-	if scale == 0 {
-		return 0
-	}
-	return int(min(max(math.RoundToEven(float64(w)/float64(scale)), float64(low)), float64(high)))
-}
-
-func maxMagnitude(values []float32) float32 {
-	var m float32
-	for _, v := range values {
-		m = max(m, float32(math.Abs(float64(v))))
-	}
-	return m
 }

@@ -44,7 +44,8 @@ func randomWeights(n int) []float32 {
 	return weights
 }
 
-// bound returns the largest error that one weight of an encoding may have.
+// bound returns the largest error that one weight of an encoding may have: what the search of scales
+// may clip of a row's or group's largest weight.
 func bound(encoding format.Encoding, weights []float32, columns, i int) float64 {
 	w := math.Abs(float64(weights[i]))
 	row := weights[i/columns*columns:][:columns]
@@ -52,11 +53,10 @@ func bound(encoding format.Encoding, weights []float32, columns, i int) float64 
 	case format.PanelF16:
 		return max(w*0x1p-11, 0x1p-25)
 	case format.PanelInt8:
-		return float64(maxMagnitude(row)) / 127 * 0.500001
+		return math.Abs(float64(largestOf(row))) * 0.025
 	case format.PanelInt4:
 		start := i % columns / groups * groups
-		scale := float64(maxMagnitude(row[start:min(start+groups, columns)])) / 7
-		return scale * (0.5 + 7*0x1p-11) // the scale itself is rounded to binary16
+		return math.Abs(float64(largestOf(row[start:min(start+groups, columns)]))) * 0.35
 	}
 	return 0
 }
