@@ -3,8 +3,11 @@ package kernels
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/quant"
@@ -88,9 +91,78 @@ func BenchmarkStream(b *testing.B) {
 			b.Run(fmt.Sprintf("%v/%gMB/threads=%d", encoding, largeBytes/1e6, threads), func(b *testing.B) {
 				b.SetBytes(int64(len(w.Codes)))
 				for b.Loop() {
-					onThreads(threads, w.Panels(), func(first, last int) { Stream(w.Codes[first*w.PanelBytes() : last*w.PanelBytes()]) })
+					onThreads(threads, w.Panels(), func(first, last int) { streamPanels(&w, first, last) })
 				}
 			})
 		}
 	}
+}
+
+func streamPanels(w *quant.Matrix, first, last int) {
+	Stream(w.Codes[first*w.PanelBytes() : last*w.PanelBytes()])
+}
+
+// BenchmarkAgainstStream measures products and a plain read of the same weights in turn, in pieces of
+// about 2 MB, so that both see the same noise of a shared machine. Of each piece it counts the
+// lower quintile of all rounds; it reports GB/s and GMAC/s of the product and its speed relative to the read.
+func BenchmarkAgainstStream(b *testing.B) {
+	for _, encoding := range matrixEncodings {
+		w := benchMatrix(b, encoding, largeBytes)
+		for _, threads := range []int{1, 2} {
+			for _, set := range Sets() {
+				for _, tokens := range []int{1, 2, 3, 4, 5, 6, 8, 16, 64} {
+					if set == &reference {
+						continue
+					}
+					name := fmt.Sprintf("%v/threads=%d/%s/tokens=%d", encoding, threads, set.Name(), tokens)
+					b.Run(name, func(b *testing.B) { benchAgainstStream(b, set, &w, tokens, threads) })
+				}
+			}
+		}
+	}
+}
+
+func benchAgainstStream(b *testing.B, set *Set, w *quant.Matrix, tokens, threads int) {
+	x := input(rand.New(rand.NewPCG(2, 2)), tokens, benchColumns)
+	rows := w.Panels() * panelRows
+	out, bias := make([]float32, tokens*rows), make([]float32, rows)
+	piece := 2 << 20 / w.PanelBytes() / 8 * 8
+	times := make(map[bool]map[int][]float64) // of reads or products: seconds by first panel
+	var lock sync.Mutex
+	measure := func(product bool, first int, f func()) {
+		start := time.Now()
+		f()
+		seconds := time.Since(start).Seconds()
+		lock.Lock()
+		defer lock.Unlock()
+		if times[product] == nil {
+			times[product] = make(map[int][]float64)
+		}
+		times[product][first] = append(times[product][first], seconds)
+	}
+	pass := func(product bool, f func(first, last int)) {
+		onThreads(threads, w.Panels(), func(first, last int) {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			for p := first; p < last; p += piece {
+				measure(product, p, func() { f(p, min(p+piece, last)) })
+			}
+		})
+	}
+	for b.Loop() {
+		pass(false, func(first, last int) { streamPanels(w, first, last) })
+		pass(true, func(first, last int) { set.MatMul(out, rows, w, x, bias, first, last) })
+	}
+	quintile := func(product bool) (sum float64) {
+		for _, seconds := range times[product] {
+			slices.Sort(seconds)
+			sum += seconds[len(seconds)/5]
+		}
+		return sum / float64(threads)
+	}
+	read, product := quintile(false), quintile(true)
+	b.ReportMetric(float64(weightBytes(w))/product/1e9, "GB/s")
+	b.ReportMetric(float64(rows)*benchColumns*float64(tokens)/product/1e9, "GMAC/s")
+	b.ReportMetric(float64(len(w.Codes))/read/1e9, "stream-GB/s")
+	b.ReportMetric(read/product, "of-stream")
 }

@@ -109,7 +109,8 @@ func nibbleMask(k *kernel) { k.mask = k.constant(0x0f0f0f0f) }
 
 // Without VNNI the bytes of a line go through VPMADDWD, the even ones in one pass, the odd ones in
 // the other. (VPMADDUBSW would saturate: 255*127*2 > 32767.) The activations are left in the upper
-// byte of a word, which makes all sums 256 times too large: at most 256*64*128*128 = 2^28.
+// byte of a word, which makes all sums 256 times too large: in the end at most 256*64*128*128 = 2^28;
+// what wraps around on the way cancels.
 var int8Words = &encoding{
 	name: "int8", columns: 4, passes: 2, xBytes: 1, rowScales: true,
 	constants: func(k *kernel) { k.mask = k.constant(0x00ff00ff) },
