@@ -182,7 +182,7 @@ func (s *Set) Read(b []byte) uint64 { return s.read(b) }
 
 // PanelTile is the number of panels that the fastest implementations of MatMul take together. Work
 // is best shared out in multiples of it.
-const PanelTile = 4
+const PanelTile = 8
 
 // queryTile is the largest number of queries that an implementation of attention takes through the
 // cache together.
