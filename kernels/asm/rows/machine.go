@@ -22,7 +22,7 @@ type machine struct {
 	// registerBytes is the width of a vector register.
 	registerBytes int
 
-	scoreTiles []int
+	scoreTiles []scoreTile
 	valueTiles []valueTile
 
 	labels int
@@ -31,9 +31,9 @@ type machine struct {
 func machines(c *build.Context) []*machine {
 	return []*machine{
 		{Context: c, name: "AVX512", wide: true, registerBytes: 64,
-			scoreTiles: []int{1, 4}, valueTiles: []valueTile{{1, []int{4, 1}}, {4, []int{4, 1}}}},
+			scoreTiles: []scoreTile{{1, 16}, {4, 4}}, valueTiles: []valueTile{{1, []int{4, 1}}, {4, []int{4, 1}}}},
 		{Context: c, name: "AVX2", registerBytes: 32,
-			scoreTiles: []int{1, 2}, valueTiles: []valueTile{{1, []int{8, 2}}, {4, []int{2}}}},
+			scoreTiles: []scoreTile{{1, 8}, {2, 4}}, valueTiles: []valueTile{{1, []int{8, 2}}, {4, []int{2}}}},
 	}
 }
 
