@@ -4771,6 +4771,7 @@ done3:
 	VMOVSHDUP    X1, X0
 	VMAXPS       X0, X1, X1
 	VBROADCASTSS X1, Y0
+	VBROADCASTSS X1, Y1
 	MOVQ         CX, DI
 	XORQ         SI, SI
 	SHLQ         $0x02, DI
@@ -4779,13 +4780,13 @@ done3:
 block6:
 	CMPQ      SI, DI
 	JGE       rest7
-	VMOVUPS   (AX)(SI*1), Y1
-	VMOVUPS   32(AX)(SI*1), Y2
+	VMOVUPS   (AX)(SI*1), Y2
+	VMOVUPS   32(AX)(SI*1), Y3
 	MOVQ      SI, DX
-	VCMPPS    $0x00, Y0, Y1, Y1
 	VCMPPS    $0x00, Y0, Y2, Y2
-	VMOVMSKPS Y1, BX
-	VMOVMSKPS Y2, R8
+	VCMPPS    $0x00, Y1, Y3, Y3
+	VMOVMSKPS Y2, BX
+	VMOVMSKPS Y3, R8
 	SHLL      $0x08, R8
 	ORL       R8, BX
 	TESTL     BX, BX
@@ -4798,15 +4799,15 @@ rest7:
 	JZ         done8
 	NEGQ       CX
 	LEAQ       masks<>+0(SB), DX
-	VMOVUPS    64(DX)(CX*4), Y1
-	VMOVUPS    96(DX)(CX*4), Y2
-	VMASKMOVPS (AX)(SI*1), Y1, Y1
-	VMASKMOVPS 32(AX)(SI*1), Y2, Y2
+	VMOVUPS    64(DX)(CX*4), Y2
+	VMOVUPS    96(DX)(CX*4), Y3
+	VMASKMOVPS (AX)(SI*1), Y2, Y2
+	VMASKMOVPS 32(AX)(SI*1), Y3, Y3
 	MOVQ       SI, DX
-	VCMPPS     $0x00, Y0, Y1, Y1
 	VCMPPS     $0x00, Y0, Y2, Y0
-	VMOVMSKPS  Y1, AX
-	VMOVMSKPS  Y0, CX
+	VCMPPS     $0x00, Y1, Y3, Y1
+	VMOVMSKPS  Y0, AX
+	VMOVMSKPS  Y1, CX
 	SHLL       $0x08, CX
 	ORL        CX, AX
 	MOVL       AX, BX
