@@ -68,15 +68,21 @@ func (r rows) at(i, displacement int) operand.Mem {
 	return p
 }
 
+// scoreTile says how many queries go through the keys together, and how many of the 16 lanes of their
+// dot products at once: more lanes go through fewer times, and hold more registers.
+type scoreTile struct {
+	queries, lanes int
+}
+
 // scores generates the dot products of a tile of queries with the keys of whole blocks of
 // positions. A register holds one score for each of its positions; the sum over dimensions modulo 16
 // is a register for each of these, and the fixed tree adds registers.
-func scores(m *machine, c cache, queries int) {
-	name := fmt.Sprintf("scores%sx%d", c.name, queries)
+func scores(m *machine, c cache, t scoreTile) {
+	name := fmt.Sprintf("scores%sx%d", c.name, t.queries)
 	m.function(name, "func(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)")
-	m.Doc(fmt.Sprintf("%s%s writes the scores of %d queries with the keys of whole blocks of 16 positions.", name, m.name, queries))
-	result := m.rows("scores", "scoreStride", queries)
-	query := m.rows("q", "dimensions", queries)
+	m.Doc(fmt.Sprintf("%s%s writes the scores of %d queries with the keys of whole blocks of 16 positions.", name, m.name, t.queries))
+	result := m.rows("scores", "scoreStride", t.queries)
+	query := m.rows("q", "dimensions", t.queries)
 	keys, blocks := m.param("keys"), m.param("blocks")
 	var scales reg.GPVirtual
 	if c.scaled {
@@ -88,43 +94,45 @@ func scores(m *machine, c cache, queries int) {
 	m.IMUL3Q(operand.I32(blockLanes*c.bytes), keyBytes, keyBytes)
 
 	line := blockLanes * c.bytes // the keys of one dimension
-	// chains returns the sums of lanes lane and lane+8 for every query, added.
-	chains := func(strip reg.Register, lane int) []reg.VecVirtual {
-		sums, others := make([]reg.VecVirtual, queries), make([]reg.VecVirtual, queries)
-		for i := range sums {
-			sums[i], others[i] = m.vector(), m.vector()
-			m.zero(sums[i], others[i])
+	// chains returns, for every query, the sum of the lanes first, first+step, ..., each of which is a
+	// chain of its own through the dimensions.
+	chains := func(strip reg.Register, first, step int) []reg.VecVirtual {
+		lanes := make([][]reg.VecVirtual, blockLanes/step)
+		for i := range lanes {
+			lanes[i] = make([]reg.VecVirtual, t.queries)
+			for j := range lanes[i] {
+				lanes[i][j] = m.vector()
+			}
+			m.zero(lanes[i]...)
 		}
-		key, n := m.copy(strip), m.copy(steps)
-		moving := query
+		key, moving := m.copy(strip), query
 		moving.base = m.copy(query.base)
-		m.repeat(n, func() {
-			for half, accumulators := range [][]reg.VecVirtual{sums, others} {
-				dimension := lane + 8*half
+		m.repeat(m.copy(steps), func() {
+			for i, accumulators := range lanes {
+				dimension := first + i*step
 				k := m.widen(c, operand.Mem{Base: key, Disp: dimension * line})
-				for i, r := range accumulators {
-					m.multiplyAdd(moving.at(i, 4*dimension), k, r)
+				for j, r := range accumulators {
+					m.multiplyAdd(moving.at(j, 4*dimension), k, r)
 				}
 			}
 			m.ADDQ(operand.I32(blockLanes*line), key)
 			m.ADDQ(operand.Imm(4*blockLanes), moving.base)
 		})
-		for i := range sums {
-			m.VADDPS(others[i], sums[i], sums[i])
+		for half := len(lanes) / 2; half > 0; half /= 2 {
+			for i := range half {
+				m.addAll(lanes[i+half], lanes[i])
+			}
 		}
-		return sums
+		return lanes[0]
 	}
-	// tree returns the sum of the lanes first, first+step, ..., depth first, so that few are held.
+	// tree returns the same for any step, depth first, so that few sums are held.
 	var tree func(strip reg.Register, first, step int) []reg.VecVirtual
 	tree = func(strip reg.Register, first, step int) []reg.VecVirtual {
-		if step == blockLanes/2 {
-			return chains(strip, first)
+		if blockLanes/step <= t.lanes {
+			return chains(strip, first, step)
 		}
 		left := tree(strip, first, 2*step)
-		right := tree(strip, first+step, 2*step)
-		for i := range left {
-			m.VADDPS(right[i], left[i], left[i])
-		}
+		m.addAll(tree(strip, first+step, 2*step), left)
 		return left
 	}
 
@@ -155,6 +163,13 @@ func scores(m *machine, c cache, queries int) {
 		m.ADDQ(keyBytes, keys)
 	})
 	m.end()
+}
+
+// addAll adds the registers x to those of sum.
+func (m *machine) addAll(x, sum []reg.VecVirtual) {
+	for i := range sum {
+		m.VADDPS(x[i], sum[i], sum[i])
+	}
 }
 
 // multiplyAdd adds a scalar in memory times x to sum.

@@ -22,18 +22,18 @@ type machine struct {
 	// registerBytes is the width of a vector register.
 	registerBytes int
 
-	scoreTiles []int
+	scoreTiles []scoreTile
 	valueTiles []valueTile
 
-	labels int
+	labels int // of the current function
 }
 
 func machines(c *build.Context) []*machine {
 	return []*machine{
 		{Context: c, name: "AVX512", wide: true, registerBytes: 64,
-			scoreTiles: []int{1, 4}, valueTiles: []valueTile{{1, []int{4, 1}}, {4, []int{4, 1}}}},
+			scoreTiles: []scoreTile{{1, 16}, {4, 4}}, valueTiles: []valueTile{{1, []int{4, 1}}, {4, []int{4, 1}}}},
 		{Context: c, name: "AVX2", registerBytes: 32,
-			scoreTiles: []int{1, 2}, valueTiles: []valueTile{{1, []int{8, 2}}, {4, []int{2}}}},
+			scoreTiles: []scoreTile{{1, 8}, {2, 4}}, valueTiles: []valueTile{{1, []int{8, 2}}, {4, []int{2}}}},
 	}
 }
 
@@ -57,8 +57,6 @@ func (m *machine) label(name string) string {
 	m.labels++
 	return fmt.Sprintf("%s%d", name, m.labels)
 }
-
-func (m *machine) ref(label string) operand.LabelRef { return operand.LabelRef(label) }
 
 // param returns the parameter of the given name in a register.
 func (m *machine) param(name string) reg.GPVirtual {
@@ -247,14 +245,14 @@ func (m *machine) eachBlock(n reg.Register, body func(offset reg.Register, k mas
 	m.ANDQ(operand.I8(-64), end)
 	m.Label(loop)
 	m.CMPQ(offset, end)
-	m.JGE(m.ref(rest))
+	m.JGE(operand.LabelRef(rest))
 	body(offset, nil)
 	m.ADDQ(operand.Imm(64), offset)
-	m.JMP(m.ref(loop))
+	m.JMP(operand.LabelRef(loop))
 	m.Label(rest)
 	left := m.copy(n)
 	m.ANDQ(operand.Imm(blockLanes-1), left)
-	m.JZ(m.ref(done))
+	m.JZ(operand.LabelRef(done))
 	body(offset, m.firstLanes(left))
 	m.Label(done)
 }
@@ -263,11 +261,11 @@ func (m *machine) eachBlock(n reg.Register, body func(offset reg.Register, k mas
 func (m *machine) repeat(n reg.GPVirtual, body func()) {
 	loop, done := m.label("loop"), m.label("done")
 	m.TESTQ(n, n)
-	m.JZ(m.ref(done))
+	m.JZ(operand.LabelRef(done))
 	m.Label(loop)
 	body()
 	m.DECQ(n)
-	m.JNZ(m.ref(loop))
+	m.JNZ(operand.LabelRef(loop))
 	m.Label(done)
 }
 
@@ -356,6 +354,15 @@ func (m *machine) broadcast(value operand.Op) reg.VecVirtual {
 	r := m.vector()
 	m.VBROADCASTSS(value, r)
 	return r
+}
+
+// broadcastBlock returns a block with a value in every lane.
+func (m *machine) broadcastBlock(value operand.Op) block {
+	b := m.block()
+	for _, r := range b {
+		m.VBROADCASTSS(value, r)
+	}
+	return b
 }
 
 // reduce combines the 16 lanes of a block in the fixed order of sum16: halves, quarters, pairs. The

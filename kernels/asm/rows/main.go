@@ -41,8 +41,8 @@ func main() {
 		softmax(m, false)
 		softmax(m, true)
 		for _, c := range caches {
-			for _, queries := range m.scoreTiles {
-				scores(m, c, queries)
+			for _, t := range m.scoreTiles {
+				scores(m, c, t)
 			}
 			for _, t := range m.valueTiles {
 				weigh(m, c, t)

@@ -8,15 +8,6 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// broadcastBlock returns a block with a value in every lane.
-func (m *machine) broadcastBlock(value operand.Op) block {
-	b := m.block()
-	for _, r := range b {
-		m.VBROADCASTSS(value, r)
-	}
-	return b
-}
-
 // argMax generates argMaxReference: one pass for the maximum, one that stops at its first place.
 func argMax(m *machine) {
 	m.function("argMax", "func(x *float32, n int) (index int, nan uint32)")
@@ -35,18 +26,14 @@ func argMax(m *machine) {
 	})
 	m.Store(nans, m.Return("nan"))
 
-	largest := m.broadcast(m.reduce(maximum, m.VMAXPS))
+	largest := m.broadcastBlock(m.reduce(maximum, m.VMAXPS))
 	found, done := m.label("found"), m.label("done")
 	place, bits := m.GP64(), m.GP32()
 	// The zeros behind the row stand for nothing: if the maximum is zero, it is found before them.
 	m.eachBlock(n, func(offset reg.Register, k mask) {
 		v := m.load(k, element(x, offset))
 		m.MOVQ(offset, place)
-		conditions := make([]condition, len(v))
-		for i := range v {
-			conditions[i] = m.compare(equal, v[i], largest)
-		}
-		m.MOVL(m.bits(conditions), bits)
+		m.MOVL(m.bits(m.compareBlock(equal, v, largest)), bits)
 		m.TESTL(bits, bits)
 		m.JNZ(operand.LabelRef(found))
 	})
