@@ -1,0 +1,20 @@
+# Everything here needs Go and nothing else.
+
+GO ?= go
+
+.PHONY: build
+build: ## bin/tti, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/tti ./cmd/tti
+
+.PHONY: demo
+demo: build ## pack the fable model into int4 and let it tell a story
+	bin/tti convert testdata/fable --mode int4 -o bin/fable-int4.tti
+	bin/tti run bin/fable-int4.tti --prompt "Once upon a time" -n 200 --temp 0.8 --top-p 0.9 --repeat-penalty 1.1 --seed 7 --stats
+
+.PHONY: test
+test: ## all tests
+	$(GO) test ./...
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
