@@ -1,0 +1,243 @@
+package spec
+
+// controller decides whether to draft, with which drafter and how much. It knows what has been
+// measured: how long a pass of the target over k guesses takes, how long a drafter takes for a guess,
+// and how often guesses proved right. With a the probability that a guess is right after right ones,
+// a draft of k yields (1-a^(k+1)) / (1-a) tokens on average, the target's own included; what promises
+// the most tokens per second is chosen, which may be no draft at all.
+//
+// Where nothing has been measured it assumes the best within reason, so that it tries, and what
+// does not keep the promise is not chosen again. A drafter that does not pay is tried again after a
+// pause that doubles each time, and trying never costs more than a small share of the time.
+//
+// It knows nothing of tokens, and no token depends on it.
+type controller struct {
+	passes   [MaxLength + 1]estimate // of the target, by the number of guesses
+	draw     estimate                // of one token
+	drafters []drafterCost
+	arms     [][Classes]arm // by drafter
+
+	generated int     // tokens of this text
+	elapsed   float64 // seconds, for all of them
+	lost      float64 // seconds, against plain decoding; negative where it was faster
+}
+
+type drafterCost struct {
+	guess  estimate // of one guess
+	behind estimate // of running one token of the text that it lacks
+}
+
+const (
+	// assumedGuess and assumedToken are the assumed costs of a guess, and of a guess's share in a
+	// pass, as parts of plain decoding's time for a token.
+	assumedGuess = 0.1
+	assumedToken = 0.05
+	// optimism is by how much passes that were not measured are taken to be cheaper than their
+	// neighbours suggest.
+	optimism = 0.05
+	// catchUpRounds is over how many rounds the cost of catching up is spread.
+	catchUpRounds = 16
+	// allowedTokens and allowedShare bound what drafting may cost in sum where it does not pay: the
+	// time of some tokens, and a share of the time so far. Together they are below 5 % from 256
+	// tokens on.
+	allowedTokens = 3
+	allowedShare  = 0.025
+)
+
+func newController(drafters int) controller {
+	c := controller{drafters: make([]drafterCost, drafters), arms: make([][Classes]arm, drafters)}
+	for i := range c.arms {
+		for j := range c.arms[i] {
+			c.arms[i][j] = arm{pause: firstPause}
+			c.arms[i][j].reset()
+		}
+	}
+	return c
+}
+
+// begin starts a text.
+func (c *controller) begin() { c.generated, c.elapsed, c.lost = 0, 0, 0 }
+
+// choose returns the drafter and the number of guesses that promise most, 0 guesses for none.
+func (c *controller) choose(offers []Offer) (drafter, length int) {
+	if !c.passes[0].known() {
+		return 0, 0
+	}
+	plain := c.plain()
+	if c.lost > allowedTokens*plain+allowedShare*c.elapsed {
+		return 0, 0
+	}
+	best := 1 / plain
+	for i, offer := range offers {
+		if offer.Length == 0 {
+			continue
+		}
+		k, rate := c.bestLength(i, offer)
+		if rate <= 1/plain {
+			c.arms[i][offer.Class].rest()
+		} else if rate > best {
+			best, drafter, length = rate, i, k
+		}
+	}
+	return drafter, length
+}
+
+// bestLength returns the number of guesses, at least one, with which a drafter promises the most
+// tokens per second, and how many.
+func (c *controller) bestLength(drafter int, offer Offer) (length int, best float64) {
+	a := c.arms[drafter][offer.Class].rate()
+	tokens, right := 1.0, 1.0
+	for k := 1; k <= offer.Length; k++ {
+		right *= a
+		tokens += right
+		time := float64(k)*c.guess(drafter) + c.catchUp(drafter, offer)/catchUpRounds + c.pass(k) + tokens*c.draw.mean
+		if rate := tokens / time; rate > best {
+			length, best = k, rate
+		}
+	}
+	return length, best
+}
+
+// plain is the time of plain decoding for a token.
+func (c *controller) plain() float64 { return c.passes[0].mean + c.draw.mean }
+
+// guess is the time of one guess.
+func (c *controller) guess(drafter int) float64 {
+	if cost := c.drafters[drafter].guess; cost.known() {
+		return cost.mean
+	}
+	return assumedGuess * c.plain()
+}
+
+// catchUp is the time to run what the drafter lacks. The prompt does not count: it has to be run once
+// for any gain. Two tokens, the target's own and the guess before it, belong to every round.
+func (c *controller) catchUp(drafter int, offer Offer) float64 {
+	return float64(max(0, min(offer.Behind, c.generated)-ownTokens)) * c.drafters[drafter].behind.mean
+}
+
+const ownTokens = 2
+
+// pass is the time of a pass that checks k guesses. Where that was not measured, it lies on the line
+// between the nearest numbers that were, or goes on as it began.
+func (c *controller) pass(k int) float64 {
+	if c.passes[k].known() {
+		return c.passes[k].mean
+	}
+	below, above := k-1, k+1
+	for !c.passes[below].known() {
+		below--
+	}
+	for above <= MaxLength && !c.passes[above].known() {
+		above++
+	}
+	base, slope := c.passes[below].mean, assumedToken*c.plain()
+	switch {
+	case above <= MaxLength:
+		slope = (c.passes[above].mean - base) / float64(above-below)
+	case below > 0:
+		slope = (base - c.passes[0].mean) / float64(below)
+	}
+	return (1 - optimism) * (base + slope*float64(k-below))
+}
+
+// learn takes in what a round has shown.
+func (c *controller) learn(r round) {
+	if r.tokens == 0 {
+		return
+	}
+	c.passes[r.drafted].add(r.passTime.Seconds())
+	c.draw.add(r.drawTime.Seconds() / float64(r.tokens))
+	c.generated += r.tokens
+
+	gained, cost := float64(r.tokens)*c.plain(), c.passes[r.drafted].mean+float64(r.tokens)*c.draw.mean
+	if r.drafted > 0 {
+		c.learnDraft(r)
+		cost += float64(r.drafted)*c.guess(r.drafter) + c.catchUp(r.drafter, r.offer)
+		c.arms[r.drafter][r.offer.Class].learn(r, gained-cost)
+	}
+	c.elapsed += cost
+	c.lost = max(c.lost+cost-gained, -allowedTokens*c.plain())
+}
+
+func (c *controller) learnDraft(r round) {
+	costs, guesses := &c.drafters[r.drafter], float64(r.drafted)
+	behind := r.offer.Behind - ownTokens
+	switch time := r.draftTime.Seconds(); {
+	case behind <= 0:
+		costs.guess.add(time / guesses)
+	case costs.guess.known():
+		costs.behind.add(max(0, time-guesses*costs.guess.mean) / float64(behind))
+	}
+}
+
+// arm is how good the guesses of one drafter are that look equally good.
+type arm struct {
+	right, tried float64 // guesses, the more recent ones counting more
+	gained       float64 // seconds, since the last reset
+	idle         int     // rounds in which it was not worth using
+	pause        int     // such rounds before it is tried again
+}
+
+const (
+	// The first guesses are assumed to be right with a good chance.
+	assumedRight = 0.8
+	assumedTried = 1.5
+	// memory is after how many guesses one counts for little: a text's pace changes.
+	memory     = 40
+	firstPause = 24
+	lastPause  = 1024
+)
+
+func (a *arm) reset() {
+	a.right, a.tried, a.gained, a.idle = assumedRight*assumedTried, assumedTried, 0, 0
+}
+
+// rate is the probability that a guess is right after right ones.
+func (a *arm) rate() float64 { return a.right / a.tried }
+
+func (a *arm) learn(r round, gained float64) {
+	const fade = 1 - 1.0/memory
+	for range r.accepted {
+		a.right, a.tried = a.right*fade+1, a.tried*fade+1
+	}
+	if r.rejected {
+		a.right, a.tried = a.right*fade, a.tried*fade+1
+	}
+	a.gained += gained
+	a.idle = 0
+}
+
+// rest counts a round in which the arm could have been used, but was not worth it.
+func (a *arm) rest() {
+	if a.idle++; a.idle < a.pause {
+		return
+	}
+	if a.gained > 0 {
+		a.pause = firstPause
+	} else {
+		a.pause = min(2*a.pause, lastPause)
+	}
+	a.reset()
+}
+
+// estimate is the typical duration of something, in seconds. What disturbs a measurement makes it
+// longer, so it follows short ones sooner than long ones, and no single one far.
+type estimate struct {
+	mean    float64
+	samples int
+}
+
+func (e *estimate) known() bool { return e.samples > 0 }
+
+func (e *estimate) add(seconds float64) {
+	e.samples++
+	if e.samples == 1 {
+		e.mean = seconds
+		return
+	}
+	weight := 0.1
+	if seconds < e.mean {
+		weight = 0.3
+	}
+	e.mean += max(weight, 1/float64(e.samples)) * (min(seconds, 2*e.mean) - e.mean)
+}

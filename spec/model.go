@@ -1,0 +1,81 @@
+package spec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/tti-llm/tti/runtime"
+)
+
+// ErrVocabulary is returned for a draft model whose tokens or merges are not the target's.
+var ErrVocabulary = errors.New("vocabularies differ")
+
+// Model drafts with a language model, usually a smaller one or the target itself in fewer bits. It
+// keeps a session of its own, rolls it back to what has come true, and catches up in one batch with
+// what was written without it.
+type Model struct {
+	model   *runtime.Model
+	session *runtime.Session
+	held    []int32 // the tokens in the session
+	drafted []int32
+}
+
+// NewModel returns a drafter for the target. It fails with ErrVocabulary, naming both files, unless
+// the two models have the same tokens and merges.
+func NewModel(draft, target *runtime.Model) (*Model, error) {
+	if draft.Tokenizer().Digest() != target.Tokenizer().Digest() {
+		return nil, fmt.Errorf("%w: draft %s has other tokens or merges than %s", ErrVocabulary,
+			filepath.Base(draft.File().Path()), filepath.Base(target.File().Path()))
+	}
+	session, err := draft.NewSession()
+	if err != nil {
+		return nil, err
+	}
+	return &Model{model: draft, session: session}, nil
+}
+
+// Origin implements Drafter.
+func (m *Model) Origin() Origin { return FromDraft }
+
+// Offer implements Drafter: guesses as far as the draft model has positions.
+func (m *Model) Offer(text []int32) Offer {
+	return Offer{
+		// The last guess needs no position of its own.
+		Length: max(0, m.model.Shape().Context-len(text)+1),
+		Behind: len(text) - m.valid(text),
+	}
+}
+
+// valid returns how many positions of the session serve for the text. The last token is always run
+// again, for its logits.
+func (m *Model) valid(text []int32) int {
+	return min(commonPrefix(m.held, text), len(text)-1)
+}
+
+// Propose implements Drafter.
+func (m *Model) Propose(ctx context.Context, text []int32, n int, sampler *runtime.Sampler) ([]int32, error) {
+	valid := m.valid(text)
+	m.session.Truncate(valid)
+	m.held = m.held[:valid]
+	m.drafted = m.drafted[:0]
+	next := text[valid:]
+	for {
+		logits, err := m.session.AppendContext(ctx, next)
+		if err != nil {
+			return nil, err
+		}
+		m.held = append(m.held, next...)
+		id, err := sampler.Draw(logits, m.held)
+		if err != nil {
+			return nil, err
+		}
+		m.drafted = append(m.drafted, id)
+		// Nothing follows the end of a text but another text.
+		if len(m.drafted) == n || id == m.model.Shape().EndOfText {
+			return m.drafted, nil
+		}
+		next = m.drafted[len(m.drafted)-1:]
+	}
+}
