@@ -15,6 +15,15 @@ demo: build ## pack the fable model into int4 and let it tell a story
 test: ## all tests
 	$(GO) test ./...
 
+.PHONY: generate
+generate: ## the assembly kernels, from kernels/asm
+	$(GO) generate ./kernels
+
+.PHONY: bench
+bench: build ## the kernels' benchmarks, then a full-size random GPT-2
+	$(GO) test ./kernels -run '^$$' -bench .
+	bin/tti bench --synthetic gpt2
+
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10

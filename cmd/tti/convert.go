@@ -53,16 +53,17 @@ safetensors and the vocabulary, or the hub's id of a model; a directory of that 
 The target appears whole or not at all: an existing one stays as it was until the new one is
 complete. The same source and mode always give the same bytes.`,
 		Example: `  tti convert testdata/fable
-  tti convert testdata/fable --mode int4 --int4 all -o fable.tti`,
+  tti convert gpt2 --mode int4
+  tti convert openai-community/gpt2@main --mode int4 --int4 all -o gpt2.tti`,
 		Args: exactly("SRC"),
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			options, err := modes.options(cmd)
 			if err != nil {
 				return err
 			}
-			source, err := convert.Resolve(ctx, args[0])
+			source, err := resolve(ctx, cmd, args[0])
 			if err != nil {
-				return fmt.Errorf("convert %s: %w", args[0], err)
+				return err
 			}
 			if target == "" {
 				if target, err = defaultTarget(args[0], modes.suffix()); err != nil {
@@ -76,6 +77,28 @@ complete. The same source and mode always give the same bytes.`,
 	cmd.Flags().StringVarP(&target, "output", "o", "", "the file to write (default NAME-MODE.tti in the current directory)")
 	cmd.MarkFlagFilename("output", "tti")
 	return cmd
+}
+
+// resolve finds the directory of the source, which may take a download.
+func resolve(ctx context.Context, cmd *cobra.Command, name string) (convert.Source, error) {
+	bar := newProgress(cmd.ErrOrStderr(), "downloading", true)
+	defer bar.close()
+	sizes, present := map[string]int64{}, map[string]int64{}
+	source, err := convert.Resolve(ctx, name, func(file string, done, total int64) {
+		sizes[file], present[file] = total, done
+		bar.set(sum(present), sum(sizes))
+	})
+	if err != nil {
+		return source, fmt.Errorf("convert %s: %w", name, err)
+	}
+	return source, nil
+}
+
+func sum(counts map[string]int64) (total int64) {
+	for _, n := range counts {
+		total += n
+	}
+	return total
 }
 
 // defaultTarget returns NAME-MODE.tti for a directory .../NAME or a hub id ORG/NAME@REVISION.
