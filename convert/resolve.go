@@ -31,8 +31,8 @@ func Resolve(ctx context.Context, name string, download hub.Progress) (Source, e
 		return Source{}, plain(err)
 	}
 	reference, err := hub.ParseReference(name)
-	if err != nil {
-		return Source{}, fmt.Errorf("no such directory, and no name of a model on the hub: %w", err)
+	if err != nil { // a path, or a name the hub does not allow
+		return Source{}, errors.New("no such directory")
 	}
 	client, err := hub.FromEnvironment()
 	if err != nil {
