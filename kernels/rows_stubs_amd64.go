@@ -104,11 +104,6 @@ func scoresF16x1AVX512(scores *float32, scoreStride int, q *float32, dimensions 
 //go:noescape
 func scoresF16x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
 
-// weighF16x1AVX512 writes the results of 1 queries, of which query i weighs count+i values.
-//
-//go:noescape
-func weighF16x1AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
-
 // weighF16x4AVX512 writes the results of 4 queries, of which query i weighs count+i values.
 //
 //go:noescape
