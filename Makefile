@@ -15,6 +15,11 @@ demo: build ## pack the fable model into int4 and let it tell a story
 test: ## all tests
 	$(GO) test ./...
 
+.PHONY: bench
+bench: build ## speed of a full-size model with random weights on this machine
+	bin/tti bench --synthetic gpt2 --mode int8
+	bin/tti bench --synthetic gpt2 --mode int4
+
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
