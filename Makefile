@@ -20,9 +20,9 @@ generate: ## the assembly kernels, from kernels/asm
 	$(GO) generate ./kernels
 
 .PHONY: bench
-bench: build ## the kernels' benchmarks, then a full-size random GPT-2
-	$(GO) test ./kernels -run '^$$' -bench .
-	bin/tti bench --synthetic gpt2
+bench: build ## speed of a full-size model with random weights on this machine
+	bin/tti bench --synthetic gpt2 --mode int8
+	bin/tti bench --synthetic gpt2 --mode int4
 
 .PHONY: help
 help: ## list the targets

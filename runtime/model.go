@@ -186,6 +186,17 @@ func (m *Model) Kernels() string { return m.pass.kernels.Name() }
 // KV returns how sessions keep keys and values.
 func (m *Model) KV() kernels.CacheEncoding { return m.cache }
 
+// Weights returns the mapped sections of every matrix that the pass of one token reads from one end
+// to the other: nearly all that decoding reads, the cache apart. They must not be written to.
+func (m *Model) Weights() [][]byte {
+	var all [][]byte
+	for _, name := range m.arch.matrices() {
+		section, _ := m.file.Section(name) // opening the architecture has found it
+		all = append(all, m.file.Bytes(section))
+	}
+	return all
+}
+
 // run sends a chunk of tokens through the model.
 func (m *Model) run(tokens []int32, first int, heads []kernels.Head, logits []float32, all, wanted bool) error {
 	m.turn.Lock()

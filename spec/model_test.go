@@ -18,7 +18,6 @@ import (
 var (
 	f32     = convert.Options{Mode: convert.F32}
 	int8    = convert.Options{Mode: convert.Int8}
-	int4    = convert.Options{Mode: convert.Int4}
 	int4All = convert.Options{Mode: convert.Int4, Int4: convert.All}
 )
 

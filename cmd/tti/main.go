@@ -106,7 +106,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 	}
 	root.SetFlagErrorFunc(usage)
 	root.AddCommand(
-		newConvert(), newInspect(), newVerify(), newRun(), newEval(), newTokenize(), newVersion(),
+		newConvert(), newInspect(), newVerify(), newRun(), newEval(), newTokenize(), newBench(), newVersion(),
 	)
 	root.SuggestionsMinimumDistance = 2
 	root.InitDefaultHelpCmd()
