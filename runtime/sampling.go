@@ -61,6 +61,7 @@ func (s Sampling) Validate() error {
 // with the same arguments gives the same token. It is not safe for concurrent use.
 type Sampler struct {
 	Sampling
+	kernels    *kernels.Set
 	logits     []float32 // a copy, where the repetition penalty changes some
 	candidates []candidate
 	heap       []float32
@@ -79,35 +80,26 @@ func NewSampler(s Sampling) (*Sampler, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	return &Sampler{Sampling: s}, nil
+	set, err := kernels.FromEnvironment()
+	if err != nil {
+		return nil, err
+	}
+	return &Sampler{Sampling: s, kernels: set}, nil
 }
 
 // Draw returns the token that follows the preceding ones, prompt included, whose last one gave
 // these logits. It fails with ErrNotANumber.
 func (s *Sampler) Draw(logits []float32, preceding []int32) (int32, error) {
 	logits = s.penalize(logits, preceding)
-	best := argmax(logits)
-	if best < 0 {
+	best, nan := s.kernels.ArgMax(logits)
+	if nan {
 		return 0, ErrNotANumber
 	}
 	if s.Temperature == 0 {
-		return best, nil
+		return int32(best), nil
 	}
-	s.keep(logits, best)
+	s.keep(logits, logits[best])
 	return s.drawNoisy(newNoise(s.Seed, len(preceding))), nil
-}
-
-// argmax returns the first index of the largest logit, -1 if there is a NaN.
-func argmax(logits []float32) int32 {
-	best := int32(0)
-	for i, v := range logits {
-		if v > logits[best] {
-			best = int32(i)
-		} else if v != v {
-			return -1
-		}
-	}
-	return best
 }
 
 // penalize returns the logits after the repetition penalty, in memory of the sampler if it changes
@@ -134,11 +126,12 @@ func (s *Sampler) penalize(logits []float32, preceding []int32) []float32 {
 	return s.logits
 }
 
-// keep fills candidates with the tokens that the filters leave. There is always at least one, best.
-func (s *Sampler) keep(logits []float32, best int32) {
+// keep fills candidates with the tokens that the filters leave. There is always at least one, that
+// with the largest logit.
+func (s *Sampler) keep(logits []float32, largest float32) {
 	s.candidates = s.candidates[:0]
 	score := func(logit float32) float64 { return float64(logit) / s.Temperature }
-	highest := score(logits[best])
+	highest := score(largest)
 	add := func(id int32, logit float32) {
 		s.candidates = append(s.candidates, candidate{id, logit, score(logit) - highest})
 	}
