@@ -35,6 +35,10 @@ func sameBits(t *testing.T, what string, got, want []float32) {
 // same bits.
 func TestSameBitsHoweverTokensAreGrouped(t *testing.T) {
 	ids := tale(150) // more than two chunks of a pass
+	modes := modes
+	if testing.Short() {
+		modes = modes[2:4]
+	}
 	for _, mode := range modes {
 		path := modelFile(t, "fable-draft", mode)
 		for _, cache := range []kernels.CacheEncoding{F32, F16, Int8} {

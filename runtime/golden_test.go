@@ -108,6 +108,9 @@ func evaluate(t *testing.T, m *Model) Score {
 
 // TestPerplexityMatchesReference holds f32 to 0.01 % of the reference and int8 to 1 % of that.
 func TestPerplexityMatchesReference(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs 72,000 tokens")
+	}
 	for _, name := range goldenModels {
 		want := loadGolden(t, name).Eval
 		for _, c := range []struct {

@@ -1,0 +1,184 @@
+package runtime
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func sampler(t *testing.T, s Sampling) *Sampler {
+	t.Helper()
+	out, err := NewSampler(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func draw(t *testing.T, s *Sampler, logits []float32, preceding []int32) int32 {
+	t.Helper()
+	id, err := s.Draw(logits, preceding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// keptBySorting is what the filters leave, by their definitions, with everything sorted first.
+func keptBySorting(s Sampling, logits []float32) []int32 {
+	ids := make([]int32, len(logits))
+	for i := range ids {
+		ids[i] = int32(i)
+	}
+	slices.SortStableFunc(ids, func(a, b int32) int {
+		if logits[a] != logits[b] {
+			return map[bool]int{true: -1, false: 1}[logits[a] > logits[b]]
+		}
+		return int(a - b)
+	})
+	if s.TopK > 0 {
+		ids = ids[:min(s.TopK, len(ids))]
+	}
+	probability := func(id int32) float64 { return math.Exp((float64(logits[id]) - float64(logits[ids[0]])) / s.Temperature) }
+	if s.TopP > 0 && s.TopP < 1 {
+		total, reached := 0.0, 0.0
+		for _, id := range ids {
+			total += probability(id)
+		}
+		for i, id := range ids {
+			if reached += probability(id); reached >= s.TopP*total {
+				ids = ids[:i+1]
+				break
+			}
+		}
+	}
+	kept := ids[:0:0]
+	for _, id := range ids {
+		if probability(id) >= s.MinP {
+			kept = append(kept, id)
+		}
+	}
+	slices.Sort(kept)
+	return kept
+}
+
+func TestFiltersKeepWhatTheirDefinitionsSay(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	for range 500 {
+		logits := make([]float32, 1+random.IntN(300))
+		for i := range logits {
+			logits[i] = float32(random.IntN(40)) / 4 // many ties
+		}
+		settings := Sampling{
+			Temperature: []float64{0.3, 1, 2.5}[random.IntN(3)], TopK: []int{0, 1, 7, 40, 1000}[random.IntN(5)],
+			TopP: []float64{0, 1, 0.5, 0.937, 0.01}[random.IntN(5)], MinP: []float64{0, 0.03, 0.3}[random.IntN(3)],
+		}
+		s := sampler(t, settings)
+		id := draw(t, s, logits, nil)
+		var kept []int32
+		for _, c := range s.candidates {
+			kept = append(kept, c.id)
+		}
+		slices.Sort(kept)
+		if want := keptBySorting(settings, logits); !slices.Equal(kept, want) {
+			t.Fatalf("%+v of %v keeps %v, want %v", settings, logits, kept, want)
+		}
+		if !slices.Contains(kept, id) {
+			t.Fatalf("%+v draws %d, which is not among %v", settings, id, kept)
+		}
+	}
+}
+
+// TestBoundSparesNothing compares the draw with one that computes the noise of every candidate.
+func TestBoundSparesNothing(t *testing.T) {
+	random := rand.New(rand.NewPCG(2, 2))
+	for position := range 300 {
+		logits := normalLogits(random, 500)
+		s := sampler(t, Sampling{Temperature: 1.3, Seed: 5})
+		preceding := make([]int32, position)
+		got := draw(t, s, logits, preceding)
+		best, highest := int32(-1), math.Inf(-1)
+		n := newNoise(5, position)
+		for _, c := range s.candidates {
+			if sum := c.score + gumbel(n.random(c.id)); sum > highest {
+				best, highest = c.id, sum
+			}
+		}
+		if got != best {
+			t.Fatalf("position %d: %d, want %d", position, got, best)
+		}
+	}
+}
+
+func normalLogits(random *rand.Rand, n int) []float32 {
+	logits := make([]float32, n)
+	for i := range logits {
+		logits[i] = float32(random.NormFloat64() * 3)
+	}
+	return logits
+}
+
+func TestGumbelBoundHolds(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 3))
+	for i := range 1_000_000 {
+		value := random.Uint64()
+		switch i % 3 {
+		case 1:
+			value |= ^uint64(0) << random.IntN(64) // many leading ones: large noise
+		case 2:
+			value >>= random.IntN(64)
+		}
+		if g, bound := gumbel(value), gumbelBound(value); !(g <= bound) || math.IsInf(g, 0) {
+			t.Fatalf("noise of %#x is %v, its bound %v", value, g, bound)
+		}
+	}
+}
+
+func TestRepetitionPenalty(t *testing.T) {
+	logits := []float32{2, -1, 3, 0.5}
+	s := sampler(t, Sampling{RepetitionPenalty: 2})
+	if got := s.penalize(logits, []int32{2, 1, 2, 2}); !slices.Equal(got, []float32{2, -2, 1.5, 0.5}) {
+		t.Errorf("penalized to %v", got)
+	}
+	if !slices.Equal(logits, []float32{2, -1, 3, 0.5}) {
+		t.Errorf("the logits themselves became %v", logits)
+	}
+	if id := draw(t, s, logits, []int32{2}); id != 0 {
+		t.Errorf("drew %d, want 0", id)
+	}
+}
+
+func TestDrawIsPure(t *testing.T) {
+	random := rand.New(rand.NewPCG(4, 4))
+	settings := Sampling{Temperature: 1, TopP: 0.9, RepetitionPenalty: 1.2, Seed: 9}
+	used := sampler(t, settings)
+	for range 200 {
+		logits, preceding := normalLogits(random, 100), tale(random.IntN(50))
+		for i := range preceding {
+			preceding[i] %= 100
+		}
+		if a, b := draw(t, used, logits, preceding), draw(t, sampler(t, settings), logits, preceding); a != b {
+			t.Fatalf("a used sampler drew %d, a new one %d", a, b)
+		}
+	}
+}
+
+func TestDrawRefusesNaN(t *testing.T) {
+	for _, temperature := range []float64{0, 1} {
+		_, err := sampler(t, Sampling{Temperature: temperature}).Draw([]float32{1, float32(math.NaN()), 2}, nil)
+		if !errors.Is(err, ErrNotANumber) {
+			t.Errorf("temperature %v: %v", temperature, err)
+		}
+	}
+}
+
+func TestSamplingValidate(t *testing.T) {
+	for _, s := range []Sampling{{Temperature: -1}, {Temperature: math.NaN()}, {Temperature: math.Inf(1)}, {TopK: -1}, {TopP: 1.1}, {TopP: -0.1},
+		{MinP: 2}, {MinP: math.NaN()}, {RepetitionPenalty: -1}, {RepetitionPenalty: math.Inf(1)}} {
+		if _, err := NewSampler(s); !errors.Is(err, ErrOption) {
+			t.Errorf("%+v: %v", s, err)
+		}
+	}
+}
