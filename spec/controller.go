@@ -17,6 +17,7 @@ type controller struct {
 	drafters []drafterCost
 	arms     [][Classes]arm // by drafter
 
+	rounds    int     // learned from, of all texts
 	generated int     // tokens of this text
 	elapsed   float64 // seconds, for all of them
 	lost      float64 // seconds, against plain decoding; negative where it was faster
@@ -32,16 +33,22 @@ const (
 	// pass, as parts of plain decoding's time for a token.
 	assumedGuess = 0.1
 	assumedToken = 0.05
+	// assumedBatch is the assumed cost of a token among many, as a part of that of a guess.
+	assumedBatch = 0.3
+	// firstLength is the largest number of guesses of a drafter whose cost is not known.
+	firstLength = 2
 	// optimism is by how much passes that were not measured are taken to be cheaper than their
 	// neighbours suggest.
 	optimism = 0.05
+	// stale is the number of rounds after which a pass is worth another measurement.
+	stale = 100
 	// catchUpRounds is over how many rounds the cost of catching up is spread.
 	catchUpRounds = 16
 	// allowedTokens and allowedShare bound what drafting may cost in sum where it does not pay: the
 	// time of some tokens, and a share of the time so far. Together they are below 5 % from 256
 	// tokens on.
 	allowedTokens = 3
-	allowedShare  = 0.025
+	allowedShare  = 0.02
 )
 
 func newController(drafters int) controller {
@@ -60,20 +67,18 @@ func (c *controller) begin() { c.generated, c.elapsed, c.lost = 0, 0, 0 }
 
 // choose returns the drafter and the number of guesses that promise most, 0 guesses for none.
 func (c *controller) choose(offers []Offer) (drafter, length int) {
-	if !c.passes[0].known() {
+	// Everything is compared with plain decoding, so that is measured often at first.
+	if p := &c.passes[0]; !p.known() || c.rounds-p.at > min(stale, 2<<min(p.samples, 10)) {
 		return 0, 0
 	}
 	plain := c.plain()
-	if c.lost > allowedTokens*plain+allowedShare*c.elapsed {
-		return 0, 0
-	}
 	best := 1 / plain
 	for i, offer := range offers {
 		if offer.Length == 0 {
 			continue
 		}
 		k, rate := c.bestLength(i, offer)
-		if rate <= 1/plain {
+		if rate <= 1/plain || c.allowance() < 0 {
 			c.arms[i][offer.Class].rest()
 		} else if rate > best {
 			best, drafter, length = rate, i, k
@@ -86,16 +91,28 @@ func (c *controller) choose(offers []Offer) (drafter, length int) {
 // tokens per second, and how many.
 func (c *controller) bestLength(drafter int, offer Offer) (length int, best float64) {
 	a := c.arms[drafter][offer.Class].rate()
-	tokens, right := 1.0, 1.0
-	for k := 1; k <= offer.Length; k++ {
+	guess, catchUp := c.guess(drafter), c.catchUp(drafter, offer)
+	most, tokens, right := offer.Length, 1.0, 1.0
+	if !c.drafters[drafter].guess.known() {
+		most = min(most, firstLength)
+	}
+	for k := 1; k <= most; k++ {
 		right *= a
 		tokens += right
-		time := float64(k)*c.guess(drafter) + c.catchUp(drafter, offer)/catchUpRounds + c.pass(k) + tokens*c.draw.mean
-		if rate := tokens / time; rate > best {
+		time := float64(k)*guess + c.pass(k)
+		if time+catchUp-c.passes[0].mean > c.allowance() {
+			break
+		}
+		if rate := tokens / (time + catchUp/catchUpRounds + tokens*c.draw.mean); rate > best {
 			length, best = k, rate
 		}
 	}
 	return length, best
+}
+
+// allowance is the time that may still be lost against plain decoding.
+func (c *controller) allowance() float64 {
+	return allowedTokens*c.plain() + allowedShare*c.elapsed - c.lost
 }
 
 // plain is the time of plain decoding for a token.
@@ -112,16 +129,26 @@ func (c *controller) guess(drafter int) float64 {
 // catchUp is the time to run what the drafter lacks. The prompt does not count: it has to be run once
 // for any gain. Two tokens, the target's own and the guess before it, belong to every round.
 func (c *controller) catchUp(drafter int, offer Offer) float64 {
-	return float64(max(0, min(offer.Behind, c.generated)-ownTokens)) * c.drafters[drafter].behind.mean
+	return float64(max(0, min(offer.Behind, c.generated)-ownTokens)) * c.behind(drafter)
 }
 
 const ownTokens = 2
 
+// behind is the time to run one token of the text, among others.
+func (c *controller) behind(drafter int) float64 {
+	if cost := c.drafters[drafter].behind; cost.known() {
+		return cost.mean
+	}
+	return assumedBatch * c.guess(drafter)
+}
+
 // pass is the time of a pass that checks k guesses. Where that was not measured, it lies on the line
 // between the nearest numbers that were, or goes on as it began.
 func (c *controller) pass(k int) float64 {
-	if c.passes[k].known() {
-		return c.passes[k].mean
+	if p := &c.passes[k]; p.known() && c.rounds-p.at > stale {
+		return (1 - optimism) * p.mean
+	} else if p.known() {
+		return p.mean
 	}
 	below, above := k-1, k+1
 	for !c.passes[below].known() {
@@ -145,8 +172,9 @@ func (c *controller) learn(r round) {
 	if r.tokens == 0 {
 		return
 	}
-	c.passes[r.drafted].add(r.passTime.Seconds())
-	c.draw.add(r.drawTime.Seconds() / float64(r.tokens))
+	c.rounds++
+	c.passes[r.drafted].add(r.passTime.Seconds(), c.rounds)
+	c.draw.add(r.drawTime.Seconds()/float64(r.tokens), c.rounds)
 	c.generated += r.tokens
 
 	gained, cost := float64(r.tokens)*c.plain(), c.passes[r.drafted].mean+float64(r.tokens)*c.draw.mean
@@ -164,9 +192,11 @@ func (c *controller) learnDraft(r round) {
 	behind := r.offer.Behind - ownTokens
 	switch time := r.draftTime.Seconds(); {
 	case behind <= 0:
-		costs.guess.add(time / guesses)
+		costs.guess.add(time/guesses, c.rounds)
 	case costs.guess.known():
-		costs.behind.add(max(0, time-guesses*costs.guess.mean) / float64(behind))
+		costs.behind.add(max(0, time-guesses*costs.guess.mean)/float64(behind), c.rounds)
+	default:
+		costs.guess.add(time/(guesses+assumedBatch*float64(behind)), c.rounds)
 	}
 }
 
@@ -183,8 +213,8 @@ const (
 	assumedRight = 0.8
 	assumedTried = 1.5
 	// memory is after how many guesses one counts for little: a text's pace changes.
-	memory     = 40
-	firstPause = 24
+	memory     = 64
+	firstPause = 8
 	lastPause  = 1024
 )
 
@@ -225,11 +255,13 @@ func (a *arm) rest() {
 type estimate struct {
 	mean    float64
 	samples int
+	at      int // round of the latest sample
 }
 
 func (e *estimate) known() bool { return e.samples > 0 }
 
-func (e *estimate) add(seconds float64) {
+func (e *estimate) add(seconds float64, round int) {
+	e.at = round
 	e.samples++
 	if e.samples == 1 {
 		e.mean = seconds
