@@ -89,8 +89,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 		Example: `  tti convert testdata/fable --mode int4 -o fable.tti
   tti run fable.tti --prompt "Once upon a time" -n 100
   tti inspect fable.tti`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		DisableFlagsInUseLine:      true,
+		SuggestionsMinimumDistance: 2,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usagef(cmd, "unknown command %q%s", args[0], suggestion(cmd, args[0]))
@@ -108,7 +110,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 	root.AddCommand(
 		newConvert(), newInspect(), newVerify(), newRun(), newEval(), newTokenize(), newBench(), newVersion(),
 	)
-	root.SuggestionsMinimumDistance = 2
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd("completion")
 	for _, command := range root.Commands() {

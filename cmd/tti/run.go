@@ -86,14 +86,15 @@ it only ends the answer.`,
 // add adds the flags to a command.
 func (f *runFlags) add(cmd *cobra.Command) {
 	set := cmd.Flags()
-	set.StringVar(&f.prompt, "prompt", "", "the text to continue, - for standard input")
+	set.SortFlags = false
+	set.StringVar(&f.prompt, "prompt", "", "the `TEXT` to continue, - for standard input")
 	set.VarP(&f.tokens, "tokens", "n", "how many tokens to generate at most")
-	set.Var(&f.temperature, "temp", "temperature; 0 always takes the most probable token")
+	set.Var(&f.temperature, "temp", "temperature; 0, the default, always takes the most probable token")
 	set.Var(&f.topK, "top-k", "draw from the k most probable tokens; 0: from all")
-	set.Var(&f.topP, "top-p", "draw from the most probable tokens that make up this share")
-	set.Var(&f.minP, "min-p", "draw from tokens at least this times as probable as the best one")
-	set.Var(&f.penalty, "repeat-penalty", "divide the logits of tokens that occurred; 1: none")
-	set.StringArrayVar(&f.stops, "stop", nil, "end before this text; may be given several times")
+	set.Var(&f.topP, "top-p", "draw from the most probable tokens that make up this share; 1: from all")
+	set.Var(&f.minP, "min-p", "draw from tokens at least this share as probable as the best one; 0: from all")
+	set.Var(&f.penalty, "repeat-penalty", "make tokens that occurred this much less likely; 1: not at all")
+	set.StringArrayVar(&f.stops, "stop", nil, "end before this `TEXT`; may be given several times")
 	set.Uint64Var(&f.seed, "seed", 0, "what draws depend on: the same seed, the same text")
 	set.BoolVar(&f.special, "special", false, "turn text such as <|endoftext|> in the prompt into the control token it names")
 	set.BoolVar(&f.ignoreEOS, "ignore-eos", false, "go on after an end-of-text token")
