@@ -2,6 +2,10 @@
 
 GO ?= go
 
+# What the demo begins with, and which of many stories it tells.
+BEGINNING ?= Once upon a time
+SEED ?= 3
+
 .PHONY: build
 build: ## bin/tti, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/tti ./cmd/tti
@@ -9,7 +13,8 @@ build: ## bin/tti, one static binary
 .PHONY: demo
 demo: build ## pack the fable model into int4 and let it tell a story
 	bin/tti convert testdata/fable --mode int4 -o bin/fable-int4.tti
-	bin/tti run bin/fable-int4.tti --prompt "Once upon a time" -n 200 --temp 0.8 --top-p 0.9 --repeat-penalty 1.1 --seed 7 --stats
+	@printf '\n%s' "$(BEGINNING)"
+	@bin/tti run bin/fable-int4.tti --prompt "$(BEGINNING)" -n 200 --temp 0.7 --top-p 0.9 --seed $(SEED) && echo
 
 .PHONY: test
 test: ## all tests

@@ -41,7 +41,9 @@ func keptBySorting(s Sampling, logits []float32) []int32 {
 	if s.TopK > 0 {
 		ids = ids[:min(s.TopK, len(ids))]
 	}
-	probability := func(id int32) float64 { return math.Exp((float64(logits[id]) - float64(logits[ids[0]])) / s.Temperature) }
+	probability := func(id int32) float64 {
+		return math.Exp((float64(logits[id]) - float64(logits[ids[0]])) / s.Temperature)
+	}
 	if s.TopP > 0 && s.TopP < 1 {
 		total, reached := 0.0, 0.0
 		for _, id := range ids {

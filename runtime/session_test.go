@@ -59,6 +59,7 @@ func TestSessionsAreIndependent(t *testing.T) {
 		group.Go(func() {
 			var logits []float32
 			for i, id := range ids {
+				var err error
 				if logits, err = s.Append([]int32{id}); err != nil {
 					t.Error(err)
 				}

@@ -136,7 +136,7 @@ func (c *chat) turn(ctx context.Context, line string) error {
 	var outcome runtime.Outcome
 	err = interruptible(ctx, func(ctx context.Context) error { return c.answer(ctx, prompt, &outcome) }, os.Interrupt)
 	if errors.Is(err, runtime.ErrContextFull) {
-		fmt.Fprintf(c.notes, "%v; /reset forgets the text so far\n", err)
+		fmt.Fprintf(c.notes, "%v; /reset forgets the text so far.\n", err)
 		return nil
 	}
 	if err != nil && outcome.Finish != runtime.FinishCancelled {
@@ -144,6 +144,9 @@ func (c *chat) turn(ctx context.Context, line string) error {
 	}
 	if c.flags.stats {
 		fmt.Fprintf(c.notes, "[%v]\n", newSpeeds(outcome, computed))
+	}
+	if outcome.Finish == runtime.FinishLength && outcome.Tokens < c.flags.tokens.value {
+		fmt.Fprintln(c.notes, "The context is full; /reset forgets the text so far.")
 	}
 	return ctx.Err()
 }

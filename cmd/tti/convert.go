@@ -74,7 +74,7 @@ complete. The same source and mode always give the same bytes.`,
 		}),
 	}
 	modes.register(cmd)
-	cmd.Flags().StringVarP(&target, "output", "o", "", "the file to write (default NAME-MODE.tti in the current directory)")
+	cmd.Flags().StringVarP(&target, "output", "o", "", "the `FILE` to write (default NAME-MODE.tti in the current directory)")
 	cmd.MarkFlagFilename("output", "tti")
 	return cmd
 }

@@ -60,7 +60,7 @@ a scored token in nats, perplexity its exponential.`,
 				score.Tokens, score.Scored, score.NLL, score.Perplexity))
 		}),
 	}
-	cmd.Flags().StringVar(&path, "text", "", "the text to score, - for standard input")
+	cmd.Flags().StringVar(&path, "text", "", "the `FILE` to score, - for standard input")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	flags.register(cmd)
 	return cmd

@@ -34,11 +34,8 @@ func main() {
 
 // run runs one command line and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot()
+	root := newRoot(stdin, stdout, stderr)
 	root.SetArgs(append([]string{}, args...)) // cobra takes nil for the arguments of the process
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	code := exitCode(err)
 	if code != exitDone && !errors.Is(err, syscall.EPIPE) { // whoever closed the pipe wants to hear no more
@@ -80,7 +77,7 @@ func usagef(cmd *cobra.Command, text string, values ...any) error {
 }
 
 // newRoot returns the whole command line, ready to be executed once.
-func newRoot() *cobra.Command {
+func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tti",
 		Short: "Pack GPT-class models into single files and run them on the CPU",
@@ -92,8 +89,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 		Example: `  tti convert testdata/fable --mode int4 -o fable.tti
   tti run fable.tti --prompt "Once upon a time" -n 100
   tti inspect fable.tti`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		DisableFlagsInUseLine:      true,
+		SuggestionsMinimumDistance: 2,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usagef(cmd, "unknown command %q%s", args[0], suggestion(cmd, args[0]))
@@ -104,11 +103,13 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 			return usagef(cmd, "no command given")
 		},
 	}
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
 	root.SetFlagErrorFunc(usage)
 	root.AddCommand(
 		newConvert(), newInspect(), newVerify(), newRun(), newEval(), newTokenize(), newBench(), newVersion(),
 	)
-	root.SuggestionsMinimumDistance = 2
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd("completion")
 	for _, command := range root.Commands() {

@@ -33,8 +33,9 @@ type runFlags struct {
 	json        bool
 }
 
-func newRun() *cobra.Command {
-	flags := runFlags{
+// newRunFlags returns the flags with their defaults.
+func newRunFlags() *runFlags {
+	return &runFlags{
 		tokens:      count{value: 64, most: math.MaxInt32},
 		temperature: number{most: math.MaxFloat64},
 		topK:        count{most: math.MaxInt32},
@@ -42,6 +43,10 @@ func newRun() *cobra.Command {
 		minP:        number{most: 1},
 		penalty:     number{value: 1, most: math.MaxFloat64},
 	}
+}
+
+func newRun() *cobra.Command {
+	flags := newRunFlags()
 	cmd := &cobra.Command{
 		Use:   "run FILE.tti",
 		Short: "Continue a text",
@@ -74,22 +79,28 @@ it only ends the answer.`,
 			}, os.Interrupt, syscall.SIGTERM)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&flags.prompt, "prompt", "", "the text to continue, - for standard input")
-	f.VarP(&flags.tokens, "tokens", "n", "how many tokens to generate at most")
-	f.Var(&flags.temperature, "temp", "temperature; 0 always takes the most probable token")
-	f.Var(&flags.topK, "top-k", "draw from the k most probable tokens; 0: from all")
-	f.Var(&flags.topP, "top-p", "draw from the most probable tokens that make up this share")
-	f.Var(&flags.minP, "min-p", "draw from tokens at least this times as probable as the best one")
-	f.Var(&flags.penalty, "repeat-penalty", "divide the logits of tokens that occurred; 1: none")
-	f.StringArrayVar(&flags.stops, "stop", nil, "end before this text; may be given several times")
-	f.Uint64Var(&flags.seed, "seed", 0, "what draws depend on: the same seed, the same text")
-	f.BoolVar(&flags.special, "special", false, "turn text such as <|endoftext|> in the prompt into the control token it names")
-	f.BoolVar(&flags.ignoreEOS, "ignore-eos", false, "go on after an end-of-text token")
-	f.BoolVar(&flags.stats, "stats", false, "show speeds on standard error")
-	f.BoolVar(&flags.json, "json", false, "print one JSON object at the end instead of the text")
-	flags.register(cmd)
+	flags.add(cmd)
 	return cmd
+}
+
+// add adds the flags to a command.
+func (f *runFlags) add(cmd *cobra.Command) {
+	set := cmd.Flags()
+	set.SortFlags = false
+	set.StringVar(&f.prompt, "prompt", "", "the `TEXT` to continue, - for standard input")
+	set.VarP(&f.tokens, "tokens", "n", "how many tokens to generate at most")
+	set.Var(&f.temperature, "temp", "temperature; 0, the default, always takes the most probable token")
+	set.Var(&f.topK, "top-k", "draw from the k most probable tokens; 0: from all")
+	set.Var(&f.topP, "top-p", "draw from the most probable tokens that make up this share; 1: from all")
+	set.Var(&f.minP, "min-p", "draw from tokens at least this share as probable as the best one; 0: from all")
+	set.Var(&f.penalty, "repeat-penalty", "make tokens that occurred this much less likely; 1: not at all")
+	set.StringArrayVar(&f.stops, "stop", nil, "end before this `TEXT`; may be given several times")
+	set.Uint64Var(&f.seed, "seed", 0, "what draws depend on: the same seed, the same text")
+	set.BoolVar(&f.special, "special", false, "turn text such as <|endoftext|> in the prompt into the control token it names")
+	set.BoolVar(&f.ignoreEOS, "ignore-eos", false, "go on after an end-of-text token")
+	set.BoolVar(&f.stats, "stats", false, "show speeds on standard error")
+	set.BoolVar(&f.json, "json", false, "print one JSON object at the end instead of the text")
+	f.register(cmd)
 }
 
 func (f *runFlags) sampling() runtime.Sampling {

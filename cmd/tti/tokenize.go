@@ -20,7 +20,7 @@ func newTokenize() *cobra.Command {
 Without TEXT, or with -, standard input is read to its end, every byte of it.`,
 		Example: `  tti tokenize fable.tti "Once upon a time"
   tti tokenize fable.tti < story.txt
-  tti tokenize fable.tti --decode "1041 323"`,
+  tti tokenize fable.tti --decode "1435 323 705 258 508"`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > 2 {
 				return fmt.Errorf("%d arguments given, want FILE.tti and perhaps TEXT", len(args))

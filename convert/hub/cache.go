@@ -146,9 +146,23 @@ func (f folder) lock(ctx context.Context, etag string, t timing) (unlock func() 
 	}
 }
 
-// publish makes a whole blob visible under its file name: by a relative symbolic link, and where the
-// system allows none (Windows without developer mode), by a hard link or a copy.
-func (f folder) publish(etag, commit, file string, symlink func(target, link string) error) error {
+// A linker makes a blob visible under a second name without copying it.
+type linker func(blob, pointer string) error
+
+// linkers are tried in turn. Windows without developer mode allows no symbolic links.
+var linkers = []linker{symbolicLink, os.Link}
+
+// symbolicLink makes a relative link, so that the cache can be moved.
+func symbolicLink(blob, pointer string) error {
+	target, err := filepath.Rel(filepath.Dir(pointer), blob)
+	if err != nil {
+		return err
+	}
+	return os.Symlink(target, pointer)
+}
+
+// publish makes a whole blob visible under its file name: by the first linker that works, else by a copy.
+func (f folder) publish(etag, commit, file string, linkers []linker) error {
 	blob, pointer := f.blob(etag), f.pointer(commit, file)
 	if err := os.MkdirAll(filepath.Dir(pointer), 0o777); err != nil {
 		return err
@@ -157,12 +171,10 @@ func (f folder) publish(etag, commit, file string, symlink func(target, link str
 	if err := os.Remove(pointer); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	target, err := filepath.Rel(filepath.Dir(pointer), blob)
-	if err != nil {
-		return err
-	}
-	if symlink(target, pointer) == nil || os.Link(blob, pointer) == nil {
-		return nil
+	for _, link := range linkers {
+		if link(blob, pointer) == nil {
+			return nil
+		}
 	}
 	content, err := os.Open(blob)
 	if err != nil {

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 )
@@ -32,8 +30,7 @@ type Client struct {
 	Offline  bool   // use the cache and ask no server
 	Parallel int    // files downloaded at once; 0: 8
 
-	timing  *timing                         // nil: defaultTiming
-	symlink func(target, link string) error // nil: os.Symlink
+	timing *timing // nil: defaultTiming
 }
 
 // timing holds every duration the package waits for, and how often it tries.
@@ -195,6 +192,9 @@ func (s *session) list(ctx context.Context, attempts int) (commit string, names 
 	if !commitHash.MatchString(listing.Commit) {
 		return "", nil, fmt.Errorf("listing names commit %q, want a git hash", listing.Commit)
 	}
+	if pinned := s.from.Revision; commitHash.MatchString(pinned) && listing.Commit != pinned {
+		return "", nil, fmt.Errorf("%w: listing is of commit %s", ErrMismatch, listing.Commit)
+	}
 	for _, sibling := range listing.Siblings {
 		if err := checkName(sibling.Name); err != nil {
 			return "", nil, fmt.Errorf("listing: %w", err)
@@ -218,11 +218,6 @@ func (s *session) complete(ctx context.Context, commit string, names []string) (
 		parts, err := shards(s.folder.pointer(commit, indexFile))
 		if err != nil {
 			return Snapshot{}, fmt.Errorf("%s: %w", indexFile, err)
-		}
-		for _, part := range parts {
-			if !slices.Contains(names, part) {
-				return Snapshot{}, fmt.Errorf("%s, which %s names: %w", part, indexFile, ErrNotFound)
-			}
 		}
 		files = append(files, parts...)
 	}
@@ -277,12 +272,4 @@ func (s *session) parallel(ctx context.Context, downloads []*download, work func
 	}
 	running.Wait()
 	return context.Cause(ctx)
-}
-
-func (s *session) publish(etag, commit, file string) error {
-	symlink := s.client.symlink
-	if symlink == nil {
-		symlink = os.Symlink
-	}
-	return s.folder.publish(etag, commit, file, symlink)
 }

@@ -111,7 +111,7 @@ func (d *download) run(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := d.session.publish(d.etag, d.commit, d.name); err != nil {
+		if err := folder.publish(d.etag, d.commit, d.name, linkers); err != nil {
 			return err
 		}
 	}

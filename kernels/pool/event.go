@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	// looks is the number of looks at the count, with a pause after each, between two yields: a few
-	// microseconds. Where the threads of the pool have to share a processor, because another process
-	// has the others, it is what a barrier costs.
+	// looks is the number of looks at the count, with a pause after each, between two thoughts about
+	// what else to do: a few microseconds.
 	looks = 100
 	// patience is how long a thread goes on before it parks. It must exceed by far what waking a
 	// parked thread costs (50 us on a virtual machine): otherwise, once one thread has parked, each
@@ -44,9 +43,9 @@ func (e *event) advance() {
 	}
 }
 
-// await returns once the count is no longer seen.
-func (e *event) await(seen uint32, spin bool) {
-	if spin && e.spin(seen) {
+// await returns once the count is no longer seen. It spins only on behalf of a worker.
+func (e *event) await(seen uint32, w *Worker) {
+	if w.pool.spin && e.spin(seen, w) {
 		return
 	}
 	// A sleeper announces itself before it looks at the count for the last time, and advance
@@ -60,8 +59,10 @@ func (e *event) await(seen uint32, spin bool) {
 	e.mutex.Unlock()
 }
 
-// spin reports whether the count changed while it was worth waiting.
-func (e *event) spin(seen uint32) bool {
+// spin reports whether the count changed while it was worth waiting. A thread that stands in the way
+// of another one, on the same processor, yields to it. Otherwise it does not yield: it might lose the
+// processor to another process for milliseconds, for a wait of microseconds.
+func (e *event) spin(seen uint32, w *Worker) bool {
 	var start time.Time
 	for {
 		for range looks {
@@ -70,7 +71,9 @@ func (e *event) spin(seen uint32) bool {
 			}
 			kernels.Pause()
 		}
-		yield()
+		if w.crowded() {
+			yield()
+		}
 		if start.IsZero() {
 			start = time.Now()
 		} else if time.Since(start) > patience {
