@@ -16,6 +16,10 @@ var ErrVocabulary = errors.New("vocabularies differ")
 // keeps a session of its own, rolls it back to what has come true, and catches up in one batch with
 // what was written without it.
 type Model struct {
+	// Replace, if not nil, is told every guess and the number of tokens before it, and returns what
+	// is proposed and run instead: for experiments that need a draft's cost, but not its luck.
+	Replace func(position int, guess int32) int32
+
 	model   *runtime.Model
 	session *runtime.Session
 	held    []int32 // the tokens in the session
@@ -70,6 +74,9 @@ func (m *Model) Propose(ctx context.Context, text []int32, n int, sampler *runti
 		id, err := sampler.Draw(logits, m.held)
 		if err != nil {
 			return nil, err
+		}
+		if m.Replace != nil {
+			id = m.Replace(len(m.held), id)
 		}
 		m.drafted = append(m.drafted, id)
 		// Nothing follows the end of a text but another text.
