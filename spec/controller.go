@@ -18,6 +18,7 @@ type controller struct {
 	arms     [][Classes]arm // by drafter
 
 	rounds    int     // learned from, of all texts
+	longest   int     // draft so far
 	generated int     // tokens of this text
 	elapsed   float64 // seconds, for all of them
 	lost      float64 // seconds, against plain decoding; negative where it was faster
@@ -35,8 +36,6 @@ const (
 	assumedToken = 0.05
 	// assumedBatch is the assumed cost of a token among many, as a part of that of a guess.
 	assumedBatch = 0.3
-	// firstLength is the largest number of guesses of a drafter whose cost is not known.
-	firstLength = 2
 	// optimism is by how much passes that were not measured are taken to be cheaper than their
 	// neighbours suggest.
 	optimism = 0.05
@@ -77,26 +76,25 @@ func (c *controller) choose(offers []Offer) (drafter, length int) {
 		if offer.Length == 0 {
 			continue
 		}
-		k, rate := c.bestLength(i, offer)
-		if rate <= 1/plain || c.allowance() < 0 {
+		switch k, rate := c.bestLength(i, offer); {
+		case k == 0:
+		case rate <= 1/plain:
 			c.arms[i][offer.Class].rest()
-		} else if rate > best {
+		case rate > best:
 			best, drafter, length = rate, i, k
 		}
 	}
 	return drafter, length
 }
 
-// bestLength returns the number of guesses, at least one, with which a drafter promises the most
-// tokens per second, and how many.
+// bestLength returns the number of guesses with which a drafter promises the most tokens per
+// second, and how many those are. It is 0 if any guess could lose more than may be lost. What was never
+// tried is approached in steps.
 func (c *controller) bestLength(drafter int, offer Offer) (length int, best float64) {
 	a := c.arms[drafter][offer.Class].rate()
 	guess, catchUp := c.guess(drafter), c.catchUp(drafter, offer)
-	most, tokens, right := offer.Length, 1.0, 1.0
-	if !c.drafters[drafter].guess.known() {
-		most = min(most, firstLength)
-	}
-	for k := 1; k <= most; k++ {
+	tokens, right := 1.0, 1.0
+	for k := 1; k <= min(offer.Length, 2*c.longest+2); k++ {
 		right *= a
 		tokens += right
 		time := float64(k)*guess + c.pass(k)
@@ -173,7 +171,12 @@ func (c *controller) learn(r round) {
 		return
 	}
 	c.rounds++
-	c.passes[r.drafted].add(r.passTime.Seconds(), c.rounds)
+	c.longest = max(c.longest, r.drafted)
+	passTime := r.passTime.Seconds()
+	if pass := &c.passes[r.drafted]; r.drafted > 0 && !pass.known() {
+		passTime = min(passTime, 2*c.pass(r.drafted)) // or a disturbance would be the last measurement
+	}
+	c.passes[r.drafted].add(passTime, c.rounds)
 	c.draw.add(r.drawTime.Seconds()/float64(r.tokens), c.rounds)
 	c.generated += r.tokens
 

@@ -171,7 +171,7 @@ func (t *text) step(ctx context.Context, yield func(Token, error) bool) (more bo
 		}
 	}
 	t.session.Truncate(len(t.tokens) - 1)
-	if !prefill {
+	if !prefill && t.Length == 0 {
 		t.controller.learn(r)
 	}
 	return true, nil

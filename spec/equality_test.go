@@ -77,7 +77,7 @@ func TestSameTokens(t *testing.T) {
 	full := os.Getenv(gridEnvironment) != ""
 	seeds, sample, turn := 3, 1, 0
 	if !full {
-		seeds, sample = 1, 40
+		seeds, sample = 1, 60
 	}
 	for _, target := range []*runtime.Model{model(t, "fable", f32), model(t, "fable", int8)} {
 		for _, sampling := range samplings {

@@ -18,6 +18,7 @@ import (
 var (
 	f32     = convert.Options{Mode: convert.F32}
 	int8    = convert.Options{Mode: convert.Int8}
+	int4    = convert.Options{Mode: convert.Int4}
 	int4All = convert.Options{Mode: convert.Int4, Int4: convert.All}
 )
 
@@ -68,9 +69,9 @@ func model(t testing.TB, source string, o convert.Options) *runtime.Model {
 	return m
 }
 
-// randomModels are models with random weights and the vocabulary of the fable models, by name, with
-// their numbers of positions.
-var randomModels = map[string]int{"random": 512, "random-short": 48}
+// randomModels are models with random weights and, but for random-other, the vocabulary of the
+// fable models, by name, with their numbers of positions.
+var randomModels = map[string]int{"random": 512, "random-short": 48, "random-other": 48}
 
 func random(t testing.TB, name string, positions int) string {
 	t.Helper()
@@ -81,6 +82,9 @@ func random(t testing.TB, name string, positions int) string {
 	shape := synthetic.Model{Vocabulary: 2048, Positions: positions, Embedding: 64, Layers: 2, Heads: 2, Seed: 3}
 	if err := synthetic.Write(context.Background(), directory, shape); err != nil {
 		t.Fatal(err)
+	}
+	if name == "random-other" {
+		return directory
 	}
 	for _, file := range []string{"vocab.json", "merges.txt"} {
 		data, err := os.ReadFile(filepath.Join("..", "testdata", "fable", file))

@@ -8,7 +8,7 @@ import (
 
 const (
 	// defaultMatch is the shortest repetition that is taken for one.
-	defaultMatch = 3
+	defaultMatch = 2
 	// longestMatch is up to where matches are compared: longer ones are not surer.
 	longestMatch = 32
 	// candidates bounds how many earlier occurrences are looked at, the latest first.
@@ -22,7 +22,7 @@ const (
 // the positions whose last tokens have the same hash, as in LZ77 compressors, grows with the text
 // and shrinks when the text is taken back. The zero value is ready.
 type NGram struct {
-	// MinMatch is how many tokens must repeat before what followed them is proposed, 0 for 3.
+	// MinMatch is how many tokens must repeat before what followed them is proposed, 0 for 2.
 	MinMatch int
 
 	text     []int32               // what is indexed
@@ -37,18 +37,18 @@ func (g *NGram) Origin() Origin { return FromNGram }
 // Offer implements Drafter. The longer the repetition, the higher the class.
 func (g *NGram) Offer(text []int32) Offer {
 	_, length := g.match(text)
-	switch {
-	case length == 0:
+	if length == 0 {
 		return Offer{}
-	case length < 5:
-		return Offer{Length: MaxLength, Class: 0}
-	case length < 8:
-		return Offer{Length: MaxLength, Class: 1}
-	case length < 16:
-		return Offer{Length: MaxLength, Class: 2}
 	}
-	return Offer{Length: MaxLength, Class: 3}
+	offer := Offer{Length: MaxLength}
+	for offer.Class < len(longer) && length >= longer[offer.Class] {
+		offer.Class++
+	}
+	return offer
 }
+
+// longer holds the lengths of matches at which a higher class begins.
+var longer = [Classes - 1]int{3, 5, 9}
 
 // Propose implements Drafter. A repetition that reaches the end of the text goes on with its own
 // beginning.
