@@ -114,7 +114,7 @@ func TestTerminal(t *testing.T) {
 	mark = s.sees("The wolf", mark)
 	s.types(ctrlC)
 	mark = s.sees("Ctrl-D leaves.", mark)
-	mark = s.sees("> ", mark)
+	s.sees("> ", mark)
 	s.types(ctrlD)
 	state, err := process.Wait()
 	if err != nil || state.ExitCode() != 0 {
