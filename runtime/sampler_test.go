@@ -184,3 +184,17 @@ func TestSamplingValidate(t *testing.T) {
 		}
 	}
 }
+
+func TestProbability(t *testing.T) {
+	for score := 0.0; score > -30; score -= 0.00137 {
+		got, want := float64(probability(score))*probabilityUnit, math.Exp(score)
+		if math.Abs(got-want) > 1e-8*want+probabilityUnit {
+			t.Fatalf("probability of score %v is %v, want %v", score, got, want)
+		}
+	}
+	for _, score := range []float64{-100, math.Inf(-1), math.NaN()} {
+		if p := probability(score); p != 0 {
+			t.Errorf("probability of score %v is %v", score, p)
+		}
+	}
+}

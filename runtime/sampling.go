@@ -64,6 +64,7 @@ type Sampler struct {
 	kernels    *kernels.Set
 	logits     []float32 // a copy, where the repetition penalty changes some
 	candidates []candidate
+	edge       []candidate // of the nucleus
 	heap       []float32
 	seen       []uint64 // bit set of tokens, for the penalty
 }
@@ -135,7 +136,6 @@ func (s *Sampler) keep(logits []float32, largest float32) {
 	add := func(id int32, logit float32) {
 		s.candidates = append(s.candidates, candidate{id, logit, score(logit) - highest})
 	}
-	sorted := false
 	if s.TopK > 0 && s.TopK < len(logits) {
 		threshold, atThreshold := s.selectTop(logits, s.TopK)
 		for i, logit := range logits {
@@ -152,9 +152,7 @@ func (s *Sampler) keep(logits []float32, largest float32) {
 		}
 	}
 	if s.TopP > 0 && s.TopP < 1 {
-		slices.SortFunc(s.candidates, descending)
-		sorted = true
-		s.candidates = s.candidates[:nucleus(s.candidates, s.TopP)]
+		s.keepNucleus()
 	}
 	if s.MinP > 0 {
 		minimum := kernels.Log(s.MinP)
@@ -162,8 +160,6 @@ func (s *Sampler) keep(logits []float32, largest float32) {
 		for _, c := range s.candidates {
 			if c.score >= minimum {
 				enough = append(enough, c)
-			} else if sorted {
-				break
 			}
 		}
 		s.candidates = enough
@@ -216,21 +212,73 @@ func sink(heap []float32, i int) {
 	}
 }
 
-// nucleus returns how many of the sorted candidates it takes to reach the share p of their summed
-// probability. Sums are in descending order.
-func nucleus(sorted []candidate, p float64) int {
-	total := 0.0
-	for _, c := range sorted {
-		total += float64(kernels.Exp(float32(c.score)))
+const (
+	// probabilityUnit is the unit of probabilities that are counted in whole numbers, so that their sum
+	// is exact and has no order. The sum of all tokens' is exact as a float64 too.
+	probabilityUnit = 1.0 / (1 << 36)
+	// scoreBuckets are ranges of scores, each of the width 1/bucketsPerUnit but for the last.
+	scoreBuckets   = 128
+	bucketsPerUnit = 8
+)
+
+// probability returns e^score in whole units, with an error below 1e-8 of it. Scores are at most 0.
+// It is 2^n times the Taylor polynomial of 2^f, with f from -1/2 to 1/2.
+func probability(score float64) uint64 {
+	exponent := float64(score * math.Log2E)
+	if !(exponent > -40) {
+		return 0
 	}
-	reached := 0.0
-	for i, c := range sorted {
-		reached += float64(kernels.Exp(float32(c.score)))
-		if reached >= float64(p*total) {
-			return i + 1
+	n := math.Floor(exponent + 0.5)
+	x := float64((exponent - n) * math.Ln2)
+	sum := 1.0
+	for i := 7; i > 0; i-- {
+		sum = 1 + float64(float64(x*sum)*inverse[i])
+	}
+	return uint64(float64(sum/probabilityUnit)) >> int(-n)
+}
+
+// inverse holds 1/i.
+var inverse = [8]float64{1: 1, 1.0 / 2, 1.0 / 3, 1.0 / 4, 1.0 / 5, 1.0 / 6, 1.0 / 7}
+
+// bucketOf returns the range that a score is in. The last one is for all that are lower, and for NaN,
+// which infinite logits give.
+func bucketOf(score float64) int {
+	if distance := -score * bucketsPerUnit; distance < scoreBuckets-1 {
+		return int(distance)
+	}
+	return scoreBuckets - 1
+}
+
+// keepNucleus keeps the smallest set of most probable candidates that reaches the share TopP of
+// all. Only those in the range of scores where that happens need sorting.
+func (s *Sampler) keepNucleus() {
+	var sums [scoreBuckets]uint64
+	total := uint64(0)
+	for _, c := range s.candidates {
+		p := probability(c.score)
+		sums[bucketOf(c.score)] += p
+		total += p
+	}
+	enough := func(sum uint64) bool { return float64(sum) >= float64(s.TopP*float64(total)) }
+	reached, last := uint64(0), 0
+	for ; !enough(reached + sums[last]); last++ {
+		reached += sums[last]
+	}
+	kept := s.candidates[:0]
+	s.edge = s.edge[:0]
+	for _, c := range s.candidates {
+		if bucket := bucketOf(c.score); bucket < last {
+			kept = append(kept, c)
+		} else if bucket == last {
+			s.edge = append(s.edge, c)
 		}
 	}
-	return len(sorted)
+	slices.SortFunc(s.edge, descending)
+	for i := 0; i < len(s.edge) && !enough(reached); i++ {
+		reached += probability(s.edge[i].score)
+		kept = append(kept, s.edge[i])
+	}
+	s.candidates = kept
 }
 
 // drawNoisy returns the candidate with the largest sum of score and noise, ties to the lower id.
