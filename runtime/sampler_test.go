@@ -198,3 +198,40 @@ func TestProbability(t *testing.T) {
 		}
 	}
 }
+
+// TestMargin compares with the sums of all candidates, sorted.
+func TestMargin(t *testing.T) {
+	random := rand.New(rand.NewPCG(8, 8))
+	for position := range 200 {
+		logits := normalLogits(random, 200)
+		for _, settings := range []Sampling{{}, {Temperature: 1.3, Seed: 5}, {Temperature: 0.8, TopK: 10}, {Temperature: 2, TopP: 0.7, RepetitionPenalty: 1.5}} {
+			s := sampler(t, settings)
+			preceding := tale(position)
+			for i := range preceding {
+				preceding[i] %= 200
+			}
+			id, margin, err := s.DrawMargin(logits, preceding)
+			if err != nil || id != draw(t, s, logits, preceding) {
+				t.Fatalf("%+v: %d (%v), not what Draw draws", settings, id, err)
+			}
+			var sums []float64
+			if settings.Temperature == 0 {
+				for _, logit := range logits {
+					sums = append(sums, float64(logit))
+				}
+			} else {
+				n := newNoise(settings.Seed, position)
+				for _, c := range s.candidates {
+					sums = append(sums, c.score+gumbel(n.random(c.id)))
+				}
+			}
+			slices.Sort(sums)
+			if want := sums[len(sums)-1] - sums[len(sums)-2]; margin != want {
+				t.Fatalf("%+v: margin %v, want %v", settings, margin, want)
+			}
+		}
+	}
+	if _, margin, _ := sampler(t, Sampling{Temperature: 1, TopK: 1}).DrawMargin([]float32{1, 2}, nil); !math.IsInf(margin, 1) {
+		t.Errorf("margin %v without another candidate", margin)
+	}
+}

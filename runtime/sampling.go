@@ -91,16 +91,43 @@ func NewSampler(s Sampling) (*Sampler, error) {
 // Draw returns the token that follows the preceding ones, prompt included, whose last one gave
 // these logits. It fails with ErrNotANumber.
 func (s *Sampler) Draw(logits []float32, preceding []int32) (int32, error) {
+	id, _, err := s.draw(logits, preceding, false)
+	return id, err
+}
+
+// DrawMargin is Draw that also says by how much the token won: the difference of its logit, divided
+// by the temperature and with its noise unless the draw is greedy, to that of the next best. It is
+// +Inf where the filters left no other.
+func (s *Sampler) DrawMargin(logits []float32, preceding []int32) (int32, float64, error) {
+	return s.draw(logits, preceding, true)
+}
+
+func (s *Sampler) draw(logits []float32, preceding []int32, wantMargin bool) (id int32, margin float64, err error) {
 	logits = s.penalize(logits, preceding)
 	best, nan := s.kernels.ArgMax(logits)
 	if nan {
-		return 0, ErrNotANumber
+		return 0, 0, ErrNotANumber
 	}
 	if s.Temperature == 0 {
-		return int32(best), nil
+		if wantMargin {
+			margin = lead(logits, best)
+		}
+		return int32(best), margin, nil
 	}
 	s.keep(logits, logits[best])
-	return s.drawNoisy(newNoise(s.Seed, len(preceding))), nil
+	id, margin = s.drawNoisy(newNoise(s.Seed, len(preceding)), wantMargin)
+	return id, margin, nil
+}
+
+// lead returns by how much the largest logit exceeds all others.
+func lead(logits []float32, best int) float64 {
+	second := float32(math.Inf(-1))
+	for i, logit := range logits {
+		if logit > second && i != best {
+			second = logit
+		}
+	}
+	return float64(logits[best]) - float64(second)
 }
 
 // penalize returns the logits after the repetition penalty, in memory of the sampler if it changes
@@ -281,18 +308,26 @@ func (s *Sampler) keepNucleus() {
 	s.candidates = kept
 }
 
-// drawNoisy returns the candidate with the largest sum of score and noise, ties to the lower id.
-// The cheap bound spares most candidates their two logarithms.
-func (s *Sampler) drawNoisy(n noise) int32 {
-	winner, highest := int32(-1), math.Inf(-1)
+// drawNoisy returns the candidate with the largest sum of score and noise, ties to the lower id,
+// and, if wanted, by how much it exceeds the second largest. The cheap bound spares most candidates
+// their two logarithms.
+func (s *Sampler) drawNoisy(n noise, wantMargin bool) (winner int32, margin float64) {
+	winner, highest, second := int32(-1), math.Inf(-1), math.Inf(-1)
+	threshold := &highest
+	if wantMargin {
+		threshold = &second
+	}
 	for _, c := range s.candidates {
 		random := n.random(c.id)
-		if c.score+gumbelBound(random) < highest {
+		if c.score+gumbelBound(random) < *threshold {
 			continue
 		}
-		if sum := c.score + gumbel(random); sum > highest || sum == highest && c.id < winner {
-			winner, highest = c.id, sum
+		sum := c.score + gumbel(random)
+		if sum > highest || sum == highest && c.id < winner {
+			winner, highest, second = c.id, sum, highest
+		} else {
+			second = max(second, sum)
 		}
 	}
-	return winner
+	return winner, highest - second
 }

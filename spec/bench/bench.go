@@ -241,7 +241,7 @@ func MeasureCosts(ctx context.Context, target *runtime.Model, drafter spec.Draft
 		}
 		timed(&draw, 1, func() error { _, err := sampler.Draw(logits, prompt); return err })
 		if drafter.Offer(prompt).Length >= guesses {
-			timed(&guess, guesses, func() error { _, err := drafter.Propose(ctx, prompt, guesses, sampler); return err })
+			timed(&guess, guesses, func() error { _, err := drafter.Propose(ctx, prompt, guesses, sampler, nil); return err })
 		}
 		if err != nil {
 			return Costs{}, err

@@ -49,11 +49,11 @@ type scripted struct {
 }
 
 // Propose implements spec.Drafter.
-func (s *scripted) Propose(ctx context.Context, text []int32, n int, sampler *runtime.Sampler) ([]int32, error) {
+func (s *scripted) Propose(ctx context.Context, text []int32, n int, sampler *runtime.Sampler, more func(margin float64) bool) ([]int32, error) {
 	for _, t := range s.texts {
 		if len(t) >= len(text) && slices.Equal(t[:len(text)], text) {
 			s.text = t
 		}
 	}
-	return s.Model.Propose(ctx, text, n, sampler)
+	return s.Model.Propose(ctx, text, n, sampler, more)
 }
