@@ -235,3 +235,24 @@ func TestMargin(t *testing.T) {
 		t.Errorf("margin %v without another candidate", margin)
 	}
 }
+
+// TestRanks compares the order of ranks with that of logits and ids.
+func TestRanks(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 9))
+	negativeZero := float32(math.Copysign(0, -1))
+	special := []float32{0, negativeZero, float32(math.Inf(1)), float32(math.Inf(-1)), math.SmallestNonzeroFloat32, -math.MaxFloat32}
+	for range 10_000 {
+		a, b := candidate{id: random.Int32N(3)}, candidate{id: random.Int32N(1 << 30)}
+		for _, c := range []*candidate{&a, &b} {
+			if c.logit = float32(random.NormFloat64()); random.IntN(3) == 0 {
+				c.logit = special[random.IntN(len(special))]
+			}
+		}
+		if got := rankOf(a.id, a.logit) > rankOf(b.id, b.logit); got != (descending(a, b) < 0) {
+			t.Fatalf("%+v better than %+v: %v", a, b, got)
+		}
+		if id := rankOf(b.id, b.logit).id(); id != b.id {
+			t.Fatalf("id %d became %d", b.id, id)
+		}
+	}
+}

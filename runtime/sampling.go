@@ -65,7 +65,7 @@ type Sampler struct {
 	logits     []float32 // a copy, where the repetition penalty changes some
 	candidates []candidate
 	edge       []candidate // of the nucleus
-	heap       []float32
+	heap       []rank
 	seen       []uint64 // bit set of tokens, for the penalty
 }
 
@@ -157,27 +157,22 @@ func (s *Sampler) penalize(logits []float32, preceding []int32) []float32 {
 // keep fills candidates with the tokens that the filters leave. There is always at least one, that
 // with the largest logit.
 func (s *Sampler) keep(logits []float32, largest float32) {
-	s.candidates = s.candidates[:0]
-	score := func(logit float32) float64 { return float64(logit) / s.Temperature }
-	highest := score(largest)
-	add := func(id int32, logit float32) {
-		s.candidates = append(s.candidates, candidate{id, logit, score(logit) - highest})
-	}
+	kept := s.candidates[:0]
 	if s.TopK > 0 && s.TopK < len(logits) {
-		threshold, atThreshold := s.selectTop(logits, s.TopK)
-		for i, logit := range logits {
-			if logit > threshold {
-				add(int32(i), logit)
-			} else if logit == threshold && atThreshold > 0 {
-				atThreshold--
-				add(int32(i), logit)
-			}
+		for _, key := range s.top(logits, s.TopK) {
+			id := key.id()
+			kept = append(kept, candidate{id: id, logit: logits[id]})
 		}
 	} else {
 		for i, logit := range logits {
-			add(int32(i), logit)
+			kept = append(kept, candidate{id: int32(i), logit: logit})
 		}
 	}
+	highest := float64(largest) / s.Temperature
+	for i := range kept {
+		kept[i].score = float64(kept[i].logit)/s.Temperature - highest
+	}
+	s.candidates = kept
 	if s.TopP > 0 && s.TopP < 1 {
 		s.keepNucleus()
 	}
@@ -201,42 +196,62 @@ func descending(a, b candidate) int {
 	return cmp.Compare(a.id, b.id)
 }
 
-// selectTop returns the k-th largest logit and how many of those equal to it are among the k.
-func (s *Sampler) selectTop(logits []float32, k int) (threshold float32, ties int) {
-	s.heap = append(s.heap[:0], logits[:k]...)
-	heap := s.heap
+// rank orders tokens by logit, ties to the lower id: the better one is the larger number. It holds
+// the bits of the logit, changed such that they compare as numbers, and those of the id, inverted.
+type rank uint64
+
+func rankOf(id int32, logit float32) rank {
+	bits := math.Float32bits(logit + 0) // which makes -0 the zero that it equals
+	if bits>>31 != 0 {
+		bits = ^bits
+	} else {
+		bits |= 1 << 31
+	}
+	return rank(bits)<<32 | rank(^uint32(id))
+}
+
+func (r rank) id() int32 { return int32(^uint32(r)) }
+
+// top returns the k best tokens. It goes through the logits once and keeps the best so far in a
+// heap, the worst of them first.
+func (s *Sampler) top(logits []float32, k int) []rank {
+	heap := s.heap[:0]
+	for i, logit := range logits[:k] {
+		heap = append(heap, rankOf(int32(i), logit))
+	}
 	for i := k/2 - 1; i >= 0; i-- {
 		sink(heap, i)
 	}
-	for _, logit := range logits[k:] {
-		if logit > heap[0] {
-			heap[0] = logit
+	worst := logits[heap[0].id()]
+	for i, logit := range logits[k:] {
+		if logit > worst { // later ids lose ties
+			heap[0] = rankOf(int32(k+i), logit)
 			sink(heap, 0)
+			worst = logits[heap[0].id()]
 		}
 	}
-	for _, logit := range heap {
-		if logit == heap[0] {
-			ties++
-		}
-	}
-	return heap[0], ties
+	s.heap = heap
+	return heap
 }
 
-// sink restores the order of a heap, smallest first, whose element i may be too large.
-func sink(heap []float32, i int) {
+// sink restores the order of a heap whose element i may be too good for its place.
+func sink(heap []rank, i int) {
+	moving := heap[i]
 	for {
-		smallest := i
-		for child := 2*i + 1; child <= 2*i+2 && child < len(heap); child++ {
-			if heap[child] < heap[smallest] {
-				smallest = child
-			}
+		child := 2*i + 1
+		if child >= len(heap) {
+			break
 		}
-		if smallest == i {
-			return
+		if next := child + 1; next < len(heap) && heap[next] < heap[child] {
+			child = next
 		}
-		heap[i], heap[smallest] = heap[smallest], heap[i]
-		i = smallest
+		if heap[child] > moving {
+			break
+		}
+		heap[i] = heap[child]
+		i = child
 	}
+	heap[i] = moving
 }
 
 const (
