@@ -197,12 +197,17 @@ func median(values []float64) float64 {
 
 // Costs are what theory wants to know, in parts of the time that plain decoding takes for a token.
 type Costs struct {
-	Guess float64                     `json:"guess"`  // r: one token of the draft
-	Draw  float64                     `json:"draw"`   // drawing one token from the target's logits, a part of plain decoding
-	Pass  [spec.MaxLength + 1]float64 `json:"passes"` // v: the target's pass over k guesses and the token before them
+	Guess float64   `json:"guess"`  // r: one token of the draft
+	Draw  float64   `json:"draw"`   // drawing one token from the target's logits, a part of plain decoding
+	Pass  []float64 `json:"passes"` // v: the target's pass over k guesses and the token before them
 }
 
-// MeasureCosts times the parts of speculation apart from each other.
+// costRounds is how often MeasureCosts goes through all lengths, and costRuns how often it takes each
+// then, one after the other.
+const costRounds, costRuns = 8, 4
+
+// MeasureCosts times the parts of speculation as they follow each other: for every length some
+// drafts and passes in turns, because what one leaves in the caches the other must do without.
 func MeasureCosts(ctx context.Context, target *runtime.Model, drafter spec.Drafter, prompt []int32, sampling runtime.Sampling) (Costs, error) {
 	sampler, err := runtime.NewSampler(sampling)
 	if err != nil {
@@ -212,45 +217,50 @@ func MeasureCosts(ctx context.Context, target *runtime.Model, drafter spec.Draft
 	if err != nil {
 		return Costs{}, err
 	}
-	logits, err := session.Append(prompt)
-	if err != nil {
+	if _, err = session.Append(prompt); err != nil {
 		return Costs{}, err
 	}
-	logits = slices.Clone(logits)
 	ids := make([]int32, spec.MaxLength+1)
 	for i := range ids {
 		ids[i] = prompt[i%len(prompt)]
 	}
-	const guesses = 4
 	var guess, draw []float64
 	var passes [spec.MaxLength + 1][]float64
-	timed := func(to *[]float64, parts int, run func() error) {
+	run := func(k int) error {
 		start := time.Now()
-		if e := run(); e != nil && err == nil {
-			err = e
+		if k > 0 {
+			guesses, err := drafter.Propose(ctx, prompt, k, sampler, nil)
+			if err != nil {
+				return err
+			}
+			guess = append(guess, time.Since(start).Seconds()/float64(max(len(guesses), 1)))
 		}
-		*to = append(*to, time.Since(start).Seconds()/float64(parts))
-	}
-	for range 32 {
-		if err := ctx.Err(); err != nil {
-			return Costs{}, err
-		}
-		for k := range passes {
-			session.Truncate(len(prompt))
-			timed(&passes[k], 1, func() error { _, err := session.AppendAll(ids[:k+1]); return err })
-		}
-		timed(&draw, 1, func() error { _, err := sampler.Draw(logits, prompt); return err })
-		if drafter.Offer(prompt).Length >= guesses {
-			timed(&guess, guesses, func() error { _, err := drafter.Propose(ctx, prompt, guesses, sampler, nil); return err })
-		}
+		session.Truncate(len(prompt))
+		start = time.Now()
+		logits, err := session.AppendAll(ids[:k+1])
 		if err != nil {
-			return Costs{}, err
+			return err
+		}
+		passes[k] = append(passes[k], time.Since(start).Seconds())
+		start = time.Now()
+		_, err = sampler.Draw(logits[k], prompt)
+		draw = append(draw, time.Since(start).Seconds())
+		return err
+	}
+	longest := min(spec.MaxLength, drafter.Offer(prompt).Length, target.Shape().Context-len(prompt)-1)
+	for range costRounds {
+		for k := range longest + 1 {
+			for range costRuns {
+				if err := errors.Join(ctx.Err(), run(k)); err != nil {
+					return Costs{}, err
+				}
+			}
 		}
 	}
 	plain := median(passes[0]) + median(draw)
 	c := Costs{Guess: median(guess) / plain, Draw: median(draw) / plain}
-	for k := range passes {
-		c.Pass[k] = median(passes[k]) / plain
+	for k := range longest + 1 {
+		c.Pass = append(c.Pass, median(passes[k])/plain)
 	}
 	return c, nil
 }
@@ -269,7 +279,7 @@ func (c Costs) Gain(a float64, k int) float64 {
 // Best is the largest gain of any fixed length, and that length, 0 where nothing is gained.
 func (c Costs) Best(a float64) (gain float64, length int) {
 	gain = 1
-	for k := 1; k <= spec.MaxLength; k++ {
+	for k := 1; k < len(c.Pass); k++ {
 		if g := c.Gain(a, k); g > gain {
 			gain, length = g, k
 		}

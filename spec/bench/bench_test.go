@@ -90,8 +90,8 @@ func TestMeasure(t *testing.T) {
 // TestGain compares the formula with one that adds up the chances of every length.
 func TestGain(t *testing.T) {
 	c := Costs{Guess: 0.1, Draw: 0.05}
-	for k := range c.Pass {
-		c.Pass[k] = 0.95 + 0.1*float64(k)
+	for k := range spec.MaxLength + 1 {
+		c.Pass = append(c.Pass, 0.95+0.1*float64(k))
 	}
 	for _, a := range []float64{0, 0.5, 0.9, 1} {
 		for k := 1; k <= spec.MaxLength; k++ {
