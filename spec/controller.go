@@ -21,6 +21,7 @@ type controller struct {
 
 	rounds    int     // learned from, of all texts
 	longest   int     // draft so far
+	latest    int     // number of guesses in the round before
 	generated int     // tokens of this text
 	elapsed   float64 // seconds, for all of them
 	lost      float64 // seconds, against plain decoding; negative where it was faster
@@ -66,7 +67,7 @@ const (
 	// neighbours suggest.
 	optimism = 0.05
 	// stale is the number of rounds after which a pass is worth another measurement.
-	stale = 100
+	stale = 150
 	// catchUpRounds is over how many rounds the cost of catching up is spread.
 	catchUpRounds = 16
 	// allowedTokens and allowedShare bound what drafting may cost in sum where it does not pay: the
@@ -103,7 +104,7 @@ func (c *controller) begin() {
 // choose returns the drafter and the number of guesses that promise most, 0 guesses for none.
 func (c *controller) choose(offers []Offer) (drafter, length int) {
 	// Everything is compared with plain decoding, so that is measured often at first.
-	if p := &c.passes[0]; !p.known() || c.rounds-p.at > min(stale, 2<<min(p.samples, 10)) {
+	if p := &c.passes[0]; !p.known() || c.rounds-p.at > min(stale, 4<<min(p.samples, 10)) {
 		return 0, 0
 	}
 	plain := c.plain()
@@ -238,7 +239,11 @@ func (c *controller) learn(r round) {
 	if pass := &c.passes[r.drafted]; r.drafted > 0 && !pass.known() {
 		passTime = min(passTime, 2*c.pass(r.drafted)) // or a disturbance would be the last measurement
 	}
-	c.passes[r.drafted].add(passTime, c.rounds)
+	// Plain decoding is faster when it follows itself: a draft model leaves its own weights in the caches.
+	if warm := c.latest == 0; r.drafted > 0 || warm || !c.passes[0].known() {
+		c.passes[r.drafted].add(passTime, c.rounds)
+	}
+	c.latest = r.drafted
 	c.draw.add(r.drawTime.Seconds()/float64(r.tokens), c.rounds)
 	c.generated += r.tokens
 

@@ -203,8 +203,8 @@ type Costs struct {
 }
 
 // costRounds is how often MeasureCosts goes through all lengths, and costRuns how often it takes each
-// then, one after the other.
-const costRounds, costRuns = 8, 4
+// then, one after the other. The first costWarm of them do not count.
+const costRounds, costRuns, costWarm = 3, 8, 3
 
 // MeasureCosts times the parts of speculation as they follow each other: for every length some
 // drafts and passes in turns, because what one leaves in the caches the other must do without.
@@ -226,14 +226,14 @@ func MeasureCosts(ctx context.Context, target *runtime.Model, drafter spec.Draft
 	}
 	var guess, draw []float64
 	var passes [spec.MaxLength + 1][]float64
-	run := func(k int) error {
-		start := time.Now()
+	run := func(k int, counts bool) error {
+		start, drafting := time.Now(), 0.0
 		if k > 0 {
 			guesses, err := drafter.Propose(ctx, prompt, k, sampler, nil)
 			if err != nil {
 				return err
 			}
-			guess = append(guess, time.Since(start).Seconds()/float64(max(len(guesses), 1)))
+			drafting = time.Since(start).Seconds() / float64(max(len(guesses), 1))
 		}
 		session.Truncate(len(prompt))
 		start = time.Now()
@@ -241,17 +241,23 @@ func MeasureCosts(ctx context.Context, target *runtime.Model, drafter spec.Draft
 		if err != nil {
 			return err
 		}
-		passes[k] = append(passes[k], time.Since(start).Seconds())
+		passing := time.Since(start).Seconds()
 		start = time.Now()
-		_, err = sampler.Draw(logits[k], prompt)
+		if _, err := sampler.Draw(logits[k], prompt); err != nil || !counts {
+			return err
+		}
 		draw = append(draw, time.Since(start).Seconds())
-		return err
+		passes[k] = append(passes[k], passing)
+		if k > 0 {
+			guess = append(guess, drafting)
+		}
+		return nil
 	}
 	longest := min(spec.MaxLength, drafter.Offer(prompt).Length, target.Shape().Context-len(prompt)-1)
 	for range costRounds {
 		for k := range longest + 1 {
-			for range costRuns {
-				if err := errors.Join(ctx.Err(), run(k)); err != nil {
+			for i := range costRuns {
+				if err := errors.Join(ctx.Err(), run(k, i >= costWarm)); err != nil {
 					return Costs{}, err
 				}
 			}
