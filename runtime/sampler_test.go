@@ -184,3 +184,75 @@ func TestSamplingValidate(t *testing.T) {
 		}
 	}
 }
+
+func TestProbability(t *testing.T) {
+	for score := 0.0; score > -30; score -= 0.00137 {
+		got, want := float64(probability(score))*probabilityUnit, math.Exp(score)
+		if math.Abs(got-want) > 1e-8*want+probabilityUnit {
+			t.Fatalf("probability of score %v is %v, want %v", score, got, want)
+		}
+	}
+	for _, score := range []float64{-100, math.Inf(-1), math.NaN()} {
+		if p := probability(score); p != 0 {
+			t.Errorf("probability of score %v is %v", score, p)
+		}
+	}
+}
+
+// TestMargin compares with the sums of all candidates, sorted.
+func TestMargin(t *testing.T) {
+	random := rand.New(rand.NewPCG(8, 8))
+	for position := range 200 {
+		logits := normalLogits(random, 200)
+		for _, settings := range []Sampling{{}, {Temperature: 1.3, Seed: 5}, {Temperature: 0.8, TopK: 10}, {Temperature: 2, TopP: 0.7, RepetitionPenalty: 1.5}} {
+			s := sampler(t, settings)
+			preceding := tale(position)
+			for i := range preceding {
+				preceding[i] %= 200
+			}
+			id, margin, err := s.DrawMargin(logits, preceding)
+			if err != nil || id != draw(t, s, logits, preceding) {
+				t.Fatalf("%+v: %d (%v), not what Draw draws", settings, id, err)
+			}
+			var sums []float64
+			if settings.Temperature == 0 {
+				for _, logit := range logits {
+					sums = append(sums, float64(logit))
+				}
+			} else {
+				n := newNoise(settings.Seed, position)
+				for _, c := range s.candidates {
+					sums = append(sums, c.score+gumbel(n.random(c.id)))
+				}
+			}
+			slices.Sort(sums)
+			if want := sums[len(sums)-1] - sums[len(sums)-2]; margin != want {
+				t.Fatalf("%+v: margin %v, want %v", settings, margin, want)
+			}
+		}
+	}
+	if _, margin, _ := sampler(t, Sampling{Temperature: 1, TopK: 1}).DrawMargin([]float32{1, 2}, nil); !math.IsInf(margin, 1) {
+		t.Errorf("margin %v without another candidate", margin)
+	}
+}
+
+// TestRanks compares the order of ranks with that of logits and ids.
+func TestRanks(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 9))
+	negativeZero := float32(math.Copysign(0, -1))
+	special := []float32{0, negativeZero, float32(math.Inf(1)), float32(math.Inf(-1)), math.SmallestNonzeroFloat32, -math.MaxFloat32}
+	for range 10_000 {
+		a, b := candidate{id: random.Int32N(3)}, candidate{id: random.Int32N(1 << 30)}
+		for _, c := range []*candidate{&a, &b} {
+			if c.logit = float32(random.NormFloat64()); random.IntN(3) == 0 {
+				c.logit = special[random.IntN(len(special))]
+			}
+		}
+		if got := rankOf(a.id, a.logit) > rankOf(b.id, b.logit); got != (descending(a, b) < 0) {
+			t.Fatalf("%+v better than %+v: %v", a, b, got)
+		}
+		if id := rankOf(b.id, b.logit).id(); id != b.id {
+			t.Fatalf("id %d became %d", b.id, id)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"sync"
 	"testing"
 
@@ -171,4 +172,32 @@ func TestFlippedBitIsFound(t *testing.T) {
 		t.Errorf("opened a damaged file: %v", err)
 	}
 	open(t, path, WithoutVerify())
+}
+
+// TestModelsShareThreads lets two models run in turns on one team of threads.
+func TestModelsShareThreads(t *testing.T) {
+	path := modelFile(t, "fable-draft", convert.Options{Mode: convert.Int8})
+	owner := open(t, path, WithThreads(2))
+	guest := open(t, path, WithThreads(5), WithThreadsOf(owner))
+	if guest.Threads() != 2 {
+		t.Errorf("%d threads, want the other model's 2", guest.Threads())
+	}
+	first, second := session(t, owner), session(t, guest)
+	for piece := range slices.Chunk(tale(60), 7) {
+		want, err := first.Append(piece)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := second.Append(piece)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameBits(t, "on shared threads", got, want)
+	}
+	if err := guest.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Append([]int32{1}); err != nil {
+		t.Errorf("after the guest was closed: %v", err)
+	}
 }

@@ -4,7 +4,8 @@ package spec
 // measured: how long a pass of the target over k guesses takes, how long a drafter takes for a guess,
 // and how often guesses proved right. With a the probability that a guess is right after right ones,
 // a draft of k yields (1-a^(k+1)) / (1-a) tokens on average, the target's own included; what promises
-// the most tokens per second is chosen, which may be no draft at all.
+// the most tokens per second is chosen, which may be no draft at all. A drafter that knows how sure it
+// is of each guess goes on for as long as the guesses so far make another one worth its time.
 //
 // Where nothing has been measured it assumes the best within reason, so that it tries, and what
 // does not keep the promise is not chosen again. A drafter that does not pay is tried again after a
@@ -16,9 +17,11 @@ type controller struct {
 	draw     estimate                // of one token
 	drafters []drafterCost
 	arms     [][Classes]arm // by drafter
+	draft    draft          // the latest that was chosen
 
 	rounds    int     // learned from, of all texts
 	longest   int     // draft so far
+	latest    int     // number of guesses in the round before
 	generated int     // tokens of this text
 	elapsed   float64 // seconds, for all of them
 	lost      float64 // seconds, against plain decoding; negative where it was faster
@@ -27,6 +30,30 @@ type controller struct {
 type drafterCost struct {
 	guess  estimate // of one guess
 	behind estimate // of running one token of the text that it lacks
+	bands  [len(margins) + 1]chance
+}
+
+// margins are the limits of bands, in each of which guesses are counted for themselves.
+var margins = [...]float64{0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5}
+
+// band returns the number of the band that a margin lies in.
+func band(margin float64) int {
+	for i, limit := range margins {
+		if margin < limit {
+			return i
+		}
+	}
+	return len(margins)
+}
+
+// draft is what choose has decided, and how it goes.
+type draft struct {
+	drafter int
+	offer   Offer
+	most    int     // guesses that may be
+	rate    float64 // tokens per second that are to be had
+	sure    float64 // probability that all guesses so far are right
+	bands   []int   // of their margins
 }
 
 const (
@@ -40,7 +67,7 @@ const (
 	// neighbours suggest.
 	optimism = 0.05
 	// stale is the number of rounds after which a pass is worth another measurement.
-	stale = 100
+	stale = 150
 	// catchUpRounds is over how many rounds the cost of catching up is spread.
 	catchUpRounds = 16
 	// allowedTokens and allowedShare bound what drafting may cost in sum where it does not pay: the
@@ -54,20 +81,30 @@ func newController(drafters int) controller {
 	c := controller{drafters: make([]drafterCost, drafters), arms: make([][Classes]arm, drafters)}
 	for i := range c.arms {
 		for j := range c.arms[i] {
-			c.arms[i][j] = arm{pause: firstPause}
-			c.arms[i][j].reset()
+			c.arms[i][j].idle = 1
 		}
 	}
+	c.begin()
 	return c
 }
 
-// begin starts a text.
-func (c *controller) begin() { c.generated, c.elapsed, c.lost = 0, 0, 0 }
+// begin starts a text. What did not pay in the one before may pay in this one.
+func (c *controller) begin() {
+	c.generated, c.elapsed, c.lost = 0, 0, 0
+	for i := range c.arms {
+		for j := range c.arms[i] {
+			if a := &c.arms[i][j]; a.idle > 0 {
+				a.reset()
+				a.pause = firstPause
+			}
+		}
+	}
+}
 
 // choose returns the drafter and the number of guesses that promise most, 0 guesses for none.
 func (c *controller) choose(offers []Offer) (drafter, length int) {
 	// Everything is compared with plain decoding, so that is measured often at first.
-	if p := &c.passes[0]; !p.known() || c.rounds-p.at > min(stale, 2<<min(p.samples, 10)) {
+	if p := &c.passes[0]; !p.known() || c.rounds-p.at > min(stale, 4<<min(p.samples, 10)) {
 		return 0, 0
 	}
 	plain := c.plain()
@@ -76,21 +113,25 @@ func (c *controller) choose(offers []Offer) (drafter, length int) {
 		if offer.Length == 0 {
 			continue
 		}
-		switch k, rate := c.bestLength(i, offer); {
+		switch k, most, rate := c.bestLength(i, offer); {
 		case k == 0:
 		case rate <= 1/plain:
 			c.arms[i][offer.Class].rest()
 		case rate > best:
 			best, drafter, length = rate, i, k
+			if offer.Margins {
+				length = most
+			}
+			c.draft = draft{drafter: i, offer: offer, most: length, rate: rate, sure: 1, bands: c.draft.bands[:0]}
 		}
 	}
 	return drafter, length
 }
 
 // bestLength returns the number of guesses with which a drafter promises the most tokens per
-// second, and how many those are. It is 0 if any guess could lose more than may be lost. What was never
-// tried is approached in steps.
-func (c *controller) bestLength(drafter int, offer Offer) (length int, best float64) {
+// second, and how many those are. It is 0 if any guess could lose more than may be lost; most is how
+// many cannot. What was never tried is approached in steps.
+func (c *controller) bestLength(drafter int, offer Offer) (length, most int, best float64) {
 	a := c.arms[drafter][offer.Class].rate()
 	guess, catchUp := c.guess(drafter), c.catchUp(drafter, offer)
 	tokens, right := 1.0, 1.0
@@ -101,11 +142,33 @@ func (c *controller) bestLength(drafter int, offer Offer) (length int, best floa
 		if time+catchUp-c.passes[0].mean > c.allowance() {
 			break
 		}
+		most = k
 		if rate := tokens / (time + catchUp/catchUpRounds + tokens*c.draw.mean); rate > best {
 			length, best = k, rate
 		}
 	}
-	return length, best
+	return length, most, best
+}
+
+// more takes in the margin of another guess of the draft that was chosen and reports whether a
+// further one, or several, would bring more tokens than their time is worth.
+func (c *controller) more(margin float64) bool {
+	d := &c.draft
+	a := c.arms[d.drafter][d.offer.Class].rate()
+	b := band(margin)
+	d.bands = append(d.bands, b)
+	d.sure *= c.drafters[d.drafter].bands[b].near(a)
+	count := len(d.bands)
+	tokens, right := 0.0, d.sure
+	for k := count + 1; k <= d.most; k++ {
+		right *= a
+		tokens += right
+		time := float64(k-count)*c.guess(d.drafter) + c.pass(k) - c.pass(count) + tokens*c.draw.mean
+		if tokens > d.rate*time {
+			return true
+		}
+	}
+	return false
 }
 
 // allowance is the time that may still be lost against plain decoding.
@@ -176,13 +239,18 @@ func (c *controller) learn(r round) {
 	if pass := &c.passes[r.drafted]; r.drafted > 0 && !pass.known() {
 		passTime = min(passTime, 2*c.pass(r.drafted)) // or a disturbance would be the last measurement
 	}
-	c.passes[r.drafted].add(passTime, c.rounds)
+	// Plain decoding is faster when it follows itself: a draft model leaves its own weights in the caches.
+	if warm := c.latest == 0; r.drafted > 0 || warm || !c.passes[0].known() {
+		c.passes[r.drafted].add(passTime, c.rounds)
+	}
+	c.latest = r.drafted
 	c.draw.add(r.drawTime.Seconds()/float64(r.tokens), c.rounds)
 	c.generated += r.tokens
 
 	gained, cost := float64(r.tokens)*c.plain(), c.passes[r.drafted].mean+float64(r.tokens)*c.draw.mean
 	if r.drafted > 0 {
 		c.learnDraft(r)
+		c.learnBands(r)
 		cost += float64(r.drafted)*c.guess(r.drafter) + c.catchUp(r.drafter, r.offer)
 		c.arms[r.drafter][r.offer.Class].learn(r, gained-cost)
 	}
@@ -203,12 +271,40 @@ func (c *controller) learnDraft(r round) {
 	}
 }
 
+// learnBands counts the guesses of a draft by their margins.
+func (c *controller) learnBands(r round) {
+	if len(c.draft.bands) < r.drafted {
+		return // the drafter told no margins
+	}
+	bands := &c.drafters[r.drafter].bands
+	for _, b := range c.draft.bands[:r.accepted] {
+		bands[b].learn(true)
+	}
+	if r.rejected {
+		bands[c.draft.bands[r.accepted]].learn(false)
+	}
+}
+
+// chance is how often guesses of one kind proved right, the more recent ones counting more.
+type chance struct{ right, tried float64 }
+
+func (c *chance) learn(right bool) {
+	const fade = 1 - 1.0/memory
+	c.right, c.tried = c.right*fade, c.tried*fade+1
+	if right {
+		c.right++
+	}
+}
+
+// near is the probability that such a guess is right: near that of all where little is known.
+func (c *chance) near(all float64) float64 { return (c.right + 4*all) / (c.tried + 4) }
+
 // arm is how good the guesses of one drafter are that look equally good.
 type arm struct {
-	right, tried float64 // guesses, the more recent ones counting more
-	gained       float64 // seconds, since the last reset
-	idle         int     // rounds in which it was not worth using
-	pause        int     // such rounds before it is tried again
+	chance
+	gained float64 // seconds, since the last reset
+	idle   int     // rounds in which it was not worth using
+	pause  int     // such rounds before it is tried again
 }
 
 const (
@@ -222,19 +318,19 @@ const (
 )
 
 func (a *arm) reset() {
-	a.right, a.tried, a.gained, a.idle = assumedRight*assumedTried, assumedTried, 0, 0
+	a.chance = chance{assumedRight * assumedTried, assumedTried}
+	a.gained, a.idle = 0, 0
 }
 
 // rate is the probability that a guess is right after right ones.
 func (a *arm) rate() float64 { return a.right / a.tried }
 
 func (a *arm) learn(r round, gained float64) {
-	const fade = 1 - 1.0/memory
 	for range r.accepted {
-		a.right, a.tried = a.right*fade+1, a.tried*fade+1
+		a.chance.learn(true)
 	}
 	if r.rejected {
-		a.right, a.tried = a.right*fade, a.tried*fade+1
+		a.chance.learn(false)
 	}
 	a.gained += gained
 	a.idle = 0

@@ -87,6 +87,7 @@ type text struct {
 	tokens  []int32 // prompt and text
 	offers  []Offer
 	failed  []bool // drafters that are not asked again
+	more    func(margin float64) bool
 	input   []int32
 	last    [1][]float32
 }
@@ -108,6 +109,7 @@ func (d *Decoder) begin(prompt []int32, sampling runtime.Sampling, options []run
 		tokens: append(make([]int32, 0, len(prompt)+max(g.Remaining(), 0)), prompt...),
 		offers: make([]Offer, len(d.drafters)),
 		failed: make([]bool, len(d.drafters)),
+		more:   d.controller.more,
 	}, nil
 }
 
@@ -224,7 +226,11 @@ func (t *text) choose() (drafter, length int) {
 
 // propose asks a drafter and checks what it says.
 func (t *text) propose(ctx context.Context, drafter Drafter, length int) ([]int32, error) {
-	draft, err := drafter.Propose(ctx, t.tokens, length, t.sampler)
+	var more func(margin float64) bool
+	if t.Length == 0 {
+		more = t.more
+	}
+	draft, err := drafter.Propose(ctx, t.tokens, length, t.sampler, more)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", drafter.Origin(), err)
 	}

@@ -24,7 +24,7 @@ func (o *oracle) Origin() Origin { return FromDraft }
 
 func (o *oracle) Offer(text []int32) Offer { return Offer{Length: max(0, len(o.text)-len(text))} }
 
-func (o *oracle) Propose(_ context.Context, text []int32, n int, _ *runtime.Sampler) ([]int32, error) {
+func (o *oracle) Propose(_ context.Context, text []int32, n int, _ *runtime.Sampler, _ func(float64) bool) ([]int32, error) {
 	o.asked++
 	if o.fail != nil {
 		if err := o.fail(len(text)); err != nil {

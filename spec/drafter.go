@@ -28,7 +28,10 @@ type Drafter interface {
 	// is never empty; n is at least 1 and no more than was offered. Where it draws from
 	// probabilities, it does so with the sampler, which then draws the same token as the target
 	// whenever the probabilities are alike. The result is valid until the next call.
-	Propose(ctx context.Context, text []int32, n int, sampler *runtime.Sampler) ([]int32, error)
+	//
+	// If the offer said Margins and more is not nil, it tells more after each guess by which margin it was
+	// preferred to all others, see runtime.Sampler.DrawMargin, and ends the draft where the answer is no.
+	Propose(ctx context.Context, text []int32, n int, sampler *runtime.Sampler, more func(margin float64) bool) ([]int32, error)
 }
 
 // Offer is what a Drafter could do for a text.
@@ -40,6 +43,8 @@ type Offer struct {
 	// Class sorts offers by how good they look, from 0 to Classes-1: the rate at which guesses prove
 	// right is kept for each class.
 	Class int
+	// Margins says that Propose asks after each guess whether more are wanted.
+	Margins bool
 }
 
 // Classes is the number of classes of offers.

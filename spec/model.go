@@ -16,6 +16,10 @@ var ErrVocabulary = errors.New("vocabularies differ")
 // keeps a session of its own, rolls it back to what has come true, and catches up in one batch with
 // what was written without it.
 type Model struct {
+	// Replace, if not nil, is told every guess and the number of tokens before it, and returns what
+	// is proposed and run instead: for experiments that need a draft's cost, but not its luck.
+	Replace func(position int, guess int32) int32
+
 	model   *runtime.Model
 	session *runtime.Session
 	held    []int32 // the tokens in the session
@@ -43,8 +47,9 @@ func (m *Model) Origin() Origin { return FromDraft }
 func (m *Model) Offer(text []int32) Offer {
 	return Offer{
 		// The last guess needs no position of its own.
-		Length: max(0, m.model.Shape().Context-len(text)+1),
-		Behind: len(text) - m.valid(text),
+		Length:  max(0, m.model.Shape().Context-len(text)+1),
+		Behind:  len(text) - m.valid(text),
+		Margins: true,
 	}
 }
 
@@ -55,7 +60,7 @@ func (m *Model) valid(text []int32) int {
 }
 
 // Propose implements Drafter.
-func (m *Model) Propose(ctx context.Context, text []int32, n int, sampler *runtime.Sampler) ([]int32, error) {
+func (m *Model) Propose(ctx context.Context, text []int32, n int, sampler *runtime.Sampler, more func(margin float64) bool) ([]int32, error) {
 	valid := m.valid(text)
 	m.session.Truncate(valid)
 	m.held = m.held[:valid]
@@ -67,15 +72,26 @@ func (m *Model) Propose(ctx context.Context, text []int32, n int, sampler *runti
 			return nil, err
 		}
 		m.held = append(m.held, next...)
-		id, err := sampler.Draw(logits, m.held)
+		id, margin, err := draw(sampler, logits, m.held, more != nil)
 		if err != nil {
 			return nil, err
 		}
+		if m.Replace != nil {
+			id = m.Replace(len(m.held), id)
+		}
 		m.drafted = append(m.drafted, id)
 		// Nothing follows the end of a text but another text.
-		if len(m.drafted) == n || id == m.model.Shape().EndOfText {
+		if len(m.drafted) == n || id == m.model.Shape().EndOfText || more != nil && !more(margin) {
 			return m.drafted, nil
 		}
 		next = m.drafted[len(m.drafted)-1:]
 	}
+}
+
+func draw(sampler *runtime.Sampler, logits []float32, preceding []int32, wantMargin bool) (id int32, margin float64, err error) {
+	if wantMargin {
+		return sampler.DrawMargin(logits, preceding)
+	}
+	id, err = sampler.Draw(logits, preceding)
+	return id, 0, err
 }

@@ -30,7 +30,7 @@ func TestModelDraftsWhatItWouldWrite(t *testing.T) {
 		if behind := d.Offer(text).Behind; behind < 1 || behind > len(text) {
 			t.Fatalf("%d of %d tokens behind", behind, len(text))
 		}
-		got, err := d.Propose(context.Background(), text, n, sampler)
+		got, err := d.Propose(context.Background(), text, n, sampler, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestModelStaysInStep(t *testing.T) {
 		t.Fatalf("%d tokens behind at first, want %d", behind, at)
 	}
 	for at < len(o.text)-8 {
-		draft, err := d.Propose(context.Background(), o.text[:at], 4, sampler)
+		draft, err := d.Propose(context.Background(), o.text[:at], 4, sampler, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +125,7 @@ func TestAcceptanceMatchesAgreement(t *testing.T) {
 				// A guess counts for as long as the guesses before it were both the target's draw
 				// and the text.
 				for at := 1; at+length < len(window); {
-					draft, err := d.Propose(context.Background(), window[:at], length, sampler)
+					draft, err := d.Propose(context.Background(), window[:at], length, sampler, nil)
 					if err != nil {
 						t.Fatal(err)
 					}

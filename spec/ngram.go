@@ -52,7 +52,7 @@ var longer = [Classes - 1]int{3, 5, 9}
 
 // Propose implements Drafter. A repetition that reaches the end of the text goes on with its own
 // beginning.
-func (g *NGram) Propose(_ context.Context, text []int32, n int, _ *runtime.Sampler) ([]int32, error) {
+func (g *NGram) Propose(_ context.Context, text []int32, n int, _ *runtime.Sampler, _ func(float64) bool) ([]int32, error) {
 	end, length := g.match(text)
 	g.drafted = g.drafted[:0]
 	for i := end; length > 0 && len(g.drafted) < n; i++ {

@@ -60,7 +60,7 @@ func key(text []int32) string {
 func TestNGramGoesRoundInCircles(t *testing.T) {
 	g := &NGram{}
 	text := []int32{9, 8, 1, 2, 3, 1, 2, 3}
-	got, err := g.Propose(context.Background(), text, 8, nil)
+	got, err := g.Propose(context.Background(), text, 8, nil, nil)
 	if want := []int32{1, 2, 3, 1, 2, 3, 1, 2}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v (%v), want %v", got, err, want)
 	}
