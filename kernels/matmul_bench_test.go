@@ -83,29 +83,10 @@ func weightBytes(w *quant.Matrix) int64 {
 	return int64(len(w.Codes) + 4*len(w.RowScales) + 2*len(w.GroupScales))
 }
 
-// BenchmarkStream is the bound that memory sets to BenchmarkMatMul with one token.
-func BenchmarkStream(b *testing.B) {
-	for _, encoding := range matrixEncodings {
-		w := benchMatrix(b, encoding, largeBytes)
-		for _, threads := range []int{1, 2} {
-			b.Run(fmt.Sprintf("%v/%gMB/threads=%d", encoding, largeBytes/1e6, threads), func(b *testing.B) {
-				b.SetBytes(int64(len(w.Codes)))
-				for b.Loop() {
-					onThreads(threads, w.Panels(), func(first, last int) { streamPanels(&w, first, last) })
-				}
-			})
-		}
-	}
-}
-
-func streamPanels(w *quant.Matrix, first, last int) {
-	Stream(w.Codes[first*w.PanelBytes() : last*w.PanelBytes()])
-}
-
-// BenchmarkAgainstStream measures products and a plain read of the same weights in turn, in pieces of
+// BenchmarkAgainstRead measures products and Set.Read of the same weights in turn, in pieces of
 // about 2 MB, so that both see the same noise of a shared machine. Of each piece it counts the
 // lower quintile of all rounds; it reports GB/s and GMAC/s of the product and its speed relative to the read.
-func BenchmarkAgainstStream(b *testing.B) {
+func BenchmarkAgainstRead(b *testing.B) {
 	for _, encoding := range matrixEncodings {
 		w := benchMatrix(b, encoding, largeBytes)
 		for _, threads := range []int{1, 2} {
@@ -115,14 +96,14 @@ func BenchmarkAgainstStream(b *testing.B) {
 						continue
 					}
 					name := fmt.Sprintf("%v/threads=%d/%s/tokens=%d", encoding, threads, set.Name(), tokens)
-					b.Run(name, func(b *testing.B) { benchAgainstStream(b, set, &w, tokens, threads) })
+					b.Run(name, func(b *testing.B) { benchAgainstRead(b, set, &w, tokens, threads) })
 				}
 			}
 		}
 	}
 }
 
-func benchAgainstStream(b *testing.B, set *Set, w *quant.Matrix, tokens, threads int) {
+func benchAgainstRead(b *testing.B, set *Set, w *quant.Matrix, tokens, threads int) {
 	x := input(rand.New(rand.NewPCG(2, 2)), tokens, benchColumns)
 	rows := w.Panels() * panelRows
 	out, bias := make([]float32, tokens*rows), make([]float32, rows)
@@ -150,7 +131,7 @@ func benchAgainstStream(b *testing.B, set *Set, w *quant.Matrix, tokens, threads
 		})
 	}
 	for b.Loop() {
-		pass(false, func(first, last int) { streamPanels(w, first, last) })
+		pass(false, func(first, last int) { set.Read(w.Codes[first*w.PanelBytes() : last*w.PanelBytes()]) })
 		pass(true, func(first, last int) { set.MatMul(out, rows, w, x, bias, first, last) })
 	}
 	quintile := func(product bool) (sum float64) {
@@ -163,6 +144,6 @@ func benchAgainstStream(b *testing.B, set *Set, w *quant.Matrix, tokens, threads
 	read, product := quintile(false), quintile(true)
 	b.ReportMetric(float64(weightBytes(w))/product/1e9, "GB/s")
 	b.ReportMetric(float64(rows)*benchColumns*float64(tokens)/product/1e9, "GMAC/s")
-	b.ReportMetric(float64(len(w.Codes))/read/1e9, "stream-GB/s")
-	b.ReportMetric(read/product, "of-stream")
+	b.ReportMetric(float64(len(w.Codes))/read/1e9, "read-GB/s")
+	b.ReportMetric(read/product, "of-read")
 }

@@ -40,7 +40,7 @@ var avx512Rows = rowKernels{
 	add:            addAVX512,
 	activate:       [3]func(*float32, int){GELUTanh: geluTanhAVX512, GELU: geluErfAVX512, ReLU: reluAVX512},
 	argMax:         argMaxAVX512,
-	read:           readAVX512,
+	read:           readAVX2, // see the generator
 	storeKeyF16:    storeKeyF16AVX512,
 	storeValueF16:  storeValueF16AVX512,
 	storeKeyInt8:   storeKeyInt8AVX512,

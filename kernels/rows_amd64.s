@@ -1192,52 +1192,6 @@ DATA word_ff800000<>+24(SB)/4, $0xff800000
 DATA word_ff800000<>+28(SB)/4, $0xff800000
 GLOBL word_ff800000<>(SB), RODATA|NOPTR, $32
 
-// func readAVX512(p *byte, quarter int) uint64
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·readAVX512(SB), NOSPLIT, $0-24
-	MOVQ   p+0(FP), AX
-	MOVQ   quarter+8(FP), CX
-	MOVQ   CX, DX
-	LEAQ   (CX)(CX*2), BX
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-
-loop1:
-	VXORPS        (AX), Z0, Z0
-	VXORPS        64(AX), Z1, Z1
-	VXORPS        (AX)(DX*1), Z2, Z2
-	VXORPS        64(AX)(DX*1), Z3, Z3
-	VXORPS        (AX)(DX*2), Z4, Z4
-	VXORPS        64(AX)(DX*2), Z5, Z5
-	VXORPS        (AX)(BX*1), Z6, Z6
-	VXORPS        64(AX)(BX*1), Z7, Z7
-	ADDQ          $+128, AX
-	SUBQ          $+128, CX
-	JNZ           loop1
-	VXORPS        Z1, Z0, Z0
-	VXORPS        Z2, Z0, Z0
-	VXORPS        Z3, Z0, Z0
-	VXORPS        Z4, Z0, Z0
-	VXORPS        Z5, Z0, Z0
-	VXORPS        Z6, Z0, Z0
-	VXORPS        Z7, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VXORPS        Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VXORPS        X1, X0, X0
-	VMOVQ         X0, AX
-	VPEXTRQ       $0x01, X0, CX
-	XORQ          CX, AX
-	MOVQ          AX, ret+16(FP)
-	VZEROUPPER
-	RET
-
 // func softmaxAVX512(scores *float32, count int) float32
 // Requires: AVX, AVX512DQ, AVX512F, SSE
 TEXT ·softmaxAVX512(SB), NOSPLIT, $0-20

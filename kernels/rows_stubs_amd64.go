@@ -59,11 +59,6 @@ func storeValueInt8AVX512(dst *int8, scale *float32, src *float32, blocks int)
 //go:noescape
 func argMaxAVX512(x *float32, n int) (index int, nan uint32)
 
-// readAVX512 returns the exclusive or of the 8-byte words of 4 quarter bytes. quarter is a multiple of 128, not 0.
-//
-//go:noescape
-func readAVX512(p *byte, quarter int) uint64
-
 // softmaxAVX512 replaces count scores by weights and returns the sum of the exponentials.
 //
 //go:noescape
