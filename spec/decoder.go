@@ -19,8 +19,9 @@ type Token struct {
 	Origin Origin
 }
 
-// Decoder generates texts with a target model and drafters. What it learns about their speed and
-// luck serves its next text too. It must not be used from several goroutines at once.
+// Decoder generates texts with a target model and drafters, or plainly without any. What it learns
+// about their speed and luck serves its next text too, and where a prompt begins as the text before
+// did, that much is not run again. It must not be used from several goroutines at once.
 type Decoder struct {
 	// Length fixes how many guesses a draft has, MaxLength at most, and lets the first drafter with an
 	// offer make them. 0 leaves it to what is measured whom to ask, for how many, and whether at all.
@@ -28,6 +29,7 @@ type Decoder struct {
 
 	target     *runtime.Model
 	session    *runtime.Session
+	held       []int32 // the tokens in the session, between texts
 	drafters   []Drafter
 	controller controller
 	statistics Statistics
@@ -67,6 +69,9 @@ func (d *Decoder) Statistics() Statistics {
 func (d *Decoder) Generate(ctx context.Context, prompt []int32, sampling runtime.Sampling, options ...runtime.GenerateOption) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
 		t, err := d.begin(prompt, sampling, options)
+		if err == nil {
+			defer t.end()
+		}
 		for more := true; err == nil && more && !t.Done(); {
 			if more, err = t.step(ctx, yield); err != nil {
 				t.Fail(err)
@@ -79,7 +84,7 @@ func (d *Decoder) Generate(ctx context.Context, prompt []int32, sampling runtime
 }
 
 // text is one text in the making. Between steps the target's session holds all of it but the last
-// token, before the first one nothing.
+// token, before the first one what the prompt has in common with the text before.
 type text struct {
 	*Decoder
 	*runtime.Generation
@@ -101,9 +106,9 @@ func (d *Decoder) begin(prompt []int32, sampling runtime.Sampling, options []run
 	if err != nil {
 		return nil, err
 	}
-	d.session.Truncate(0)
+	d.session.Truncate(min(commonPrefix(d.held, prompt), len(prompt)-1)) // the last token's logits are needed
 	d.controller.begin()
-	d.statistics = Statistics{ByOrigin: map[Origin]int{}}
+	d.statistics = Statistics{Prefilled: len(prompt) - d.session.Len(), ByOrigin: map[Origin]int{}}
 	return &text{
 		Decoder: d, Generation: g, sampler: sampler,
 		tokens: append(make([]int32, 0, len(prompt)+max(g.Remaining(), 0)), prompt...),
@@ -111,6 +116,12 @@ func (d *Decoder) begin(prompt []int32, sampling runtime.Sampling, options []run
 		failed: make([]bool, len(d.drafters)),
 		more:   d.controller.more,
 	}, nil
+}
+
+// end leaves the session without guesses that were not taken, wherever the text ended.
+func (t *text) end() {
+	t.session.Truncate(len(t.tokens) - 1)
+	t.held = t.tokens[:t.session.Len()]
 }
 
 // round is one pass of the target after the prompt's, and what the controller learns from.
@@ -131,7 +142,7 @@ type round struct {
 // a draft of what may follow. It yields the tokens that come out of it and returns whether more are
 // wanted.
 func (t *text) step(ctx context.Context, yield func(Token, error) bool) (more bool, err error) {
-	prefill := t.session.Len() == 0
+	prefill := t.statistics.Tokens == 0
 	r := round{drafter: -1}
 	var draft []int32
 	if !prefill {

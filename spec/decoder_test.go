@@ -275,3 +275,45 @@ func TestGenerateWithAnyDrafter(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+// TestNextPromptRunsOnlyWhatIsNew gives one Decoder a conversation: texts that go on, change at their end,
+// begin anew, and break off in the middle of drafts. Each must be what plain decoding makes of it.
+func TestNextPromptRunsOnlyWhatIsNew(t *testing.T) {
+	target := model(t, "fable", int8)
+	random := rand.New(rand.NewPCG(3, 3))
+	for _, drafters := range [][]Drafter{nil, {&NGram{MinMatch: 1}}, {drafter(t, model(t, "fable-draft", int4), target)}} {
+		d := decoder(t, target, drafters...)
+		d.Length = 5
+		text := encode(t, target, once)
+		var before []int32 // in the session
+		for turn := range 40 {
+			sampling := runtime.Sampling{Temperature: 0.5, Seed: uint64(turn)}
+			prompt := slices.Clone(text)
+			limit, end := 1+random.IntN(16), 1+random.IntN(16)
+			want := plainly(target, prompt, sampling, runtime.MaxTokens(limit)).tokens
+			for token, err := range d.Generate(context.Background(), prompt, sampling, runtime.MaxTokens(limit)) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if text = append(text, token.ID); token.Token != want[len(text)-len(prompt)-1] {
+					t.Fatalf("turn %d: token %d is %v, want %v", turn, len(text)-len(prompt), token, want)
+				}
+				if len(text) == len(prompt)+end { // nobody listens any more
+					break
+				}
+			}
+			if got, want := d.Statistics().Prefilled, len(prompt)-min(commonPrefix(before, prompt), len(prompt)-1); got != want {
+				t.Errorf("turn %d: %d tokens of the prompt were run, want %d", turn, got, want)
+			}
+			before = slices.Clone(text[:len(text)-1])
+			switch random.IntN(4) {
+			case 0:
+				text = text[:1+random.IntN(len(text))]
+			case 1:
+				text = append(slices.Clone(text[:len(text)/2]), random.Int32N(2000))
+			case 2:
+				text = append(text, random.Int32N(2000), random.Int32N(2000))
+			}
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/tti-llm/tti/runtime"
 )
@@ -30,8 +29,7 @@ type Model struct {
 // the two models have the same tokens and merges.
 func NewModel(draft, target *runtime.Model) (*Model, error) {
 	if draft.Tokenizer().Digest() != target.Tokenizer().Digest() {
-		return nil, fmt.Errorf("%w: draft %s has other tokens or merges than %s", ErrVocabulary,
-			filepath.Base(draft.File().Path()), filepath.Base(target.File().Path()))
+		return nil, fmt.Errorf("%s: %w: its tokens or merges are not those of %s", draft.File().Path(), ErrVocabulary, target.File().Path())
 	}
 	session, err := draft.NewSession()
 	if err != nil {
@@ -74,7 +72,7 @@ func (m *Model) Propose(ctx context.Context, text []int32, n int, sampler *runti
 		m.held = append(m.held, next...)
 		id, margin, err := draw(sampler, logits, m.held, more != nil)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", m.model.File().Path(), err)
 		}
 		if m.Replace != nil {
 			id = m.Replace(len(m.held), id)

@@ -2,6 +2,7 @@ package spec
 
 // Statistics counts what became of the guesses for one text.
 type Statistics struct {
+	Prefilled    int            // tokens of the prompt that were run; the others were there from the text before
 	Tokens       int            // generated
 	TargetPasses int            // of the target model, the one over the prompt included
 	Drafts       int            // passes that checked guesses

@@ -62,29 +62,23 @@ func (p *plainLines) Close() error         { return nil }
 
 // chat is one text that user and model write in turns.
 type chat struct {
-	flags   *runFlags
-	path    string
-	model   *runtime.Model
-	session *runtime.Session
-	tokens  []int32 // the text so far
-	out     io.Writer
-	notes   io.Writer // for everything that is not the text
+	*generator
+	tokens []int32 // the text so far
+	out    io.Writer
+	notes  io.Writer // for everything that is not the text
 }
 
 // chat opens the model and lets the user type until the end.
 func (f *runFlags) chat(cmd *cobra.Command, path string) error {
-	model, err := runtime.Open(path, f.options()...)
+	g, err := f.open(path)
 	if err != nil {
 		return err
 	}
-	defer model.Close()
-	session, err := model.NewSession()
-	if err != nil {
-		return err
-	}
-	c := &chat{flags: f, path: path, model: model, session: session, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr()}
+	defer g.close()
+	c := &chat{generator: g, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr()}
 	fmt.Fprintf(c.notes, "%s: %s, context of %d tokens. /help tells what to type, Ctrl-D leaves.\n",
-		path, model.Meta().Mode, model.Shape().Context)
+		path, g.model.Meta().Mode, g.model.Shape().Context)
+	f.explain(cmd)
 	lines := newLineReader(cmd)
 	defer lines.Close()
 	return c.loop(cmd.Context(), lines)
@@ -111,7 +105,6 @@ func (c *chat) loop(ctx context.Context, lines lineReader) error {
 		case command == "/quit":
 			return nil
 		case command == "/reset":
-			c.session.Truncate(0)
 			c.tokens = nil
 		case command == "/help":
 			io.WriteString(c.notes, chatHelp)
@@ -132,7 +125,6 @@ func (c *chat) turn(ctx context.Context, line string) error {
 		fmt.Fprintf(c.notes, "%v\n", err)
 		return nil
 	}
-	computed := len(prompt) - min(c.session.Len(), len(prompt)-1)
 	var outcome runtime.Outcome
 	err = interruptible(ctx, func(ctx context.Context) error { return c.answer(ctx, prompt, &outcome) }, os.Interrupt)
 	if errors.Is(err, runtime.ErrContextFull) {
@@ -143,8 +135,9 @@ func (c *chat) turn(ctx context.Context, line string) error {
 		return about(c.path, err)
 	}
 	if c.flags.stats {
-		fmt.Fprintf(c.notes, "[%v]\n", newSpeeds(outcome, computed))
+		fmt.Fprintf(c.notes, "[%s]\n", newStats(outcome, c.decoder.Statistics()).text(len(c.flags.draft.drafts) > 0))
 	}
+	c.complain(c.notes)
 	if outcome.Finish == runtime.FinishLength && outcome.Tokens < c.flags.tokens.value {
 		fmt.Fprintln(c.notes, "The context is full; /reset forgets the text so far.")
 	}
@@ -170,7 +163,7 @@ func (c *chat) extended(line string) ([]int32, error) {
 // go on from the prompt, the text stays as it was.
 func (c *chat) answer(ctx context.Context, prompt []int32, outcome *runtime.Outcome) error {
 	tokens, last := prompt, ""
-	for token, err := range c.flags.generate(ctx, c.session, prompt, outcome) {
+	for token, err := range c.generate(ctx, prompt, outcome) {
 		if err != nil && outcome.Finish != runtime.FinishCancelled {
 			return err
 		}
@@ -181,7 +174,7 @@ func (c *chat) answer(ctx context.Context, prompt []int32, outcome *runtime.Outc
 		if token.Text != "" {
 			last = token.Text
 		}
-		if err := write(c.out, token.Text); err != nil {
+		if err := write(c.out, c.flags.shown(token, c.out)); err != nil {
 			return err
 		}
 	}

@@ -41,22 +41,18 @@ func (s *script) Close() error              { return nil }
 // newChat returns a chat with the draft model under the flags of run.
 func newChat(t *testing.T, out, notes io.Writer, args ...string) *chat {
 	t.Helper()
-	model, err := runtime.Open(draftInt8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { model.Close() })
-	session, err := model.NewSession()
-	if err != nil {
-		t.Fatal(err)
-	}
 	flags := newRunFlags()
 	cmd := &cobra.Command{}
 	flags.add(cmd)
 	if err := cmd.ParseFlags(args); err != nil {
 		t.Fatal(err)
 	}
-	return &chat{flags: flags, path: draftInt8, model: model, session: session, out: out, notes: notes}
+	g, err := flags.open(draftInt8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.close)
+	return &chat{generator: g, out: out, notes: notes}
 }
 
 // talk returns what a user who types the lines gets to see.

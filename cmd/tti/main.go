@@ -1,7 +1,7 @@
 // Command tti packs GPT-class models into .tti files and runs them.
 //
 // It holds flags, tables and exit codes, one file per command, and no arithmetic: what it does is
-// in packages convert, format, runtime and runtime/bench. Text goes to standard output and nothing
+// in packages convert, format, runtime and spec. Text goes to standard output and nothing
 // else does; progress goes to standard error, and only to a terminal.
 //
 // Start reading at run below, then at the command's own file.

@@ -40,7 +40,10 @@ var longAnswer = []string{"--threads", "1", "-n", "500", "--ignore-eos"}
 func TestInterruptedRunKeepsItsText(t *testing.T) {
 	args := append([]string{"run", draftInt8, "--prompt", "The wolf"}, longAnswer...)
 	whole := succeeds(t, "", args...)
-	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+	for i, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, os.Interrupt} {
+		if i == 2 {
+			args = append(args, "--draft", draftF32, "--draft-len", "2")
+		}
 		cmd := command(t, args...)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 	"os"
 	"strings"
@@ -14,11 +13,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/spec"
 )
 
 // runFlags are the flags of run.
 type runFlags struct {
 	modelFlags
+	draft       draftFlags
+	draftLength count
 	prompt      string
 	tokens      count
 	temperature number
@@ -29,6 +31,7 @@ type runFlags struct {
 	seed        uint64
 	special     bool
 	ignoreEOS   bool
+	highlight   bool
 	stats       bool
 	json        bool
 }
@@ -42,6 +45,7 @@ func newRunFlags() *runFlags {
 		topP:        number{value: 1, most: 1},
 		minP:        number{most: 1},
 		penalty:     number{value: 1, most: math.MaxFloat64},
+		draftLength: count{most: spec.MaxLength},
 	}
 }
 
@@ -59,14 +63,23 @@ empty prompt begins a new text, if the model has a token for that.
 
 The text ends after -n tokens, with the model's end-of-text token, before a --stop string, or where
 the model's context is full. An interrupt (Ctrl-C) ends it too, with exit code 130; at the typed prompt
-it only ends the answer.`,
+it only ends the answer.
+
+With --draft, something cheap guesses ahead and the model checks the guesses together, which is faster
+where they are often right: a smaller model with the same vocabulary, the same model in fewer bits, or
+with ngram what followed the same words earlier in the text. What does not pay is not used. The text
+is the same with any draft and without. (A file called ngram is ./ngram.)`,
 		Example: `  tti run fable.tti --prompt "Once upon a time"
   tti run fable.tti --prompt "Once upon a time" -n 200 --temp 0.8 --top-p 0.95 --seed 7
+  tti run fable.tti --prompt "Once upon a time" --draft fable-draft.tti --draft ngram --highlight
   echo "The old king" | tti run fable.tti --json
   tti run fable.tti`,
 		Args:              exactly("FILE.tti"),
 		ValidArgsFunction: completeFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := flags.check(cmd); err != nil {
+				return err
+			}
 			typed := !cmd.Flags().Changed("prompt") && isTerminal(cmd.InOrStdin())
 			if typed && flags.json {
 				return usagef(cmd, "--json is given without a prompt, want --prompt or standard input from a file or pipe")
@@ -98,9 +111,22 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	set.Uint64Var(&f.seed, "seed", 0, "what draws depend on: the same seed, the same text")
 	set.BoolVar(&f.special, "special", false, "turn text such as <|endoftext|> in the prompt into the control token it names")
 	set.BoolVar(&f.ignoreEOS, "ignore-eos", false, "go on after an end-of-text token")
-	set.BoolVar(&f.stats, "stats", false, "show speeds on standard error")
+	f.draft.register(cmd)
+	set.Var(&f.draftLength, "draft-len", "check this many guesses at a time; 0, the default: as many as are worth it")
+	set.BoolVar(&f.highlight, "highlight", false, "colour what was guessed right, on a terminal; NO_COLOR turns it off")
+	set.BoolVar(&f.stats, "stats", false, "show speeds and what became of the guesses on standard error")
 	set.BoolVar(&f.json, "json", false, "print one JSON object at the end instead of the text")
 	f.register(cmd)
+}
+
+func (f *runFlags) check(cmd *cobra.Command) error {
+	switch {
+	case cmd.Flags().Changed("draft-len") && len(f.draft.drafts) == 0:
+		return usagef(cmd, "--draft-len belongs to --draft")
+	case f.highlight && f.json:
+		return usagef(cmd, "--highlight is for text, --json was given too")
+	}
+	return nil
 }
 
 func (f *runFlags) sampling() runtime.Sampling {
@@ -114,16 +140,6 @@ func (f *runFlags) sampling() runtime.Sampling {
 	}
 }
 
-// generate yields the tokens that follow the prompt, the beginning of which the session may hold
-// already, and fills outcome. Whatever draws tokens in another way belongs here.
-func (f *runFlags) generate(ctx context.Context, s *runtime.Session, prompt []int32, outcome *runtime.Outcome) iter.Seq2[runtime.Token, error] {
-	options := []runtime.GenerateOption{runtime.MaxTokens(f.tokens.value), runtime.Stop(f.stops...), runtime.Report(outcome)}
-	if f.ignoreEOS {
-		options = append(options, runtime.IgnoreEndOfText())
-	}
-	return s.Generate(ctx, prompt, f.sampling(), options...)
-}
-
 // answer is the object of run --json.
 type answer struct {
 	Model        string               `json:"model"`
@@ -131,24 +147,33 @@ type answer struct {
 	IDs          []int32              `json:"ids"` // an end-of-text token included
 	Text         string               `json:"text"`
 	FinishReason runtime.FinishReason `json:"finish_reason"`
-	Stats        speeds               `json:"stats"`
+	Stats        stats                `json:"stats"`
 }
 
-// speeds are in tokens per second, 0 where there is nothing to measure.
-type speeds struct {
-	PromptTokens int     `json:"prompt_tokens"`
-	Prefill      float64 `json:"prefill_tok_s"` // up to the first token
-	Decode       float64 `json:"decode_tok_s"`  // of the tokens after the first
-	DecodeTokens int     `json:"decode_tokens"` // all of them
+// stats are rates and counts of one text, 0 where there is nothing to measure.
+type stats struct {
+	PromptTokens   int     `json:"prompt_tokens"` // that were run
+	Prefill        float64 `json:"prefill_tok_s"` // up to the first token
+	Decode         float64 `json:"decode_tok_s"`  // of the tokens after the first
+	DecodeTokens   int     `json:"decode_tokens"` // all of them
+	TargetPasses   int     `json:"target_passes"` // the one over the prompt included
+	Drafted        int     `json:"drafted"`
+	Accepted       int     `json:"accepted"`
+	AcceptanceRate float64 `json:"acceptance_rate"` // of guesses after right ones
+	MeanAccepted   float64 `json:"mean_accepted_length"`
 }
 
-// newSpeeds returns the speeds of an outcome, for which computed tokens of the prompt were run.
-func newSpeeds(o runtime.Outcome, computed int) speeds {
-	return speeds{
-		PromptTokens: computed,
-		Prefill:      perSecond(computed, o.Prefill),
-		Decode:       perSecond(o.Tokens-1, o.Decode),
-		DecodeTokens: o.Tokens,
+func newStats(o runtime.Outcome, s spec.Statistics) stats {
+	return stats{
+		PromptTokens:   s.Prefilled,
+		Prefill:        perSecond(s.Prefilled, o.Prefill),
+		Decode:         perSecond(o.Tokens-1, o.Decode),
+		DecodeTokens:   o.Tokens,
+		TargetPasses:   s.TargetPasses,
+		Drafted:        s.Drafted,
+		Accepted:       s.Accepted,
+		AcceptanceRate: s.AcceptanceRate(),
+		MeanAccepted:   s.MeanAcceptedLength(),
 	}
 }
 
@@ -159,8 +184,14 @@ func perSecond(n int, elapsed time.Duration) float64 {
 	return float64(n) / elapsed.Seconds()
 }
 
-func (s speeds) String() string {
-	return fmt.Sprintf("%d prompt tokens, %.1f tok/s; %d new tokens, %.1f tok/s", s.PromptTokens, s.Prefill, s.DecodeTokens, s.Decode)
+// text returns the numbers of a human reader, those about drafts too if there were any drafters.
+func (s stats) text(drafting bool) string {
+	text := fmt.Sprintf("%d prompt tokens, %.1f tok/s; %d new tokens, %.1f tok/s", s.PromptTokens, s.Prefill, s.DecodeTokens, s.Decode)
+	if drafting {
+		text += fmt.Sprintf("; %d drafted, %d accepted: acceptance rate %.0f %%, mean accepted length %.2f, %.2f target passes per token",
+			s.Drafted, s.Accepted, 100*s.AcceptanceRate, s.MeanAccepted, float64(s.TargetPasses)/float64(max(s.DecodeTokens, 1)))
+	}
+	return text
 }
 
 // once answers one prompt.
@@ -169,29 +200,26 @@ func (f *runFlags) once(ctx context.Context, cmd *cobra.Command, path string) er
 	if err != nil {
 		return err
 	}
-	model, err := runtime.Open(path, f.options()...)
+	g, err := f.open(path)
 	if err != nil {
 		return err
 	}
-	defer model.Close()
-	prompt, err := encode(model.Tokenizer(), text, f.special)
+	defer g.close()
+	prompt, err := encode(g.model.Tokenizer(), text, f.special)
 	if err != nil {
 		return err
 	}
 	if len(prompt) == 0 {
-		if prompt, err = beginning(model, path); err != nil {
+		if prompt, err = beginning(g.model, path); err != nil {
 			return err
 		}
 	}
-	session, err := model.NewSession()
-	if err != nil {
-		return err
-	}
+	f.explain(cmd)
 
 	var outcome runtime.Outcome
 	full := answer{Model: path, PromptIDs: prompt, IDs: []int32{}}
 	stdout := cmd.OutOrStdout()
-	for token, err := range f.generate(ctx, session, prompt, &outcome) {
+	for token, err := range g.generate(ctx, prompt, &outcome) {
 		if err != nil && outcome.Finish != runtime.FinishCancelled {
 			return about(path, err)
 		}
@@ -201,15 +229,16 @@ func (f *runFlags) once(ctx context.Context, cmd *cobra.Command, path string) er
 		full.IDs = append(full.IDs, token.ID)
 		full.Text += token.Text
 		if !f.json {
-			if err := write(stdout, token.Text); err != nil {
+			if err := write(stdout, f.shown(token, stdout)); err != nil {
 				return err
 			}
 		}
 	}
-	full.FinishReason, full.Stats = outcome.Finish, newSpeeds(outcome, len(prompt))
+	full.FinishReason, full.Stats = outcome.Finish, newStats(outcome, g.decoder.Statistics())
 	if err := f.finish(cmd, full); err != nil {
 		return err
 	}
+	g.complain(cmd.ErrOrStderr())
 	return ctx.Err()
 }
 
@@ -226,7 +255,7 @@ func (f *runFlags) finish(cmd *cobra.Command, full answer) error {
 		}
 	}
 	if f.stats {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%v; finished by %s\n", full.Stats, full.FinishReason)
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s; finished by %s\n", full.Stats.text(len(f.draft.drafts) > 0), full.FinishReason)
 	}
 	return nil
 }

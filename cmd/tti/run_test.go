@@ -50,7 +50,8 @@ func runJSON(t *testing.T, stdin string, flags ...string) answer {
 	t.Helper()
 	text := succeeds(t, stdin, append([]string{"run", draftInt8, "--json"}, flags...)...)
 	hasKeys(t, text, "model", "prompt_ids", "ids", "text", "finish_reason", "stats",
-		"stats.prompt_tokens", "stats.prefill_tok_s", "stats.decode_tok_s", "stats.decode_tokens")
+		"stats.prompt_tokens", "stats.prefill_tok_s", "stats.decode_tok_s", "stats.decode_tokens",
+		"stats.target_passes", "stats.drafted", "stats.accepted", "stats.acceptance_rate", "stats.mean_accepted_length")
 	var a answer
 	decodeStrictly(t, text, &a)
 	return a

@@ -140,3 +140,26 @@ func TestTerminalTakesTheBarAway(t *testing.T) {
 		t.Errorf("the last line is %q", line)
 	}
 }
+
+// TestTerminalShowsOrigins has half the text guessed, and coloured but for a user who wants none.
+func TestTerminalShowsOrigins(t *testing.T) {
+	for _, noColour := range []string{"", "1"} {
+		t.Setenv("NO_COLOR", noColour)
+		s, process := newScreen(t, "run", draftInt8, "--prompt", "The wolf", "-n", "16", "--draft", draftF32, "--draft-len", "3", "--highlight", "--stats")
+		s.sees("finished by length", 0)
+		if state, err := process.Wait(); err != nil || state.ExitCode() != 0 {
+			t.Errorf("it ends with %v (%v)", state, err)
+		}
+		text := s.text(0)
+		if noColour != "" {
+			if strings.Contains(text, "\x1b") || strings.Contains(text, "tokens from") {
+				t.Errorf("with NO_COLOR the terminal shows %q", text)
+			}
+			continue
+		}
+		legend := "tokens from: target, \x1b[32mdraft\x1b[0m, \x1b[36mn-gram\x1b[0m\r\n"
+		if !strings.HasPrefix(text, legend) || !strings.Contains(text[len(legend):], "\x1b[32m ") {
+			t.Errorf("the terminal shows %q", text)
+		}
+	}
+}
