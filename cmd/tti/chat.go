@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/peterh/liner"
@@ -15,12 +16,13 @@ import (
 	"github.com/tti-llm/tti/runtime"
 )
 
-const chatHelp = `Type the beginning of a text, and the model continues it. What you type next follows that text in a
-new line. An empty line lets the model go on.
+const chatHelp = `Type the beginning of a text, and the model continues it. What you type next
+follows that text in a new line. An empty line lets the model go on.
   /reset   forget the text so far
   /help    show this
   /quit    leave, as Ctrl-D does
-Ctrl-C ends an answer.
+Ctrl-C ends an answer. The arrow keys bring back lines typed before, also those
+of another day.
 `
 
 // lineReader reads what a user types. It returns io.EOF at the end and liner.ErrPromptAborted for
@@ -34,12 +36,40 @@ type lineReader interface {
 // newLineReader returns one with line editing where both streams are the process's terminal.
 func newLineReader(cmd *cobra.Command) lineReader {
 	if cmd.InOrStdin() == io.Reader(os.Stdin) && cmd.OutOrStdout() == io.Writer(os.Stdout) && isTerminal(os.Stdout) {
-		editor := liner.NewLiner()
-		editor.SetCtrlCAborts(true)
-		editor.SetMultiLineMode(true)
-		return editor
+		return newLineEditor()
 	}
 	return &plainLines{bufio.NewReader(cmd.InOrStdin()), cmd.ErrOrStderr()}
+}
+
+// lineEditor keeps its history from one run to the next, in the user's cache directory if there is one.
+type lineEditor struct {
+	*liner.State
+	history string // file name, empty for none
+}
+
+func newLineEditor() *lineEditor {
+	e := &lineEditor{State: liner.NewLiner()}
+	e.SetCtrlCAborts(true)
+	e.SetMultiLineMode(true)
+	if cache, err := os.UserCacheDir(); err == nil {
+		e.history = filepath.Join(cache, "tti", "history")
+	}
+	if file, err := os.Open(e.history); err == nil {
+		e.ReadHistory(file)
+		file.Close()
+	}
+	return e
+}
+
+// Close gives the terminal back. A history that cannot be kept is no reason to bother the user.
+func (e *lineEditor) Close() error {
+	if e.history != "" && os.MkdirAll(filepath.Dir(e.history), 0o755) == nil {
+		if file, err := os.OpenFile(e.history, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err == nil {
+			e.WriteHistory(file)
+			file.Close()
+		}
+	}
+	return e.State.Close()
 }
 
 // plainLines leaves editing to the terminal and keeps its prompts out of standard output.
@@ -76,7 +106,7 @@ func (f *runFlags) chat(cmd *cobra.Command, path string) error {
 	}
 	defer g.close()
 	c := &chat{generator: g, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr()}
-	fmt.Fprintf(c.notes, "%s: %s, context of %d tokens. /help tells what to type, Ctrl-D leaves.\n",
+	fmt.Fprintf(c.notes, "%s: %s, context of %d tokens. /help explains, Ctrl-D leaves.\n",
 		path, g.model.Meta().Mode, g.model.Shape().Context)
 	f.explain(cmd)
 	lines := newLineReader(cmd)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -97,10 +98,12 @@ func (s *screen) types(keys string) {
 	}
 }
 
+const left, up, ctrlC, ctrlD = "\x1b[D", "\x1b[A", "\x03", "\x04"
+
 // TestTerminal types at the prompt: it edits a line, interrupts an answer, takes a line from the
 // history, gives up a line, and leaves with Ctrl-D.
 func TestTerminal(t *testing.T) {
-	const left, up, ctrlC, ctrlD = "\x1b[D", "\x1b[A", "\x03", "\x04"
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	s, process := newScreen(t, append([]string{"run", draftInt8, "--stats"}, longAnswer...)...)
 	mark := s.sees("> ", 0)
 	s.types("The olf" + left + left + left + "w")
@@ -122,6 +125,30 @@ func TestTerminal(t *testing.T) {
 	}
 	if strings.Contains(s.text(0), "500 new tokens") {
 		t.Error("the interrupt did not end the answer")
+	}
+}
+
+// TestTerminalRemembers has a second run bring back what was typed in the first, from a file that is
+// nobody else's to read.
+func TestTerminalRemembers(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	for _, keys := range []string{"The wolf\r", up} {
+		s, process := newScreen(t, "run", draftInt8, "-n", "1")
+		mark := s.sees("> ", 0)
+		s.types(keys)
+		mark = s.sees("The wolf", mark)
+		if keys == up {
+			s.types(ctrlC)
+		}
+		s.sees("> ", mark)
+		s.types(ctrlD)
+		if state, err := process.Wait(); err != nil || state.ExitCode() != 0 {
+			t.Errorf("it ends with %v (%v)", state, err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(cache, "tti", "history")); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the history is %v (%v)", info, err)
 	}
 }
 
