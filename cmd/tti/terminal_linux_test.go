@@ -98,12 +98,23 @@ func (s *screen) types(keys string) {
 	}
 }
 
+// ownCache gives programs that the test starts an empty cache directory of their own.
+func ownCache(t *testing.T) string {
+	t.Helper()
+	if _, err := program(); err != nil { // built now, with the compiler's usual cache
+		t.Fatal(err)
+	}
+	directory := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", directory)
+	return directory
+}
+
 const left, up, ctrlC, ctrlD = "\x1b[D", "\x1b[A", "\x03", "\x04"
 
 // TestTerminal types at the prompt: it edits a line, interrupts an answer, takes a line from the
 // history, gives up a line, and leaves with Ctrl-D.
 func TestTerminal(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	ownCache(t)
 	s, process := newScreen(t, append([]string{"run", draftInt8, "--stats"}, longAnswer...)...)
 	mark := s.sees("> ", 0)
 	s.types("The olf" + left + left + left + "w")
@@ -131,8 +142,7 @@ func TestTerminal(t *testing.T) {
 // TestTerminalRemembers has a second run bring back what was typed in the first, from a file that is
 // nobody else's to read.
 func TestTerminalRemembers(t *testing.T) {
-	cache := t.TempDir()
-	t.Setenv("XDG_CACHE_HOME", cache)
+	cache := ownCache(t)
 	for _, keys := range []string{"The wolf\r", up} {
 		s, process := newScreen(t, "run", draftInt8, "-n", "1")
 		mark := s.sees("> ", 0)
