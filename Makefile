@@ -20,6 +20,10 @@ demo: build ## pack the fable model into int4 and let it tell a story
 test: ## all tests
 	$(GO) test ./...
 
+.PHONY: spec-grid
+spec-grid: ## texts with every kind of draft against plain decoding, all combinations
+	TTI_SPEC_GRID=1 $(GO) test ./spec -run TestSameTokens -v -count 1 -timeout 2h
+
 .PHONY: generate
 generate: ## the assembly kernels, from kernels/asm
 	$(GO) generate ./kernels
@@ -31,4 +35,4 @@ bench: build ## speed of a full-size model with random weights on this machine
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12

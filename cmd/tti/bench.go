@@ -22,11 +22,12 @@ type benchFlags struct {
 	repeats   count
 	synthetic choice
 	modes     modeFlags
+	drafting  draftBenchFlags
 	json      bool
 }
 
 func newBench() *cobra.Command {
-	flags := benchFlags{repeats: count{value: 5, least: 1, most: 1000}}
+	flags := benchFlags{repeats: count{value: 5, least: 1, most: 1000}, drafting: newDraftBenchFlags()}
 	cmd := &cobra.Command{
 		Use:   "bench {FILE.tti | --synthetic MODEL}",
 		Short: "Measure how fast a model runs, and how fast it could",
@@ -35,9 +36,13 @@ prompts, and batches of 1 to 16 tokens. The roofline is the rate at which the sa
 same weights and do nothing else; decoding cannot be faster. Figures are medians of several rounds.
 
 --synthetic makes a model of the usual sizes with random weights, keeps it in the user's cache directory
-and measures that: random weights are as fast as trained ones.`,
+and measures that: random weights are as fast as trained ones.
+
+With --draft it measures instead what speculation gains: the same texts without guesses, with 2, 4 and
+6 at a time, and with as many as are worth it, in turns.`,
 		Example: `  tti bench fable.tti
-  tti bench --synthetic gpt2 --mode int4 --int4 all --threads 2 --json`,
+  tti bench --synthetic gpt2 --mode int4 --int4 all --threads 2 --json
+  tti bench fable.tti --draft fable-draft.tti --temp 0.8 --top-k 40`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if made := flags.synthetic.value != ""; made != (len(args) == 0) || len(args) > 1 {
 				return fmt.Errorf("%d files given, want one FILE.tti, or none and --synthetic", len(args))
@@ -55,13 +60,27 @@ and measures that: random weights are as fast as trained ones.`,
 	flags.synthetic.allowed = slices.Sorted(maps.Keys(synthetic.Models))
 	flags.synthetic.register(cmd, "synthetic", "make a model of this size with random weights and measure that")
 	flags.modes.register(cmd)
+	flags.drafting.register(cmd)
 	return cmd
 }
 
 func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string) error {
+	if err := f.drafting.check(cmd); err != nil {
+		return err
+	}
 	path, err := f.model(ctx, cmd, args)
 	if err != nil {
 		return err
+	}
+	if len(f.drafting.draft.drafts) > 0 {
+		result, err := f.drafting.run(ctx, cmd, path, f.threads.value, f.repeats.value)
+		if err != nil {
+			return about(path, err)
+		}
+		if f.json {
+			return writeJSON(cmd.OutOrStdout(), result)
+		}
+		return write(cmd.OutOrStdout(), result.String())
 	}
 	bar := newProgress(cmd.ErrOrStderr(), "measuring", false)
 	result, err := bench.Measure(ctx, path, bench.Options{Threads: f.threads.value, Repeats: f.repeats.value, Progress: bar.set})

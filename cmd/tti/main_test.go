@@ -182,6 +182,8 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		{[]string{"bench", "--synthetic", "gpt9"}, `--synthetic.*gpt2`},
 		{[]string{"bench", "a", "--mode", "int4"}, `--mode belongs to --synthetic`},
 		{[]string{"bench", "a", "--repeats", "0"}, `--repeats`},
+		{[]string{"bench", "a", "--temp", "1"}, `--temp belongs to --draft`},
+		{[]string{"bench", "a", "--draft", "ngram", "-n", "1"}, `--tokens" flag: want a whole number, at least 2`},
 		{[]string{"bench", "a", "--threads", "-2"}, `--threads`},
 	} {
 		refuses(t, 2, test.pattern, test.args...)

@@ -17,8 +17,12 @@ import (
 	"github.com/tti-llm/tti/spec"
 )
 
-// ErrText is returned where a draft has changed a text.
-var ErrText = errors.New("the draft changed the text")
+var (
+	// ErrText is returned where a draft has changed a text.
+	ErrText = errors.New("the draft changed the text")
+	// ErrShort is returned where there is nothing to time.
+	ErrShort = errors.New("a text has less than two tokens")
+)
 
 // Options are the choices of Measure.
 type Options struct {
@@ -45,6 +49,8 @@ type Row struct {
 	Name           string  `json:"name"`   // "baseline", "k = 4", "adaptive"
 	Length         int     `json:"length"` // of the drafts, -1 for the baseline, 0 for the adaptive one
 	Rate           float64 `json:"tok_s"`  // tokens a second, the first of a text and the prompt left out
+	RateLow        float64 `json:"tok_s_lower_quartile"`
+	RateHigh       float64 `json:"tok_s_upper_quartile"`
 	Speedup        float64 `json:"speedup"`
 	Acceptance     float64 `json:"acceptance"`
 	MeanAccepted   float64 `json:"mean_accepted_length"`
@@ -163,6 +169,9 @@ func (w *way) write(ctx context.Context, target *runtime.Model, prompt []int32, 
 		}
 	}
 	t.seconds = outcome.Decode.Seconds()
+	if len(t.tokens) < 2 {
+		return text{}, fmt.Errorf("%w, after a prompt of %d", ErrShort, len(prompt))
+	}
 	return t, nil
 }
 
@@ -178,7 +187,8 @@ func (w *way) count(t, plain text) {
 
 func (w *way) result() Row {
 	r := w.row
-	r.Rate, r.Speedup = median(w.rates), median(w.gains)
+	r.Rate, r.RateLow, r.RateHigh = median(w.rates), quantile(w.rates, 0.25), quantile(w.rates, 0.75)
+	r.Speedup = median(w.gains)
 	r.Acceptance, r.MeanAccepted, r.PassesPerToken = w.counts.AcceptanceRate(), w.counts.MeanAcceptedLength(), w.counts.PassesPerToken()
 	if w.decoder == nil {
 		r.PassesPerToken = 1
@@ -186,13 +196,18 @@ func (w *way) result() Row {
 	return r
 }
 
-func median(values []float64) float64 {
+func median(values []float64) float64 { return quantile(values, 0.5) }
+
+// quantile returns the value that the given share of the values lies below, on the line between two
+// of them; 0 if there are none.
+func quantile(values []float64, share float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	if n == 0 {
+	if len(sorted) == 0 {
 		return 0
 	}
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+	at := share * float64(len(sorted)-1)
+	low, part := int(at), at-math.Floor(at)
+	return sorted[low] + part*(sorted[min(low+1, len(sorted)-1)]-sorted[low])
 }
 
 // Costs are what theory wants to know, in parts of the time that plain decoding takes for a token.

@@ -64,6 +64,11 @@ func TestMeasure(t *testing.T) {
 			if r := result.Rows[0]; r.Speedup != 1 || r.PassesPerToken != 1 || r.Acceptance != 0 || r.Rate <= 0 {
 				t.Errorf("baseline %+v", r)
 			}
+			for _, r := range result.Rows {
+				if !(r.RateLow <= r.Rate && r.Rate <= r.RateHigh) {
+					t.Errorf("quartiles of %+v", r)
+				}
+			}
 			for _, r := range result.Rows[1:3] {
 				if r.Rate <= 0 || r.Speedup <= 0 || r.PassesPerToken >= 0.8 || r.MeanAccepted > float64(r.Length) {
 					t.Errorf("%+v", r)
@@ -84,6 +89,17 @@ func TestMeasure(t *testing.T) {
 				t.Errorf("costs %+v, theory %v", c, result.Theory)
 			}
 		})
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	for _, c := range []struct {
+		values      []float64
+		share, want float64
+	}{{nil, 0.5, 0}, {[]float64{3}, 0.25, 3}, {[]float64{9, 1}, 0.5, 5}, {[]float64{9, 1, 2}, 0.5, 2}, {[]float64{5, 1, 2, 3, 4}, 0.75, 4}, {[]float64{4, 0}, 0.25, 1}} {
+		if got := quantile(c.values, c.share); got != c.want {
+			t.Errorf("%v of %v is %v, want %v", c.share, c.values, got, c.want)
+		}
 	}
 }
 
