@@ -110,7 +110,7 @@ func (s *Sampler) draw(logits []float32, preceding []int32, wantMargin bool) (id
 	}
 	if s.Temperature == 0 {
 		if wantMargin {
-			margin = lead(logits, best)
+			margin = s.lead(logits, best)
 		}
 		return int32(best), margin, nil
 	}
@@ -120,11 +120,12 @@ func (s *Sampler) draw(logits []float32, preceding []int32, wantMargin bool) (id
 }
 
 // lead returns by how much the largest logit exceeds all others.
-func lead(logits []float32, best int) float64 {
+func (s *Sampler) lead(logits []float32, best int) float64 {
 	second := float32(math.Inf(-1))
-	for i, logit := range logits {
-		if logit > second && i != best {
-			second = logit
+	for _, others := range [][]float32{logits[:best], logits[best+1:]} {
+		if len(others) > 0 {
+			i, _ := s.kernels.ArgMax(others)
+			second = max(second, others[i])
 		}
 	}
 	return float64(logits[best]) - float64(second)
