@@ -83,15 +83,15 @@ func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 		return write(cmd.OutOrStdout(), result.String())
 	}
 	bar := newProgress(cmd.ErrOrStderr(), "measuring", false)
-	result, err := bench.Measure(ctx, path, bench.Options{Threads: f.threads.value, Repeats: f.repeats.value, Progress: bar.set})
+	results, err := bench.Measure(ctx, []string{path}, bench.Options{Threads: f.threads.value, Repeats: f.repeats.value, Progress: bar.set})
 	bar.close()
 	if err != nil {
 		return about(path, err)
 	}
 	if f.json {
-		return writeJSON(cmd.OutOrStdout(), result)
+		return writeJSON(cmd.OutOrStdout(), results[0])
 	}
-	return write(cmd.OutOrStdout(), benchText(result))
+	return write(cmd.OutOrStdout(), benchText(results[0]))
 }
 
 // model returns the file to measure, which it makes if asked to.
