@@ -97,19 +97,22 @@ func Measure(ctx context.Context, paths []string, o Options) ([]Result, error) {
 	if o.Repeats == 0 {
 		o.Repeats = 5
 	}
+	peaks := make([]int64, len(paths))
+	for i, path := range paths { // before any model is open that has nothing to do with it
+		var err error
+		if peaks[i], err = measureMemory(path, o.Threads, i == 0); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
 	var list []*measurement
 	var models []*bench
 	for i, path := range paths {
-		peak, err := measureMemory(path, o.Threads, i == 0)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
 		b, err := newBench(path, o)
 		if err != nil {
 			return nil, err
 		}
 		defer b.close()
-		b.peak = peak
+		b.peak = peaks[i]
 		models = append(models, b)
 		list = append(list, b.round()...)
 	}
@@ -176,8 +179,13 @@ type measurement struct {
 	seconds []float64
 }
 
+// settle is how long idle threads of another measurement may still spin, with a margin; see
+// kernels/pool.
+const settle = 5 * time.Millisecond
+
 // take runs the measurement as often as one round asks for.
 func (m *measurement) take() error {
+	time.Sleep(settle)
 	for range max(m.times, 1) {
 		seconds, err := m.run()
 		if err != nil {
@@ -311,11 +319,22 @@ func (b *bench) fill(n int) error {
 	return err
 }
 
+// wake runs one token and forgets it, so that the threads are up when the clock starts.
+func (b *bench) wake() error {
+	n := b.session.Len()
+	_, err := b.session.Append(b.ids[n : n+1])
+	b.session.Truncate(n)
+	return err
+}
+
 // decode measures the tokens of a span, one by one.
 func (b *bench) decode(span Span) *measurement {
 	name := fmt.Sprintf("decode of %d at %d", span.Tokens, span.Depth)
 	return &measurement{path: b.path, name: name, span: span, run: func() (float64, error) {
 		if err := b.fill(span.Depth); err != nil {
+			return 0, err
+		}
+		if err := b.wake(); err != nil {
 			return 0, err
 		}
 		start := time.Now()
@@ -332,6 +351,9 @@ func (b *bench) decode(span Span) *measurement {
 func (b *bench) prompt(n int) *measurement {
 	return &measurement{path: b.path, name: fmt.Sprintf("prefill of %d", n), tokens: n, run: func() (float64, error) {
 		b.session.Truncate(0)
+		if err := b.wake(); err != nil {
+			return 0, err
+		}
 		start := time.Now()
 		_, err := b.session.Append(b.ids[:n])
 		return time.Since(start).Seconds(), err
