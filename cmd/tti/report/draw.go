@@ -176,7 +176,7 @@ func (f figure) plot() (*plot.Plot, error) {
 		axis.Tick.Label.Font, axis.Tick.Label.Color = sans(textSize), ink
 		axis.Label.Padding = 4
 		axis.LineStyle.Color, axis.Tick.LineStyle.Color = middle, middle
-		axis.Tick.Marker = thousands{plot.DefaultTicks{}}
+		axis.Tick.Marker = round{}
 		axis.Padding = 0
 	}
 	grid := plotter.NewGrid()
@@ -190,18 +190,21 @@ func (f figure) plot() (*plot.Plot, error) {
 	return p, add(f, p)
 }
 
-// thousands groups the digits of tick labels, and leaves out ticks without one.
-type thousands struct{ plot.Ticker }
+// round is about five ticks at multiples of 1, 2 or 5 times a power of ten.
+type round struct{}
 
-func (t thousands) Ticks(low, high float64) (ticks []plot.Tick) {
-	for _, tick := range t.Ticker.Ticks(low, high) {
-		if tick.Label == "" {
-			continue
+func (round) Ticks(low, high float64) (ticks []plot.Tick) {
+	rough := (high - low) / 5
+	power := math.Pow(10, math.Floor(math.Log10(rough)))
+	step := 10 * power
+	for _, digit := range []float64{5, 2, 1} {
+		if digit*power >= rough {
+			step = digit * power
 		}
-		if !strings.Contains(tick.Label, "e") {
-			tick.Label = grouped(tick.Label)
-		}
-		ticks = append(ticks, tick)
+	}
+	decimals := max(0, int(-math.Floor(math.Log10(step)+1e-9)))
+	for i := math.Ceil(low/step - 1e-9); i*step <= high*(1+1e-9); i++ {
+		ticks = append(ticks, plot.Tick{Value: i * step, Label: grouped(strconv.FormatFloat(i*step, 'f', decimals, 64))})
 	}
 	return ticks
 }
