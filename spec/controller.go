@@ -1,5 +1,7 @@
 package spec
 
+import "math"
+
 // controller decides whether to draft, with which drafter and how much. It knows what has been
 // measured: how long a pass of the target over k guesses takes, how long a drafter takes for a guess,
 // and how often guesses proved right. With a the probability that a guess is right after right ones,
@@ -18,6 +20,8 @@ type controller struct {
 	drafters []drafterCost
 	arms     [][Classes]arm // by drafter
 	draft    draft          // the latest that was chosen
+
+	pace pace // of the machine: every duration here is at the latest
 
 	rounds    int     // learned from, of all texts
 	longest   int     // draft so far
@@ -235,6 +239,37 @@ func (c *controller) learn(r round) {
 	}
 	c.rounds++
 	c.longest = max(c.longest, r.drafted)
+	c.generated += r.tokens
+	if c.ordinary(r) {
+		c.learnTimes(r)
+	}
+	c.latest = r.drafted
+
+	gained, cost := float64(r.tokens)*c.plain(), c.passes[r.drafted].mean+float64(r.tokens)*c.draw.mean
+	if r.drafted > 0 {
+		c.learnBands(r)
+		cost += float64(r.drafted)*c.guess(r.drafter) + c.catchUp(r.drafter, r.offer)
+		c.arms[r.drafter][r.offer.Class].learn(r, gained-cost)
+	}
+	c.elapsed += cost
+	c.lost = max(c.lost+cost-gained, -allowedTokens*c.plain())
+}
+
+// ordinary reports whether the times of a round are to be learned: not while it is unclear whether
+// the machine has changed its pace.
+func (c *controller) ordinary(r round) bool {
+	pass := c.passes[r.drafted]
+	if pass.samples < settled {
+		return true
+	}
+	change := c.pace.follow(r.passTime.Seconds() / pass.mean)
+	if change != 1 {
+		c.rescale(change)
+	}
+	return c.pace.off == 0
+}
+
+func (c *controller) learnTimes(r round) {
 	passTime := r.passTime.Seconds()
 	if pass := &c.passes[r.drafted]; r.drafted > 0 && !pass.known() {
 		passTime = min(passTime, 2*c.pass(r.drafted)) // or a disturbance would be the last measurement
@@ -243,19 +278,69 @@ func (c *controller) learn(r round) {
 	if warm := c.latest == 0; r.drafted > 0 || warm || !c.passes[0].known() {
 		c.passes[r.drafted].add(passTime, c.rounds)
 	}
-	c.latest = r.drafted
+	// More tokens never take less time: if they seem to, the machine has become faster since.
+	c.passes[0].mean = min(c.passes[0].mean, (1+optimism)*c.passes[r.drafted].mean)
 	c.draw.add(r.drawTime.Seconds()/float64(r.tokens), c.rounds)
-	c.generated += r.tokens
-
-	gained, cost := float64(r.tokens)*c.plain(), c.passes[r.drafted].mean+float64(r.tokens)*c.draw.mean
 	if r.drafted > 0 {
 		c.learnDraft(r)
-		c.learnBands(r)
-		cost += float64(r.drafted)*c.guess(r.drafter) + c.catchUp(r.drafter, r.offer)
-		c.arms[r.drafter][r.offer.Class].learn(r, gained-cost)
 	}
-	c.elapsed += cost
-	c.lost = max(c.lost+cost-gained, -allowedTokens*c.plain())
+}
+
+// pace notices when the whole machine has become slower or faster, because others have begun or
+// ended their work on it: then estimates that were made before can no longer be compared with those
+// made after.
+type pace struct {
+	off    int     // passes in a row that took longer than expected, or that took less
+	change float64 // the smallest of their ratios to what was expected
+}
+
+const (
+	// settled is the number of measurements after which a pass is known well enough to judge by.
+	settled = 5
+	// unusual is the ratio from which a time is not what was expected, and unusualPasses in a row are
+	// no coincidence.
+	unusual       = 1.25
+	unusualPasses = 3
+)
+
+// follow takes in the ratio of a pass's time to what was expected and returns by how much the machine
+// has become slower, 1 if it is as it was or that is not clear yet.
+func (p *pace) follow(ratio float64) (change float64) {
+	slower, faster := ratio > unusual, ratio < 1/unusual
+	switch {
+	case !slower && !faster:
+		p.off = 0
+	case p.off > 0 && slower == (p.change > 1):
+		p.off++
+		if math.Abs(math.Log(ratio)) < math.Abs(math.Log(p.change)) {
+			p.change = ratio
+		}
+	default:
+		p.off, p.change = 1, ratio
+	}
+	if p.off < unusualPasses {
+		return 1
+	}
+	p.off = 0
+	return p.change
+}
+
+// rescale changes everything that is in seconds.
+func (c *controller) rescale(change float64) {
+	scale := func(e *estimate) { e.mean *= change }
+	for i := range c.passes {
+		scale(&c.passes[i])
+	}
+	scale(&c.draw)
+	for i := range c.drafters {
+		scale(&c.drafters[i].guess)
+		scale(&c.drafters[i].behind)
+		for j := range c.arms[i] {
+			c.arms[i][j].gained *= change
+		}
+	}
+	c.elapsed *= change
+	c.lost *= change
 }
 
 func (c *controller) learnDraft(r round) {
