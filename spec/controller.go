@@ -11,7 +11,8 @@ import "math"
 //
 // Where nothing has been measured it assumes the best within reason, so that it tries, and what
 // does not keep the promise is not chosen again. A drafter that does not pay is tried again after a
-// pause that doubles each time, and trying never costs more than a small share of the time.
+// pause that doubles each time, and trying never costs more than a small share of the time. When the
+// whole machine becomes slower or faster, everything that was measured is rescaled.
 //
 // It knows nothing of tokens, and no token depends on it.
 type controller struct {
@@ -20,8 +21,7 @@ type controller struct {
 	drafters []drafterCost
 	arms     [][Classes]arm // by drafter
 	draft    draft          // the latest that was chosen
-
-	pace pace // of the machine: every duration here is at the latest
+	pace     pace           // of the machine
 
 	rounds    int     // learned from, of all texts
 	longest   int     // draft so far
