@@ -35,6 +35,16 @@ type drafterCost struct {
 	guess  estimate // of one guess
 	behind estimate // of running one token of the text that it lacks
 	bands  [len(margins) + 1]chance
+	// doubted says that a first measurement of a guess, after which there were no others, was discarded.
+	doubted bool
+}
+
+// doubt discards, once, what is known from a single draft: it may have been disturbed, and if it was that
+// which makes drafting look bad, there would be no other.
+func (d *drafterCost) doubt() {
+	if d.guess.samples == 1 && !d.doubted {
+		d.guess, d.doubted = estimate{}, true
+	}
 }
 
 // margins are the limits of bands, in each of which guesses are counted for themselves.
@@ -72,6 +82,8 @@ const (
 	optimism = 0.05
 	// stale is the number of rounds after which a pass is worth another measurement.
 	stale = 150
+	// doubtful is the number of rounds after which a single measurement is.
+	doubtful = 16
 	// catchUpRounds is over how many rounds the cost of catching up is spread.
 	catchUpRounds = 16
 	// allowedTokens and allowedShare bound what drafting may cost in sum where it does not pay: the
@@ -118,9 +130,10 @@ func (c *controller) choose(offers []Offer) (drafter, length int) {
 			continue
 		}
 		switch k, most, rate := c.bestLength(i, offer); {
-		case k == 0:
-		case rate <= 1/plain:
-			c.arms[i][offer.Class].rest()
+		case k == 0 || rate <= 1/plain:
+			if c.arms[i][offer.Class].rest() {
+				c.drafters[i].doubt()
+			}
 		case rate > best:
 			best, drafter, length = rate, i, k
 			if offer.Margins {
@@ -207,14 +220,25 @@ func (c *controller) behind(drafter int) float64 {
 	return assumedBatch * c.guess(drafter)
 }
 
-// pass is the time of a pass that checks k guesses. Where that was not measured, it lies on the line
-// between the nearest numbers that were, or goes on as it began.
+// pass is the time of a pass that checks k guesses. Where that was not measured, or only once and some
+// time ago, when it may have been disturbed, the other passes tell.
 func (c *controller) pass(k int) float64 {
-	if p := &c.passes[k]; p.known() && c.rounds-p.at > stale {
+	p := &c.passes[k]
+	age := c.rounds - p.at
+	switch {
+	case !p.known():
+		return c.line(k)
+	case p.samples == 1 && age > doubtful && k > 0:
+		return min(p.mean, c.line(k))
+	case age > stale:
 		return (1 - optimism) * p.mean
-	} else if p.known() {
-		return p.mean
 	}
+	return p.mean
+}
+
+// line is where a pass lies between the nearest ones that were measured, or how they go on, with some
+// optimism.
+func (c *controller) line(k int) float64 {
 	below, above := k-1, k+1
 	for !c.passes[below].known() {
 		below--
@@ -421,10 +445,11 @@ func (a *arm) learn(r round, gained float64) {
 	a.idle = 0
 }
 
-// rest counts a round in which the arm could have been used, but was not worth it.
-func (a *arm) rest() {
+// rest counts a round in which the arm could have been used, but was not worth it, and reports
+// whether it is to be tried again.
+func (a *arm) rest() bool {
 	if a.idle++; a.idle < a.pause {
-		return
+		return false
 	}
 	if a.gained > 0 {
 		a.pause = firstPause
@@ -432,6 +457,7 @@ func (a *arm) rest() {
 		a.pause = min(2*a.pause, lastPause)
 	}
 	a.reset()
+	return true
 }
 
 // estimate is the typical duration of something, in seconds. What disturbs a measurement makes it

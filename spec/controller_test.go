@@ -17,6 +17,7 @@ type world struct {
 	jitter     float64              // relative, of every measurement
 	margin     func(at int) float64 // of a guess, nil if the drafter does not tell
 	steady     int                  // passes for which the machine keeps its pace on average; 0: for ever
+	disturbed  float64              // share of measurements that take ten times as long
 }
 
 func always(a float64) func(int) float64 { return func(int) float64 { return a } }
@@ -37,9 +38,14 @@ const unit = float64(time.Millisecond)
 // do on the machine, up to four times slower then, is not part of the time that it returns.
 func (w world) decode(n, fixed int, c *controller, seed uint64) (elapsed float64) {
 	random := rand.New(rand.NewPCG(seed, 1))
-	others, slowness, left := rand.New(rand.NewPCG(seed, 2)), 1.0, 0
+	others, slowness, left, disturbance := rand.New(rand.NewPCG(seed, 2)), 1.0, 0, 0.0
 	duration := func(t float64) time.Duration {
-		return time.Duration(t * unit * slowness * (1 + w.jitter*random.ExpFloat64()))
+		t *= unit * slowness * (1 + w.jitter*random.ExpFloat64())
+		if w.disturbed > 0 && others.Float64() < w.disturbed {
+			disturbance += 9 * t / slowness / unit
+			t *= 10
+		}
+		return time.Duration(t)
 	}
 	c.begin()
 	fed := 0
@@ -79,7 +85,7 @@ func (w world) decode(n, fixed int, c *controller, seed uint64) (elapsed float64
 			c.learn(r)
 		}
 	}
-	return elapsed
+	return elapsed - disturbance
 }
 
 // theory is the largest gain over plain decoding that a fixed length gives.
@@ -161,14 +167,18 @@ func TestHopelessDraftCostsLittle(t *testing.T) {
 }
 
 // TestControllerFollowsTheMachine has others come and go, so that what was measured a moment ago may
-// be wrong by a factor of four: on average that must cost less than 3 %, and never more than a tenth.
+// be wrong by a factor of four, or disturbs single measurements: on average that must cost less than 3 %,
+// and never more than a tenth.
 func TestControllerFollowsTheMachine(t *testing.T) {
-	for _, steady := range []int{50, 300} {
+	for _, c := range []struct {
+		steady    int
+		disturbed float64
+	}{{50, 0}, {300, 0}, {0, 0.01}, {0, 0.02}, {300, 0.02}} {
 		sum, lowest, cases := 0.0, 1.0, 0.0
 		for _, pass := range passes {
 			for _, guess := range []float64{0.03, 0.13, 0.25} {
 				for _, a := range []float64{0, 0.5, 0.7, 0.85, 0.95} {
-					w := world{acceptance: always(a), guess: guess, pass: pass.time, draw: 0.01, behind: guess / 3, jitter: 0.05, steady: steady}
+					w := world{acceptance: always(a), guess: guess, pass: pass.time, draw: 0.01, behind: guess / 3, jitter: 0.05, steady: c.steady, disturbed: c.disturbed}
 					best := w.total(1024, 0, 0)
 					for k := 1; k <= MaxLength; k++ {
 						best = min(best, w.total(1024, 0, k))
@@ -178,8 +188,8 @@ func TestControllerFollowsTheMachine(t *testing.T) {
 				}
 			}
 		}
-		if t.Logf("steady for %d passes: %.3f of the best fixed length on average, at least %.3f", steady, sum/cases, lowest); sum/cases < 0.97 || lowest < 0.9 {
-			t.Errorf("steady for %d passes: %.3f of the best fixed length on average, at least %.3f", steady, sum/cases, lowest)
+		if t.Logf("%+v: %.3f of the best fixed length on average, at least %.3f", c, sum/cases, lowest); sum/cases < 0.97 || lowest < 0.9 {
+			t.Errorf("%+v: %.3f of the best fixed length on average, at least %.3f", c, sum/cases, lowest)
 		}
 	}
 }
