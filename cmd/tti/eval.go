@@ -15,6 +15,8 @@ import (
 type evaluation struct {
 	Model string `json:"model"`
 	runtime.Score
+	KV      string      `json:"kv"`       // encoding of the KV cache
+	KVBytes int64       `json:"kv_bytes"` // of it, when the context is full
 	Compare *comparison `json:"compare,omitempty"`
 }
 
@@ -100,7 +102,7 @@ token from the model's, in nats, how often both find the same token most likely,
 
 // evaluate scores the model, and compares it with the reference if there is one.
 func evaluate(ctx context.Context, cmd *cobra.Command, model *runtime.Model, reference string, ids []int32) (evaluation, error) {
-	found := evaluation{Model: model.File().Path()}
+	found := evaluation{Model: model.File().Path(), KV: model.KV().String(), KVBytes: model.CacheBytes()}
 	bar := newProgress(cmd.ErrOrStderr(), "scoring tokens", false)
 	defer bar.close()
 	progress := func(done, total int) { bar.set(int64(done), int64(total)) }
@@ -140,7 +142,8 @@ func evaluate(ctx context.Context, cmd *cobra.Command, model *runtime.Model, ref
 func (e evaluation) String() string {
 	var text strings.Builder
 	table := newTable(&text, 0)
-	fmt.Fprintf(table, "tokens\t%d\nscored\t%d\nnll\t%.6f\nperplexity\t%.4f\n", e.Tokens, e.Scored, e.NLL, e.Perplexity)
+	fmt.Fprintf(table, "tokens\t%d\nscored\t%d\nnll\t%.6f\nperplexity\t%.4f\nKV cache\t%s, %s when the context is full\n",
+		e.Tokens, e.Scored, e.NLL, e.Perplexity, e.KV, humanSize(e.KVBytes))
 	c := e.Compare
 	if c == nil {
 		table.Flush()

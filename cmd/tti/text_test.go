@@ -72,7 +72,7 @@ func TestEvalMatchesReference(t *testing.T) {
 	}
 	want := golden.Eval
 	output := succeeds(t, "", "eval", draftF32, "--text", "../../testdata/golden/fable-eval.txt", "--json")
-	hasKeys(t, output, "model", "tokens", "scored", "nll", "perplexity")
+	hasKeys(t, output, "model", "tokens", "scored", "nll", "perplexity", "kv", "kv_bytes")
 	var got evaluation
 	decodeStrictly(t, output, &got)
 	if got.Model != draftF32 || got.Tokens != want.Tokens || got.Scored != want.Scored ||
