@@ -35,12 +35,12 @@ type drafterCost struct {
 	guess  estimate // of one guess
 	behind estimate // of running one token of the text that it lacks
 	bands  [len(margins) + 1]chance
-	// doubted says that a first measurement of a guess, after which there were no others, was discarded.
+	// doubted says that in this text the only measurement of a guess was discarded.
 	doubted bool
 }
 
-// doubt discards, once, what is known from a single draft: it may have been disturbed, and if it was that
-// which makes drafting look bad, there would be no other.
+// doubt discards, once in a text, what is known from a single draft: it may have been disturbed, and if
+// that made drafting look bad, there would be no other.
 func (d *drafterCost) doubt() {
 	if d.guess.samples == 1 && !d.doubted {
 		d.guess, d.doubted = estimate{}, true
@@ -108,6 +108,7 @@ func newController(drafters int) controller {
 func (c *controller) begin() {
 	c.generated, c.elapsed, c.lost = 0, 0, 0
 	for i := range c.arms {
+		c.drafters[i].doubted = false
 		for j := range c.arms[i] {
 			if a := &c.arms[i][j]; a.idle > 0 {
 				a.reset()
