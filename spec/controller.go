@@ -24,7 +24,7 @@ type controller struct {
 	pace     pace           // of the machine
 
 	rounds    int     // learned from, of all texts
-	longest   int     // draft so far
+	longest   int     // draft so far, of those that are remembered
 	latest    int     // number of guesses in the round before
 	generated int     // tokens of this text
 	elapsed   float64 // seconds, for all of them
@@ -37,6 +37,7 @@ type drafterCost struct {
 	bands  [len(margins) + 1]chance
 	// doubted says that in this text the only measurement of a guess was discarded.
 	doubted bool
+	resting bool // it was not worth using when it was last considered
 }
 
 // doubt discards, once in a text, what is known from a single draft: it may have been disturbed, and if
@@ -104,17 +105,27 @@ func newController(drafters int) controller {
 	return c
 }
 
-// begin starts a text. What did not pay in the one before may pay in this one.
+// begin starts a text. What did not pay at the end of the one before may pay in this one, and what was
+// measured of it long ago may be wrong by now: it is forgotten.
 func (c *controller) begin() {
 	c.generated, c.elapsed, c.lost = 0, 0, 0
+	drafting := false
 	for i := range c.arms {
-		c.drafters[i].doubted = false
 		for j := range c.arms[i] {
 			if a := &c.arms[i][j]; a.idle > 0 {
 				a.reset()
 				a.pause = firstPause
 			}
 		}
+		d := &c.drafters[i]
+		if d.doubted = false; d.resting {
+			d.guess, d.behind = estimate{}, estimate{}
+		}
+		drafting = drafting || !d.resting
+	}
+	if !drafting {
+		clear(c.passes[1:])
+		c.longest = 0
 	}
 }
 
@@ -132,6 +143,7 @@ func (c *controller) choose(offers []Offer) (drafter, length int) {
 		}
 		switch k, most, rate := c.bestLength(i, offer); {
 		case k == 0 || rate <= 1/plain:
+			c.drafters[i].resting = true
 			if c.arms[i][offer.Class].rest() {
 				c.drafters[i].doubt()
 			}
@@ -370,6 +382,7 @@ func (c *controller) rescale(change float64) {
 
 func (c *controller) learnDraft(r round) {
 	costs, guesses := &c.drafters[r.drafter], float64(r.drafted)
+	costs.resting = false
 	behind := r.offer.Behind - ownTokens
 	switch time := r.draftTime.Seconds(); {
 	case behind <= 0:

@@ -156,9 +156,11 @@ func TestHopelessDraftCostsLittle(t *testing.T) {
 		for _, pass := range passes {
 			for _, guess := range []float64{0.001, 0.03, 0.13, 0.4, 1, 3} {
 				w := world{acceptance: always(0), guess: guess, pass: pass.time, draw: 0.01, behind: guess / 3, jitter: 0.05}
-				loss := w.total(tokens, 0, -1)/w.total(tokens, 0, 0) - 1
-				if highest = max(highest, loss); loss > 0.05 {
-					t.Errorf("%d tokens, %s, guess %v: %.3f lost", tokens, pass.name, guess, loss)
+				for _, before := range []int{0, 256} {
+					loss := w.total(tokens, before, -1)/w.total(tokens, 0, 0) - 1
+					if highest = max(highest, loss); loss > 0.05 {
+						t.Errorf("%d tokens, %s, guess %v, after %d: %.3f lost", tokens, pass.name, guess, before, loss)
+					}
 				}
 			}
 		}
