@@ -1,5 +1,7 @@
 package spec
 
+import "math"
+
 // controller decides whether to draft, with which drafter and how much. It knows what has been
 // measured: how long a pass of the target over k guesses takes, how long a drafter takes for a guess,
 // and how often guesses proved right. With a the probability that a guess is right after right ones,
@@ -9,7 +11,8 @@ package spec
 //
 // Where nothing has been measured it assumes the best within reason, so that it tries, and what
 // does not keep the promise is not chosen again. A drafter that does not pay is tried again after a
-// pause that doubles each time, and trying never costs more than a small share of the time.
+// pause that doubles each time, and trying never costs more than a small share of the time. When the
+// whole machine becomes slower or faster, everything that was measured is rescaled.
 //
 // It knows nothing of tokens, and no token depends on it.
 type controller struct {
@@ -18,9 +21,10 @@ type controller struct {
 	drafters []drafterCost
 	arms     [][Classes]arm // by drafter
 	draft    draft          // the latest that was chosen
+	pace     pace           // of the machine
 
 	rounds    int     // learned from, of all texts
-	longest   int     // draft so far
+	longest   int     // draft so far, of those that are remembered
 	latest    int     // number of guesses in the round before
 	generated int     // tokens of this text
 	elapsed   float64 // seconds, for all of them
@@ -31,6 +35,17 @@ type drafterCost struct {
 	guess  estimate // of one guess
 	behind estimate // of running one token of the text that it lacks
 	bands  [len(margins) + 1]chance
+	// doubted says that in this text the only measurement of a guess was discarded.
+	doubted bool
+	resting bool // it was not worth using when it was last considered
+}
+
+// doubt discards, once in a text, what is known from a single draft: it may have been disturbed, and if
+// that made drafting look bad, there would be no other.
+func (d *drafterCost) doubt() {
+	if d.guess.samples == 1 && !d.doubted {
+		d.guess, d.doubted = estimate{}, true
+	}
 }
 
 // margins are the limits of bands, in each of which guesses are counted for themselves.
@@ -68,6 +83,8 @@ const (
 	optimism = 0.05
 	// stale is the number of rounds after which a pass is worth another measurement.
 	stale = 150
+	// doubtful is the number of rounds after which a single measurement is.
+	doubtful = 16
 	// catchUpRounds is over how many rounds the cost of catching up is spread.
 	catchUpRounds = 16
 	// allowedTokens and allowedShare bound what drafting may cost in sum where it does not pay: the
@@ -88,9 +105,11 @@ func newController(drafters int) controller {
 	return c
 }
 
-// begin starts a text. What did not pay in the one before may pay in this one.
+// begin starts a text. What did not pay at the end of the one before may pay in this one, and what was
+// measured of it long ago may be wrong by now: it is forgotten.
 func (c *controller) begin() {
 	c.generated, c.elapsed, c.lost = 0, 0, 0
+	drafting := false
 	for i := range c.arms {
 		for j := range c.arms[i] {
 			if a := &c.arms[i][j]; a.idle > 0 {
@@ -98,6 +117,15 @@ func (c *controller) begin() {
 				a.pause = firstPause
 			}
 		}
+		d := &c.drafters[i]
+		if d.doubted = false; d.resting {
+			d.guess, d.behind = estimate{}, estimate{}
+		}
+		drafting = drafting || !d.resting
+	}
+	if !drafting {
+		clear(c.passes[1:])
+		c.longest = 0
 	}
 }
 
@@ -114,9 +142,11 @@ func (c *controller) choose(offers []Offer) (drafter, length int) {
 			continue
 		}
 		switch k, most, rate := c.bestLength(i, offer); {
-		case k == 0:
-		case rate <= 1/plain:
-			c.arms[i][offer.Class].rest()
+		case k == 0 || rate <= 1/plain:
+			c.drafters[i].resting = true
+			if c.arms[i][offer.Class].rest() {
+				c.drafters[i].doubt()
+			}
 		case rate > best:
 			best, drafter, length = rate, i, k
 			if offer.Margins {
@@ -203,14 +233,25 @@ func (c *controller) behind(drafter int) float64 {
 	return assumedBatch * c.guess(drafter)
 }
 
-// pass is the time of a pass that checks k guesses. Where that was not measured, it lies on the line
-// between the nearest numbers that were, or goes on as it began.
+// pass is the time of a pass that checks k guesses. Where that was not measured, or only once and some
+// time ago, when it may have been disturbed, the other passes tell.
 func (c *controller) pass(k int) float64 {
-	if p := &c.passes[k]; p.known() && c.rounds-p.at > stale {
+	p := &c.passes[k]
+	age := c.rounds - p.at
+	switch {
+	case !p.known():
+		return c.line(k)
+	case p.samples == 1 && age > doubtful && k > 0:
+		return min(p.mean, c.line(k))
+	case age > stale:
 		return (1 - optimism) * p.mean
-	} else if p.known() {
-		return p.mean
 	}
+	return p.mean
+}
+
+// line is where a pass lies between the nearest ones that were measured, or how they go on, with some
+// optimism.
+func (c *controller) line(k int) float64 {
 	below, above := k-1, k+1
 	for !c.passes[below].known() {
 		below--
@@ -235,21 +276,14 @@ func (c *controller) learn(r round) {
 	}
 	c.rounds++
 	c.longest = max(c.longest, r.drafted)
-	passTime := r.passTime.Seconds()
-	if pass := &c.passes[r.drafted]; r.drafted > 0 && !pass.known() {
-		passTime = min(passTime, 2*c.pass(r.drafted)) // or a disturbance would be the last measurement
-	}
-	// Plain decoding is faster when it follows itself: a draft model leaves its own weights in the caches.
-	if warm := c.latest == 0; r.drafted > 0 || warm || !c.passes[0].known() {
-		c.passes[r.drafted].add(passTime, c.rounds)
+	c.generated += r.tokens
+	if c.ordinary(r) {
+		c.learnTimes(r)
 	}
 	c.latest = r.drafted
-	c.draw.add(r.drawTime.Seconds()/float64(r.tokens), c.rounds)
-	c.generated += r.tokens
 
 	gained, cost := float64(r.tokens)*c.plain(), c.passes[r.drafted].mean+float64(r.tokens)*c.draw.mean
 	if r.drafted > 0 {
-		c.learnDraft(r)
 		c.learnBands(r)
 		cost += float64(r.drafted)*c.guess(r.drafter) + c.catchUp(r.drafter, r.offer)
 		c.arms[r.drafter][r.offer.Class].learn(r, gained-cost)
@@ -258,8 +292,97 @@ func (c *controller) learn(r round) {
 	c.lost = max(c.lost+cost-gained, -allowedTokens*c.plain())
 }
 
+// ordinary reports whether the times of a round are to be learned: not while it is unclear whether
+// the machine has changed its pace.
+func (c *controller) ordinary(r round) bool {
+	pass := c.passes[r.drafted]
+	if pass.samples < settled {
+		return true
+	}
+	change := c.pace.follow(r.passTime.Seconds() / pass.mean)
+	if change != 1 {
+		c.rescale(change)
+	}
+	return c.pace.off == 0
+}
+
+func (c *controller) learnTimes(r round) {
+	passTime := r.passTime.Seconds()
+	if pass := &c.passes[r.drafted]; r.drafted > 0 && !pass.known() {
+		passTime = min(passTime, 2*c.pass(r.drafted)) // or a disturbance would be the last measurement
+	}
+	// Plain decoding is faster when it follows itself: a draft model leaves its own weights in the caches.
+	if warm := c.latest == 0; r.drafted > 0 || warm || !c.passes[0].known() {
+		c.passes[r.drafted].add(passTime, c.rounds)
+	}
+	// More tokens never take less time: if they seem to, the machine has become faster since.
+	c.passes[0].mean = min(c.passes[0].mean, (1+optimism)*c.passes[r.drafted].mean)
+	c.draw.add(r.drawTime.Seconds()/float64(r.tokens), c.rounds)
+	if r.drafted > 0 {
+		c.learnDraft(r)
+	}
+}
+
+// pace notices when the whole machine has become slower or faster, because others have begun or
+// ended their work on it: then estimates that were made before can no longer be compared with those
+// made after.
+type pace struct {
+	off    int     // passes in a row that took longer than expected, or that took less
+	change float64 // the smallest of their ratios to what was expected
+}
+
+const (
+	// settled is the number of measurements after which a pass is known well enough to judge by.
+	settled = 5
+	// unusual is the ratio from which a time is not what was expected, and unusualPasses in a row are
+	// no coincidence.
+	unusual       = 1.25
+	unusualPasses = 3
+)
+
+// follow takes in the ratio of a pass's time to what was expected and returns by how much the machine
+// has become slower, 1 if it is as it was or that is not clear yet.
+func (p *pace) follow(ratio float64) (change float64) {
+	slower, faster := ratio > unusual, ratio < 1/unusual
+	switch {
+	case !slower && !faster:
+		p.off = 0
+	case p.off > 0 && slower == (p.change > 1):
+		p.off++
+		if math.Abs(math.Log(ratio)) < math.Abs(math.Log(p.change)) {
+			p.change = ratio
+		}
+	default:
+		p.off, p.change = 1, ratio
+	}
+	if p.off < unusualPasses {
+		return 1
+	}
+	p.off = 0
+	return p.change
+}
+
+// rescale changes everything that is in seconds.
+func (c *controller) rescale(change float64) {
+	scale := func(e *estimate) { e.mean *= change }
+	for i := range c.passes {
+		scale(&c.passes[i])
+	}
+	scale(&c.draw)
+	for i := range c.drafters {
+		scale(&c.drafters[i].guess)
+		scale(&c.drafters[i].behind)
+		for j := range c.arms[i] {
+			c.arms[i][j].gained *= change
+		}
+	}
+	c.elapsed *= change
+	c.lost *= change
+}
+
 func (c *controller) learnDraft(r round) {
 	costs, guesses := &c.drafters[r.drafter], float64(r.drafted)
+	costs.resting = false
 	behind := r.offer.Behind - ownTokens
 	switch time := r.draftTime.Seconds(); {
 	case behind <= 0:
@@ -336,10 +459,11 @@ func (a *arm) learn(r round, gained float64) {
 	a.idle = 0
 }
 
-// rest counts a round in which the arm could have been used, but was not worth it.
-func (a *arm) rest() {
+// rest counts a round in which the arm could have been used, but was not worth it, and reports
+// whether it is to be tried again.
+func (a *arm) rest() bool {
 	if a.idle++; a.idle < a.pause {
-		return
+		return false
 	}
 	if a.gained > 0 {
 		a.pause = firstPause
@@ -347,6 +471,7 @@ func (a *arm) rest() {
 		a.pause = min(2*a.pause, lastPause)
 	}
 	a.reset()
+	return true
 }
 
 // estimate is the typical duration of something, in seconds. What disturbs a measurement makes it
