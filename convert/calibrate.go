@@ -27,6 +27,7 @@ var CK = struct {
 	Verbose   bool
 }{Correct: true, Target: 1, Residual: 1, TargetReg: 0.05, HeadDamp: 0.05, HeadSolve: true, Int8Solve: true}
 
+var confidence []float32
 var CX = map[string]float64{}
 
 var refCache = map[string][]float32{}
@@ -200,7 +201,16 @@ func (c *calibration) solve(name string, x *kernels.Input, target []float32, dam
 	}
 	T := x.Tokens
 	eff := effective(x)
-	H := c.product(eff, cols, eff, cols, T)
+	effw := eff
+	if damp != 0 && CX["conf"] != 0 {
+		effw = append([]float32(nil), eff...)
+		for t := range T {
+			for j := range cols {
+				effw[t*cols+j] *= confidence[t]
+			}
+		}
+	}
+	H := c.product(effw, cols, eff, cols, T)
 	for i := range H {
 		H[i] /= float64(T)
 	}
@@ -212,6 +222,47 @@ func (c *calibration) solve(name string, x *kernels.Input, target []float32, dam
 			for j := range cols {
 				H[i*cols+j] -= mx[i] * mx[j]
 			}
+		}
+	}
+	if damp != 0 && CX["g"] != 0 {
+		G := make([]float64, cols*cols)
+		add := func(W []float32, gain []float32, rows int, share float64) {
+			tmp := make([]float64, cols*cols)
+			for r := range rows {
+				for i := range cols {
+					a := float64(W[r*cols+i]) * float64(gain[i])
+					for j := range cols {
+						tmp[i*cols+j] += a * float64(W[r*cols+j]) * float64(gain[j])
+					}
+				}
+			}
+			tr := 0.0
+			for i := range cols {
+				tr += tmp[i*cols+i]
+			}
+			for i := range tmp {
+				G[i] += share * tmp[i] / tr
+			}
+		}
+		for l := range c.hyper.Layers {
+			b := fmt.Sprintf("h.%d.", l)
+			sh := 1 / (1 + CX["gdecay"]*float64(l))
+			m := c.matrix(b+"attn.c_attn.weight", format.PanelF32)
+			add(m.Decode(), c.vec(b+"ln_1.weight"), m.Rows, sh)
+			m = c.matrix(b+"mlp.c_fc.weight", format.PanelF32)
+			add(m.Decode(), c.vec(b+"ln_2.weight"), m.Rows, sh)
+		}
+		if CX["ghead"] != 0 {
+			m := c.matrix("wte.weight", format.PanelF32)
+			add(m.Decode(), c.vec("ln_f.weight"), m.Rows, CX["ghead"])
+		}
+		trG, trH := 0.0, 0.0
+		for i := range cols {
+			trG += G[i*cols+i]
+			trH += H[i*cols+i]
+		}
+		for i := range H {
+			H[i] += CX["g"] * trH / trG * G[i]
 		}
 	}
 	// weights
@@ -558,6 +609,25 @@ func (c *calibration) run() {
 			logits := c.apply(lin{wte, make([]float32, format.PaddedRows(h.Vocabulary))}, in)
 			q = embed(c.headFisher(in, logits, CX["fisher"], CK.HeadDamp))
 		} else {
+			if CX["conf"] != 0 {
+				logits := c.apply(lin{wte, make([]float32, format.PaddedRows(h.Vocabulary))}, c.norm(x, "ln_f", true))
+				stride := format.PaddedRows(h.Vocabulary)
+				confidence = make([]float32, T)
+				for t := range T {
+					l := logits[t*stride:][:h.Vocabulary]
+					m := float32(-1e30)
+					for _, v := range l {
+						m = max(m, v)
+					}
+					var sum, sq float64
+					for _, v := range l {
+						p := math.Exp(float64(v - m))
+						sum += p
+						sq += p * p
+					}
+					confidence[t] = float32(1 - sq/sum/sum)
+				}
+			}
 			q = embed(c.solve("wte", c.norm(x, "ln_f", true), nil, CK.HeadDamp).weights)
 		}
 	} else {
