@@ -45,7 +45,7 @@ func (c *configuration) size(name string, fallback int) int {
 	}
 	n, err := strconv.ParseInt(string(c.fields[name]), 10, 32)
 	if err != nil || n < 1 {
-		c.refuse(name, "a positive integer")
+		c.refuse(name, "an integer from 1 to 2147483647")
 		return fallback
 	}
 	return int(n)

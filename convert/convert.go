@@ -42,7 +42,7 @@ func convert(ctx context.Context, name, target string, o Options) error {
 	if err != nil {
 		return err
 	}
-	source, err := Resolve(ctx, name)
+	source, err := Resolve(ctx, name, nil)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tti-llm/tti/convert/synthetic"
@@ -321,17 +322,11 @@ func TestConvertTruncatedMeanwhile(t *testing.T) {
 	if err := os.WriteFile(target, []byte("old"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	truncated := false
-	cut := func(int64, int64) {
-		if truncated {
-			return
-		}
-		if err := os.Truncate(filepath.Join(directory, weightsFile), 4096); err != nil {
-			t.Skip(err) // not every system truncates a mapped file
-		}
-		truncated = true
+	cut := sync.OnceValue(func() error { return os.Truncate(filepath.Join(directory, weightsFile), 4096) })
+	err := Convert(t.Context(), directory, target, Options{Workers: 1, Progress: func(int64, int64) { cut() }})
+	if err := cut(); err != nil {
+		t.Skip(err) // not every system truncates a mapped file
 	}
-	err := Convert(t.Context(), directory, target, Options{Workers: 1, Progress: cut})
 	if err == nil {
 		t.Fatal("converted")
 	}

@@ -7,7 +7,7 @@
 //
 // The source is mapped and never trusted: everything a hostile directory can contain is refused by
 // an error of one line that names the file or tensor. The package never runs a model and never
-// writes anything but the target (and, for hub ids, HuggingFace's own cache).
+// writes anything but the target.
 //
 // Start reading at convert.go, then plan.go and gpt2.go; encode.go does the work.
 package convert

@@ -38,7 +38,7 @@ var refusals = []struct {
 	{name: "width contradicts", change: set("n_embd", 26), want: "tensor wte.weight: shape [300 24], the configuration asks for [300 26]"},
 	{name: "n_inner contradicts", change: set("n_inner", 97), want: "shape [24 96], the configuration asks for [24 97]"},
 	{name: "heads do not divide", change: set("n_head", 5), want: "n_embd 24 is not a multiple of n_head 5"},
-	{name: "no heads", change: set("n_head", 0), want: `n_head: found "0", want a positive integer`},
+	{name: "no heads", change: set("n_head", 0), want: `n_head: found "0", want an integer from 1 to 2147483647`},
 	{name: "negative width", change: set("n_embd", -24), want: `n_embd: found "-24"`},
 	{name: "fractional width", change: set("n_embd", 24.5), want: `n_embd: found "24.5"`},
 	{name: "width in words", change: set("n_embd", "24"), want: "n_embd"},
@@ -124,6 +124,7 @@ var refusals = []struct {
 
 	{name: "vocabulary missing", change: remove("vocab.json"), want: "vocab.json"},
 	{name: "merges missing", change: remove("merges.txt"), want: "merges.txt"},
+	{name: "vocabulary of no JSON", change: file("vocab.json", "\x89x"), want: "vocab.json: not an object of ids by token"},
 	{name: "vocabulary with a hole", change: func(t *testing.T, m *testModel) {
 		m.files["vocab.json"] = strings.Replace(m.files["vocab.json"], ": 280", ": 299999", 1)
 	}, want: "vocab.json"},
@@ -277,4 +278,27 @@ func TestConvertRefusesTargets(t *testing.T) {
 	if err != nil || string(before) != string(after) {
 		t.Errorf("the source has changed, error %v", err)
 	}
+}
+
+// Files of an accepted index lie beside it.
+func FuzzIndex(f *testing.F) {
+	for _, text := range []string{
+		`{"metadata":{"total_size":8},"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}}`,
+		`{"weight_map":{"a":"../x"}}`, `{"weight_map":{"a":"/x"}}`, `{"weight_map":{"a":"c:x"}}`, `{"weight_map":{"a":"x\u0000"}}`,
+		`{"weight_map":{"a\n":"x"}}`, `{"weight_map":{"a":1}}`, `{"weight_map":null}`, `{"WEIGHT_MAP":{"a":"..."}}`, `[]`, ``,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		shards, err := parseIndex(text)
+		if err != nil {
+			checkMessage(t, err, "")
+			return
+		}
+		for name, file := range shards {
+			if path := filepath.Join("models", file); filepath.Dir(path) != "models" || strings.ContainsAny(file, "\x00\n\\/") {
+				t.Errorf("tensor %q is in %q", name, file)
+			}
+		}
+	})
 }

@@ -6,25 +6,41 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/tti-llm/tti/convert/hub"
 )
 
 // Source is where the files of a model lie.
 type Source struct {
 	Directory string
-	Local     bool // Directory is what the name says; otherwise it is in the hub's cache
+	Local     bool // Directory is what the name says, and not HuggingFace's cache of downloads
 }
 
-// Resolve finds the model directory that a name stands for: the local directory of that name, or
-// else the hub's model of that id.
-func Resolve(ctx context.Context, name string) (Source, error) {
+// Resolve finds the model directory that a name stands for: the local directory of that name or, if
+// there is none, the model of that name on the HuggingFace hub, such as gpt2, org/name or
+// org/name@revision, which is downloaded into HuggingFace's own cache unless it is there. download,
+// if not nil, is told how the downloads go on.
+func Resolve(ctx context.Context, name string, download hub.Progress) (Source, error) {
 	info, err := os.Stat(name)
 	switch {
 	case err == nil && info.IsDir():
-		return Source{Directory: name, Local: true}, nil
+		return Source{Directory: name, Local: true}, ctx.Err()
 	case err == nil:
 		return Source{}, errors.New("is a file, want a model directory")
 	case !errors.Is(err, fs.ErrNotExist):
 		return Source{}, plain(err)
 	}
-	return Source{}, fmt.Errorf("no such directory")
+	reference, err := hub.ParseReference(name)
+	if err != nil { // a path, or a name the hub does not allow
+		return Source{}, errors.New("no such directory")
+	}
+	client, err := hub.FromEnvironment()
+	if err != nil {
+		return Source{}, err
+	}
+	snapshot, err := client.Fetch(ctx, reference, download)
+	if err != nil {
+		return Source{}, fmt.Errorf("no such directory, and %w", err)
+	}
+	return Source{Directory: snapshot.Directory}, nil
 }

@@ -2,14 +2,9 @@ package format
 
 import (
 	"bytes"
-	"context"
-	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -59,38 +54,7 @@ func TestDocumentChecksums(t *testing.T) {
 
 // TestDocumentFile compares the last example with what Write makes of it.
 func TestDocumentFile(t *testing.T) {
-	meta, err := Meta{
-		Architecture:    "gpt2",
-		Hyperparameters: json.RawMessage(`{"n_layer":0}`),
-		Mode:            "f32",
-		Sources:         map[string]string{},
-		Specification:   "1.0",
-		Tool:            "tti 0.1.0",
-	}.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	bias, err := binary.Append(nil, binary.LittleEndian, []float32{0.5, -1, 0})
-	if err != nil {
-		t.Fatal(err)
-	}
-	contents := [][]byte{meta, bias}
-	path := filepath.Join(t.TempDir(), "example.tti")
-	err = Write(context.Background(), path, []Section{
-		{Name: MetaName, Kind: KindMeta, Encoding: Bytes, Shape: []int{len(meta)}},
-		{Name: "ln_f.bias", Kind: KindTensor, Encoding: Float32, Shape: []int{3}},
-	}, func(_ context.Context, i int, w io.Writer) error {
-		_, err := w.Write(contents[i])
-		return err
-	}, WriteOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if dump := hex.Dump(want); block(t, "hexdump") != dump {
+	if dump := hex.Dump(newExample(t).bytes(t)); block(t, "hexdump") != dump {
 		t.Errorf("FORMAT.md has another file than Write makes:\n%s", dump)
 	}
 }
@@ -144,13 +108,20 @@ func TestDocumentPlaces(t *testing.T) {
 		if err != nil || int(size) != number(t, fields[2]) {
 			t.Errorf("%v: length %d, want %s; %v", encoding, size, fields[2], err)
 		}
-		end := 0
+		end, seen := 0, false
 		walk(encoding, rows, columns, func(r, c, offset int, high bool) {
 			end = max(end, offset+1)
-			if r == row && c == column && (offset != number(t, fields[3]) || high != (fields[4] != "")) {
-				t.Errorf("%v: weight at %d, want %s", encoding, offset, fields[3])
+			if r != row || c != column {
+				return
+			}
+			seen = true
+			if offset != number(t, fields[3]) || high != (fields[4] != "") {
+				t.Errorf("%v: weight at %s, want %d", encoding, fields[3], offset)
 			}
 		})
+		if !seen {
+			t.Errorf("%v: the walk does not reach the weight", encoding)
+		}
 		switch encoding {
 		case PanelInt8: // 16 float32 of panel 0 come first
 			if want := end + 16*4; number(t, fields[5]) != want {

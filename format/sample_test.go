@@ -2,6 +2,7 @@ package format
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"io"
 	"math/rand/v2"
@@ -47,6 +48,33 @@ func newSample(t testing.TB) container {
 	add("f32", KindTensor, false, PanelF32, 16, 7)
 	add("später", 77, true, Bytes, 1)
 	return s
+}
+
+// newExample is the file at the end of FORMAT.md.
+func newExample(t testing.TB) container {
+	t.Helper()
+	meta, err := Meta{
+		Architecture:    "gpt2",
+		Hyperparameters: json.RawMessage(`{"n_layer":0}`),
+		Mode:            "f32",
+		Sources:         map[string]string{},
+		Specification:   "1.0",
+		Tool:            "tti 0.1.0",
+	}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bias, err := binary.Append(nil, binary.LittleEndian, []float32{0.5, -1, 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return container{
+		sections: []Section{
+			{Name: MetaName, Kind: KindMeta, Encoding: Bytes, Shape: []int{len(meta)}},
+			{Name: "ln_f.bias", Kind: KindTensor, Encoding: Float32, Shape: []int{3}},
+		},
+		contents: [][]byte{meta, bias},
+	}
 }
 
 func sampleMeta() Meta {

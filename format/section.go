@@ -57,7 +57,7 @@ func (k Kind) Known() bool {
 // Section describes one section of a file: what it is and where it lies.
 type Section struct {
 	Name           string   // 1 to MaxNameLength bytes of UTF-8 without control characters, unique in the file
-	Kind           Kind     //
+	Kind           Kind     // what it is for
 	Optional       bool     // a reader that does not know Kind may skip it
 	Encoding       Encoding // how the bytes stand for the values
 	Shape          []int    // 1 to 4 dimensions; [length] for Bytes, unpadded [out, in] for panels

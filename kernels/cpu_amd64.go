@@ -1,6 +1,10 @@
 package kernels
 
-import "golang.org/x/sys/cpu"
+import (
+	"runtime"
+
+	"golang.org/x/sys/cpu"
+)
 
 // What the assembly of each set needs. The operating system's support for the registers is part of
 // these flags.
@@ -13,3 +17,20 @@ var (
 
 // Pause tells the CPU that the caller spins, which leaves more of the core to its other thread.
 func Pause()
+
+// knowsProcessor: Linux keeps the number of the processor in the low 12 bits of what RDTSCP returns
+// beside the time.
+var knowsProcessor = runtime.GOOS == "linux" && hasRDTSCP()
+
+// Processor returns the number of the processor that the caller runs on at this moment, -1 where it
+// is not known cheaply.
+func Processor() int32 {
+	if !knowsProcessor {
+		return -1
+	}
+	return processor()
+}
+
+func hasRDTSCP() bool
+
+func processor() int32

@@ -4,3 +4,7 @@ package kernels
 
 // Pause tells the CPU that the caller spins. Here it does nothing.
 func Pause() {}
+
+// Processor returns the number of the processor that the caller runs on at this moment, -1 where it
+// is not known cheaply, as here.
+func Processor() int32 { return -1 }

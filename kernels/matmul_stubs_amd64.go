@@ -2,402 +2,522 @@
 
 package kernels
 
+// int8AVX512x8x1 multiplies tiles of 8 panels with 1 tokens.
+//
+//go:noescape
+func int8AVX512x8x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
 // int8AVX512x4x1 multiplies tiles of 4 panels with 1 tokens.
 //
 //go:noescape
-func int8AVX512x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX512x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX512x1x1 multiplies tiles of 1 panels with 1 tokens.
 //
 //go:noescape
-func int8AVX512x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX512x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVX512x8x2 multiplies tiles of 8 panels with 2 tokens.
+//
+//go:noescape
+func int8AVX512x8x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX512x4x2 multiplies tiles of 4 panels with 2 tokens.
 //
 //go:noescape
-func int8AVX512x4x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX512x4x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX512x1x2 multiplies tiles of 1 panels with 2 tokens.
 //
 //go:noescape
-func int8AVX512x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX512x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
-// int8AVX512x4x3 multiplies tiles of 4 panels with 3 tokens.
+// int8AVX512x8x3 multiplies tiles of 8 panels with 3 tokens.
 //
 //go:noescape
-func int8AVX512x4x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX512x8x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX512x1x3 multiplies tiles of 1 panels with 3 tokens.
 //
 //go:noescape
-func int8AVX512x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX512x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
-// int8AVX512x4x4 multiplies tiles of 4 panels with 4 tokens.
+// int8AVX512x6x4 multiplies tiles of 6 panels with 4 tokens.
 //
 //go:noescape
-func int8AVX512x4x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX512x6x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX512x1x4 multiplies tiles of 1 panels with 4 tokens.
 //
 //go:noescape
-func int8AVX512x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX512x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX512x4x5 multiplies tiles of 4 panels with 5 tokens.
 //
 //go:noescape
-func int8AVX512x4x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX512x4x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX512x1x5 multiplies tiles of 1 panels with 5 tokens.
 //
 //go:noescape
-func int8AVX512x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX512x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX512x4x6 multiplies tiles of 4 panels with 6 tokens.
 //
 //go:noescape
-func int8AVX512x4x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX512x4x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX512x1x6 multiplies tiles of 1 panels with 6 tokens.
 //
 //go:noescape
-func int8AVX512x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX512x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVX512x3x7 multiplies tiles of 3 panels with 7 tokens.
+//
+//go:noescape
+func int8AVX512x3x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVX512x1x7 multiplies tiles of 1 panels with 7 tokens.
+//
+//go:noescape
+func int8AVX512x1x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVX512x3x8 multiplies tiles of 3 panels with 8 tokens.
+//
+//go:noescape
+func int8AVX512x3x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVX512x1x8 multiplies tiles of 1 panels with 8 tokens.
+//
+//go:noescape
+func int8AVX512x1x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512x8x1 multiplies tiles of 8 panels with 1 tokens.
+//
+//go:noescape
+func int4AVX512x8x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX512x4x1 multiplies tiles of 4 panels with 1 tokens.
 //
 //go:noescape
-func int4AVX512x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX512x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX512x1x1 multiplies tiles of 1 panels with 1 tokens.
 //
 //go:noescape
-func int4AVX512x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX512x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512x8x2 multiplies tiles of 8 panels with 2 tokens.
+//
+//go:noescape
+func int4AVX512x8x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX512x4x2 multiplies tiles of 4 panels with 2 tokens.
 //
 //go:noescape
-func int4AVX512x4x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX512x4x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX512x1x2 multiplies tiles of 1 panels with 2 tokens.
 //
 //go:noescape
-func int4AVX512x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX512x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
-// int4AVX512x4x3 multiplies tiles of 4 panels with 3 tokens.
+// int4AVX512x8x3 multiplies tiles of 8 panels with 3 tokens.
 //
 //go:noescape
-func int4AVX512x4x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX512x8x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX512x1x3 multiplies tiles of 1 panels with 3 tokens.
 //
 //go:noescape
-func int4AVX512x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX512x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
-// int4AVX512x4x4 multiplies tiles of 4 panels with 4 tokens.
+// int4AVX512x6x4 multiplies tiles of 6 panels with 4 tokens.
 //
 //go:noescape
-func int4AVX512x4x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX512x6x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX512x1x4 multiplies tiles of 1 panels with 4 tokens.
 //
 //go:noescape
-func int4AVX512x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX512x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX512x4x5 multiplies tiles of 4 panels with 5 tokens.
 //
 //go:noescape
-func int4AVX512x4x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX512x4x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX512x1x5 multiplies tiles of 1 panels with 5 tokens.
 //
 //go:noescape
-func int4AVX512x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX512x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX512x4x6 multiplies tiles of 4 panels with 6 tokens.
 //
 //go:noescape
-func int4AVX512x4x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX512x4x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX512x1x6 multiplies tiles of 1 panels with 6 tokens.
 //
 //go:noescape
-func int4AVX512x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX512x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512x3x7 multiplies tiles of 3 panels with 7 tokens.
+//
+//go:noescape
+func int4AVX512x3x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512x1x7 multiplies tiles of 1 panels with 7 tokens.
+//
+//go:noescape
+func int4AVX512x1x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512x3x8 multiplies tiles of 3 panels with 8 tokens.
+//
+//go:noescape
+func int4AVX512x3x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512x1x8 multiplies tiles of 1 panels with 8 tokens.
+//
+//go:noescape
+func int4AVX512x1x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX512x8x1 multiplies tiles of 8 panels with 1 tokens.
 //
 //go:noescape
-func f32AVX512x8x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX512x8x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f32AVX512x4x1 multiplies tiles of 4 panels with 1 tokens.
+//
+//go:noescape
+func f32AVX512x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX512x1x1 multiplies tiles of 1 panels with 1 tokens.
 //
 //go:noescape
-func f32AVX512x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX512x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f32AVX512x8x2 multiplies tiles of 8 panels with 2 tokens.
+//
+//go:noescape
+func f32AVX512x8x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX512x4x2 multiplies tiles of 4 panels with 2 tokens.
 //
 //go:noescape
-func f32AVX512x4x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX512x4x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX512x1x2 multiplies tiles of 1 panels with 2 tokens.
 //
 //go:noescape
-func f32AVX512x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX512x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
-// f32AVX512x4x3 multiplies tiles of 4 panels with 3 tokens.
+// f32AVX512x8x3 multiplies tiles of 8 panels with 3 tokens.
 //
 //go:noescape
-func f32AVX512x4x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX512x8x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX512x1x3 multiplies tiles of 1 panels with 3 tokens.
 //
 //go:noescape
-func f32AVX512x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX512x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
-// f32AVX512x4x4 multiplies tiles of 4 panels with 4 tokens.
+// f32AVX512x6x4 multiplies tiles of 6 panels with 4 tokens.
 //
 //go:noescape
-func f32AVX512x4x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX512x6x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX512x1x4 multiplies tiles of 1 panels with 4 tokens.
 //
 //go:noescape
-func f32AVX512x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX512x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX512x4x5 multiplies tiles of 4 panels with 5 tokens.
 //
 //go:noescape
-func f32AVX512x4x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX512x4x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX512x1x5 multiplies tiles of 1 panels with 5 tokens.
 //
 //go:noescape
-func f32AVX512x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX512x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX512x4x6 multiplies tiles of 4 panels with 6 tokens.
 //
 //go:noescape
-func f32AVX512x4x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX512x4x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX512x1x6 multiplies tiles of 1 panels with 6 tokens.
 //
 //go:noescape
-func f32AVX512x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX512x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f32AVX512x3x7 multiplies tiles of 3 panels with 7 tokens.
+//
+//go:noescape
+func f32AVX512x3x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f32AVX512x1x7 multiplies tiles of 1 panels with 7 tokens.
+//
+//go:noescape
+func f32AVX512x1x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f32AVX512x3x8 multiplies tiles of 3 panels with 8 tokens.
+//
+//go:noescape
+func f32AVX512x3x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f32AVX512x1x8 multiplies tiles of 1 panels with 8 tokens.
+//
+//go:noescape
+func f32AVX512x1x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX512x8x1 multiplies tiles of 8 panels with 1 tokens.
 //
 //go:noescape
-func f16AVX512x8x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX512x8x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f16AVX512x4x1 multiplies tiles of 4 panels with 1 tokens.
+//
+//go:noescape
+func f16AVX512x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX512x1x1 multiplies tiles of 1 panels with 1 tokens.
 //
 //go:noescape
-func f16AVX512x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX512x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f16AVX512x8x2 multiplies tiles of 8 panels with 2 tokens.
+//
+//go:noescape
+func f16AVX512x8x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX512x4x2 multiplies tiles of 4 panels with 2 tokens.
 //
 //go:noescape
-func f16AVX512x4x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX512x4x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX512x1x2 multiplies tiles of 1 panels with 2 tokens.
 //
 //go:noescape
-func f16AVX512x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX512x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
-// f16AVX512x4x3 multiplies tiles of 4 panels with 3 tokens.
+// f16AVX512x8x3 multiplies tiles of 8 panels with 3 tokens.
 //
 //go:noescape
-func f16AVX512x4x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX512x8x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX512x1x3 multiplies tiles of 1 panels with 3 tokens.
 //
 //go:noescape
-func f16AVX512x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX512x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
-// f16AVX512x4x4 multiplies tiles of 4 panels with 4 tokens.
+// f16AVX512x6x4 multiplies tiles of 6 panels with 4 tokens.
 //
 //go:noescape
-func f16AVX512x4x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX512x6x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX512x1x4 multiplies tiles of 1 panels with 4 tokens.
 //
 //go:noescape
-func f16AVX512x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX512x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX512x4x5 multiplies tiles of 4 panels with 5 tokens.
 //
 //go:noescape
-func f16AVX512x4x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX512x4x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX512x1x5 multiplies tiles of 1 panels with 5 tokens.
 //
 //go:noescape
-func f16AVX512x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX512x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX512x4x6 multiplies tiles of 4 panels with 6 tokens.
 //
 //go:noescape
-func f16AVX512x4x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX512x4x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX512x1x6 multiplies tiles of 1 panels with 6 tokens.
 //
 //go:noescape
-func f16AVX512x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX512x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
-// int8AVX2x4x1 multiplies tiles of 4 panels with 1 tokens.
+// f16AVX512x3x7 multiplies tiles of 3 panels with 7 tokens.
 //
 //go:noescape
-func int8AVX2x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX512x3x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f16AVX512x1x7 multiplies tiles of 1 panels with 7 tokens.
+//
+//go:noescape
+func f16AVX512x1x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f16AVX512x3x8 multiplies tiles of 3 panels with 8 tokens.
+//
+//go:noescape
+func f16AVX512x3x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f16AVX512x1x8 multiplies tiles of 1 panels with 8 tokens.
+//
+//go:noescape
+func f16AVX512x1x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVX2x6x1 multiplies tiles of 6 panels with 1 tokens.
+//
+//go:noescape
+func int8AVX2x6x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX2x1x1 multiplies tiles of 1 panels with 1 tokens.
 //
 //go:noescape
-func int8AVX2x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX2x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX2x2x2 multiplies tiles of 2 panels with 2 tokens.
 //
 //go:noescape
-func int8AVX2x2x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX2x2x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX2x1x2 multiplies tiles of 1 panels with 2 tokens.
 //
 //go:noescape
-func int8AVX2x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX2x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX2x1x3 multiplies tiles of 1 panels with 3 tokens.
 //
 //go:noescape
-func int8AVX2x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX2x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX2x1x4 multiplies tiles of 1 panels with 4 tokens.
 //
 //go:noescape
-func int8AVX2x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX2x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX2x1x5 multiplies tiles of 1 panels with 5 tokens.
 //
 //go:noescape
-func int8AVX2x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int8AVX2x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX2x4x1 multiplies tiles of 4 panels with 1 tokens.
 //
 //go:noescape
-func int4AVX2x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX2x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX2x1x1 multiplies tiles of 1 panels with 1 tokens.
 //
 //go:noescape
-func int4AVX2x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX2x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX2x2x2 multiplies tiles of 2 panels with 2 tokens.
 //
 //go:noescape
-func int4AVX2x2x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX2x2x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX2x1x2 multiplies tiles of 1 panels with 2 tokens.
 //
 //go:noescape
-func int4AVX2x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX2x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX2x1x3 multiplies tiles of 1 panels with 3 tokens.
 //
 //go:noescape
-func int4AVX2x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX2x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX2x1x4 multiplies tiles of 1 panels with 4 tokens.
 //
 //go:noescape
-func int4AVX2x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX2x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX2x1x5 multiplies tiles of 1 panels with 5 tokens.
 //
 //go:noescape
-func int4AVX2x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func int4AVX2x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
-// f32AVX2x4x1 multiplies tiles of 4 panels with 1 tokens.
+// f32AVX2x6x1 multiplies tiles of 6 panels with 1 tokens.
 //
 //go:noescape
-func f32AVX2x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX2x6x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX2x1x1 multiplies tiles of 1 panels with 1 tokens.
 //
 //go:noescape
-func f32AVX2x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX2x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX2x2x2 multiplies tiles of 2 panels with 2 tokens.
 //
 //go:noescape
-func f32AVX2x2x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX2x2x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX2x1x2 multiplies tiles of 1 panels with 2 tokens.
 //
 //go:noescape
-func f32AVX2x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX2x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX2x2x3 multiplies tiles of 2 panels with 3 tokens.
 //
 //go:noescape
-func f32AVX2x2x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX2x2x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX2x1x3 multiplies tiles of 1 panels with 3 tokens.
 //
 //go:noescape
-func f32AVX2x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX2x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX2x1x4 multiplies tiles of 1 panels with 4 tokens.
 //
 //go:noescape
-func f32AVX2x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX2x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX2x1x5 multiplies tiles of 1 panels with 5 tokens.
 //
 //go:noescape
-func f32AVX2x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX2x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX2x1x6 multiplies tiles of 1 panels with 6 tokens.
 //
 //go:noescape
-func f32AVX2x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f32AVX2x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
-// f16AVX2x4x1 multiplies tiles of 4 panels with 1 tokens.
+// f16AVX2x6x1 multiplies tiles of 6 panels with 1 tokens.
 //
 //go:noescape
-func f16AVX2x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX2x6x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX2x1x1 multiplies tiles of 1 panels with 1 tokens.
 //
 //go:noescape
-func f16AVX2x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX2x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX2x2x2 multiplies tiles of 2 panels with 2 tokens.
 //
 //go:noescape
-func f16AVX2x2x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX2x2x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX2x1x2 multiplies tiles of 1 panels with 2 tokens.
 //
 //go:noescape
-func f16AVX2x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX2x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX2x2x3 multiplies tiles of 2 panels with 3 tokens.
 //
 //go:noescape
-func f16AVX2x2x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX2x2x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX2x1x3 multiplies tiles of 1 panels with 3 tokens.
 //
 //go:noescape
-func f16AVX2x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX2x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX2x1x4 multiplies tiles of 1 panels with 4 tokens.
 //
 //go:noescape
-func f16AVX2x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX2x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX2x1x5 multiplies tiles of 1 panels with 5 tokens.
 //
 //go:noescape
-func f16AVX2x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX2x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX2x1x6 multiplies tiles of 1 panels with 6 tokens.
 //
 //go:noescape
-func f16AVX2x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr)
+func f16AVX2x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)

@@ -2,72 +2,80 @@
 
 package kernels
 
-var int8AVX512Tiles = []tile{
-	{panels: 4, multiply: int8AVX512x4x1, multiplyOne: int8AVX512x1x1},
-	{panels: 4, multiply: int8AVX512x4x2, multiplyOne: int8AVX512x1x2},
-	{panels: 4, multiply: int8AVX512x4x3, multiplyOne: int8AVX512x1x3},
-	{panels: 4, multiply: int8AVX512x4x4, multiplyOne: int8AVX512x1x4},
-	{panels: 4, multiply: int8AVX512x4x5, multiplyOne: int8AVX512x1x5},
-	{panels: 4, multiply: int8AVX512x4x6, multiplyOne: int8AVX512x1x6},
+var int8AVX512Tiles = [][]tile{
+	{{8, int8AVX512x8x1}, {4, int8AVX512x4x1}, {1, int8AVX512x1x1}},
+	{{8, int8AVX512x8x2}, {4, int8AVX512x4x2}, {1, int8AVX512x1x2}},
+	{{8, int8AVX512x8x3}, {1, int8AVX512x1x3}},
+	{{6, int8AVX512x6x4}, {1, int8AVX512x1x4}},
+	{{4, int8AVX512x4x5}, {1, int8AVX512x1x5}},
+	{{4, int8AVX512x4x6}, {1, int8AVX512x1x6}},
+	{{3, int8AVX512x3x7}, {1, int8AVX512x1x7}},
+	{{3, int8AVX512x3x8}, {1, int8AVX512x1x8}},
 }
 
-var int4AVX512Tiles = []tile{
-	{panels: 4, multiply: int4AVX512x4x1, multiplyOne: int4AVX512x1x1},
-	{panels: 4, multiply: int4AVX512x4x2, multiplyOne: int4AVX512x1x2},
-	{panels: 4, multiply: int4AVX512x4x3, multiplyOne: int4AVX512x1x3},
-	{panels: 4, multiply: int4AVX512x4x4, multiplyOne: int4AVX512x1x4},
-	{panels: 4, multiply: int4AVX512x4x5, multiplyOne: int4AVX512x1x5},
-	{panels: 4, multiply: int4AVX512x4x6, multiplyOne: int4AVX512x1x6},
+var int4AVX512Tiles = [][]tile{
+	{{8, int4AVX512x8x1}, {4, int4AVX512x4x1}, {1, int4AVX512x1x1}},
+	{{8, int4AVX512x8x2}, {4, int4AVX512x4x2}, {1, int4AVX512x1x2}},
+	{{8, int4AVX512x8x3}, {1, int4AVX512x1x3}},
+	{{6, int4AVX512x6x4}, {1, int4AVX512x1x4}},
+	{{4, int4AVX512x4x5}, {1, int4AVX512x1x5}},
+	{{4, int4AVX512x4x6}, {1, int4AVX512x1x6}},
+	{{3, int4AVX512x3x7}, {1, int4AVX512x1x7}},
+	{{3, int4AVX512x3x8}, {1, int4AVX512x1x8}},
 }
 
-var f32AVX512Tiles = []tile{
-	{panels: 8, multiply: f32AVX512x8x1, multiplyOne: f32AVX512x1x1},
-	{panels: 4, multiply: f32AVX512x4x2, multiplyOne: f32AVX512x1x2},
-	{panels: 4, multiply: f32AVX512x4x3, multiplyOne: f32AVX512x1x3},
-	{panels: 4, multiply: f32AVX512x4x4, multiplyOne: f32AVX512x1x4},
-	{panels: 4, multiply: f32AVX512x4x5, multiplyOne: f32AVX512x1x5},
-	{panels: 4, multiply: f32AVX512x4x6, multiplyOne: f32AVX512x1x6},
+var f32AVX512Tiles = [][]tile{
+	{{8, f32AVX512x8x1}, {4, f32AVX512x4x1}, {1, f32AVX512x1x1}},
+	{{8, f32AVX512x8x2}, {4, f32AVX512x4x2}, {1, f32AVX512x1x2}},
+	{{8, f32AVX512x8x3}, {1, f32AVX512x1x3}},
+	{{6, f32AVX512x6x4}, {1, f32AVX512x1x4}},
+	{{4, f32AVX512x4x5}, {1, f32AVX512x1x5}},
+	{{4, f32AVX512x4x6}, {1, f32AVX512x1x6}},
+	{{3, f32AVX512x3x7}, {1, f32AVX512x1x7}},
+	{{3, f32AVX512x3x8}, {1, f32AVX512x1x8}},
 }
 
-var f16AVX512Tiles = []tile{
-	{panels: 8, multiply: f16AVX512x8x1, multiplyOne: f16AVX512x1x1},
-	{panels: 4, multiply: f16AVX512x4x2, multiplyOne: f16AVX512x1x2},
-	{panels: 4, multiply: f16AVX512x4x3, multiplyOne: f16AVX512x1x3},
-	{panels: 4, multiply: f16AVX512x4x4, multiplyOne: f16AVX512x1x4},
-	{panels: 4, multiply: f16AVX512x4x5, multiplyOne: f16AVX512x1x5},
-	{panels: 4, multiply: f16AVX512x4x6, multiplyOne: f16AVX512x1x6},
+var f16AVX512Tiles = [][]tile{
+	{{8, f16AVX512x8x1}, {4, f16AVX512x4x1}, {1, f16AVX512x1x1}},
+	{{8, f16AVX512x8x2}, {4, f16AVX512x4x2}, {1, f16AVX512x1x2}},
+	{{8, f16AVX512x8x3}, {1, f16AVX512x1x3}},
+	{{6, f16AVX512x6x4}, {1, f16AVX512x1x4}},
+	{{4, f16AVX512x4x5}, {1, f16AVX512x1x5}},
+	{{4, f16AVX512x4x6}, {1, f16AVX512x1x6}},
+	{{3, f16AVX512x3x7}, {1, f16AVX512x1x7}},
+	{{3, f16AVX512x3x8}, {1, f16AVX512x1x8}},
 }
 
-var int8AVX2Tiles = []tile{
-	{panels: 4, multiply: int8AVX2x4x1, multiplyOne: int8AVX2x1x1},
-	{panels: 2, multiply: int8AVX2x2x2, multiplyOne: int8AVX2x1x2},
-	{panels: 1, multiply: int8AVX2x1x3, multiplyOne: int8AVX2x1x3},
-	{panels: 1, multiply: int8AVX2x1x4, multiplyOne: int8AVX2x1x4},
-	{panels: 1, multiply: int8AVX2x1x5, multiplyOne: int8AVX2x1x5},
+var int8AVX2Tiles = [][]tile{
+	{{6, int8AVX2x6x1}, {1, int8AVX2x1x1}},
+	{{2, int8AVX2x2x2}, {1, int8AVX2x1x2}},
+	{{1, int8AVX2x1x3}},
+	{{1, int8AVX2x1x4}},
+	{{1, int8AVX2x1x5}},
 }
 
-var int4AVX2Tiles = []tile{
-	{panels: 4, multiply: int4AVX2x4x1, multiplyOne: int4AVX2x1x1},
-	{panels: 2, multiply: int4AVX2x2x2, multiplyOne: int4AVX2x1x2},
-	{panels: 1, multiply: int4AVX2x1x3, multiplyOne: int4AVX2x1x3},
-	{panels: 1, multiply: int4AVX2x1x4, multiplyOne: int4AVX2x1x4},
-	{panels: 1, multiply: int4AVX2x1x5, multiplyOne: int4AVX2x1x5},
+var int4AVX2Tiles = [][]tile{
+	{{4, int4AVX2x4x1}, {1, int4AVX2x1x1}},
+	{{2, int4AVX2x2x2}, {1, int4AVX2x1x2}},
+	{{1, int4AVX2x1x3}},
+	{{1, int4AVX2x1x4}},
+	{{1, int4AVX2x1x5}},
 }
 
-var f32AVX2Tiles = []tile{
-	{panels: 4, multiply: f32AVX2x4x1, multiplyOne: f32AVX2x1x1},
-	{panels: 2, multiply: f32AVX2x2x2, multiplyOne: f32AVX2x1x2},
-	{panels: 2, multiply: f32AVX2x2x3, multiplyOne: f32AVX2x1x3},
-	{panels: 1, multiply: f32AVX2x1x4, multiplyOne: f32AVX2x1x4},
-	{panels: 1, multiply: f32AVX2x1x5, multiplyOne: f32AVX2x1x5},
-	{panels: 1, multiply: f32AVX2x1x6, multiplyOne: f32AVX2x1x6},
+var f32AVX2Tiles = [][]tile{
+	{{6, f32AVX2x6x1}, {1, f32AVX2x1x1}},
+	{{2, f32AVX2x2x2}, {1, f32AVX2x1x2}},
+	{{2, f32AVX2x2x3}, {1, f32AVX2x1x3}},
+	{{1, f32AVX2x1x4}},
+	{{1, f32AVX2x1x5}},
+	{{1, f32AVX2x1x6}},
 }
 
-var f16AVX2Tiles = []tile{
-	{panels: 4, multiply: f16AVX2x4x1, multiplyOne: f16AVX2x1x1},
-	{panels: 2, multiply: f16AVX2x2x2, multiplyOne: f16AVX2x1x2},
-	{panels: 2, multiply: f16AVX2x2x3, multiplyOne: f16AVX2x1x3},
-	{panels: 1, multiply: f16AVX2x1x4, multiplyOne: f16AVX2x1x4},
-	{panels: 1, multiply: f16AVX2x1x5, multiplyOne: f16AVX2x1x5},
-	{panels: 1, multiply: f16AVX2x1x6, multiplyOne: f16AVX2x1x6},
+var f16AVX2Tiles = [][]tile{
+	{{6, f16AVX2x6x1}, {1, f16AVX2x1x1}},
+	{{2, f16AVX2x2x2}, {1, f16AVX2x1x2}},
+	{{2, f16AVX2x2x3}, {1, f16AVX2x1x3}},
+	{{1, f16AVX2x1x4}},
+	{{1, f16AVX2x1x5}},
+	{{1, f16AVX2x1x6}},
 }

@@ -161,3 +161,21 @@ func TestMatMulLargestSums(t *testing.T) {
 		}
 	}
 }
+
+// TestMatMulAllocatesNothing holds the entry points to the promise of Set.
+func TestMatMulAllocatesNothing(t *testing.T) {
+	random := rand.New(rand.NewPCG(22, 22))
+	for _, set := range Sets() {
+		if set == &reference {
+			continue // its f16 product has a buffer
+		}
+		for _, encoding := range matrixEncodings {
+			w := randomMatrix(t, random, encoding, 100, 128, func() float32 { return 1 })
+			x := input(random, 9, 128)
+			out, bias := make([]float32, 9*112), make([]float32, 112)
+			if n := testing.AllocsPerRun(10, func() { set.MatMul(out, 112, &w, x, bias, 0, w.Panels()) }); n != 0 {
+				t.Errorf("%s, %v: %v allocations", set.Name(), encoding, n)
+			}
+		}
+	}
+}

@@ -16,7 +16,6 @@ import (
 // the sum of values weighted by them, in ascending position, by fused multiply-adds; at last the
 // division by the sum.
 func attendReference(out []float32, stride int, q []float32, h *Head, first, queries int, scores []float32) {
-	value := make([]float32, h.Dimensions)
 	for i := range queries {
 		count := first + i + 1
 		query := q[i*h.Dimensions:][:h.Dimensions]
@@ -36,10 +35,7 @@ func attendReference(out []float32, stride int, q []float32, h *Head, first, que
 		result := out[i*stride:][:h.Dimensions]
 		clear(result)
 		for t := range count {
-			weight := h.value(scores[t], t, value)
-			for d, v := range value {
-				result[d] = fma32(weight, v, result[d])
-			}
+			h.addValue(result, scores[t], t)
 		}
 		for d := range result {
 			result[d] /= sum
@@ -69,22 +65,22 @@ func (h *Head) score(query []float32, t int) float32 {
 	return sum
 }
 
-// value decodes the value of position t and returns the weight to multiply it with: that of int8
-// includes the scale.
-func (h *Head) value(weight float32, t int, dst []float32) float32 {
+// addValue adds the value of position t times weight. With int8 the weight takes up the scale.
+func (h *Head) addValue(dst []float32, weight float32, t int) {
 	row := t * h.Dimensions
 	switch h.Encoding {
 	case CacheF32:
-		copy(dst, h.ValuesF32[row:])
+		for d, v := range h.ValuesF32[row:][:len(dst)] {
+			dst[d] = fma32(weight, v, dst[d])
+		}
 	case CacheF16:
-		for d := range dst {
-			dst[d] = quant.Float32(h.ValuesF16[row+d])
+		for d, v := range h.ValuesF16[row:][:len(dst)] {
+			dst[d] = fma32(weight, quant.Float32(v), dst[d])
 		}
 	case CacheInt8:
-		for d := range dst {
-			dst[d] = float32(h.ValuesInt8[row+d])
-		}
 		weight = float32(weight * h.ValueScales[t])
+		for d, v := range h.ValuesInt8[row:][:len(dst)] {
+			dst[d] = fma32(weight, float32(v), dst[d])
+		}
 	}
-	return weight
 }

@@ -15,32 +15,30 @@ func matMulF32Reference(out []float32, stride int, w *quant.Matrix, x *Input, bi
 	for p := first; p < last; p++ {
 		weights := format.Float32s(w.Panel(p))
 		for t := range x.Tokens {
-			storeRows(out[t*stride+p*panelRows:], chain(x.Row(t), weights), bias[p*panelRows:])
+			var sums [panelRows]float32
+			for k, v := range x.Row(t) {
+				for r, weight := range weights[k*panelRows:][:panelRows] {
+					sums[r] = fma32(v, weight, sums[r])
+				}
+			}
+			storeRows(out[t*stride+p*panelRows:], &sums, bias[p*panelRows:])
 		}
 	}
 }
 
 func matMulF16Reference(out []float32, stride int, w *quant.Matrix, x *Input, bias []float32, first, last int) {
-	weights := make([]float32, w.PaddedColumns()*panelRows)
 	for p := first; p < last; p++ {
-		for i, h := range format.Uint16s(w.Panel(p)) {
-			weights[i] = quant.Float32(h)
-		}
+		weights := format.Uint16s(w.Panel(p))
 		for t := range x.Tokens {
-			storeRows(out[t*stride+p*panelRows:], chain(x.Row(t), weights), bias[p*panelRows:])
+			var sums [panelRows]float32
+			for k, v := range x.Row(t) {
+				for r, weight := range weights[k*panelRows:][:panelRows] {
+					sums[r] = fma32(v, quant.Float32(weight), sums[r])
+				}
+			}
+			storeRows(out[t*stride+p*panelRows:], &sums, bias[p*panelRows:])
 		}
 	}
-}
-
-// chain multiplies one token's values with the 16 rows of a float32 panel.
-func chain(x, weights []float32) *[panelRows]float32 {
-	var sums [panelRows]float32
-	for k, v := range x {
-		for r, weight := range weights[k*panelRows:][:panelRows] {
-			sums[r] = fma32(v, weight, sums[r])
-		}
-	}
-	return &sums
 }
 
 func storeRows(out []float32, sums *[panelRows]float32, bias []float32) {

@@ -37,6 +37,9 @@ type Set struct {
 	activate  [3]func(x []float32)
 	add       func(dst, x []float32)
 	attend    func(out []float32, stride int, q []float32, h *Head, first, queries int, scores []float32)
+	store     func(h *Head, position int, key, value []float32)
+	argMax    func(x []float32) (index int, nan bool)
+	read      func(b []byte) uint64
 }
 
 type matMulKernel func(out []float32, stride int, w *quant.Matrix, x *Input, bias []float32, first, last int)
@@ -56,6 +59,9 @@ var reference = Set{
 	activate:  [3]func([]float32){GELUTanh: geluTanhReference, GELU: geluErfReference, ReLU: reluReference},
 	add:       addReference,
 	attend:    attendReference,
+	store:     (*Head).Store,
+	argMax:    argMaxReference,
+	read:      readReference,
 }
 
 // Sets returns every set of this architecture that this CPU can run, the fastest first.
@@ -152,13 +158,36 @@ func (s *Set) Attend(out []float32, stride int, q []float32, h *Head, first, que
 	s.attend(out, stride, q, h, first, queries, scores)
 }
 
+// Store writes the key and value of one position to h, as h.Store does.
+func (s *Set) Store(h *Head, position int, key, value []float32) {
+	if position < 0 || position >= h.Positions || len(key) > h.Dimensions || len(key) != len(value) {
+		panic(fmt.Sprintf("kernels: key of %d and value of %d dimensions for position %d of a cache of %d positions, head %d",
+			len(key), len(value), position, h.Positions, h.Dimensions))
+	}
+	s.store(h, position, key, value)
+}
+
+// ArgMax returns the index of the first of the largest elements of x, NaN left out, and whether
+// there is a NaN. The index is 0 if there is nothing but NaN.
+func (s *Set) ArgMax(x []float32) (index int, nan bool) {
+	if len(x) == 0 {
+		panic("kernels: the maximum of nothing")
+	}
+	return s.argMax(x)
+}
+
+// Read reads b once, as fast as the memory gives it, and returns the exclusive or of its 8-byte
+// words, the last one filled up with zeros.
+func (s *Set) Read(b []byte) uint64 { return s.read(b) }
+
 // PanelTile is the number of panels that the fastest implementations of MatMul take together. Work
 // is best shared out in multiples of it.
-const PanelTile = 4
+const PanelTile = 8
 
 // queryTile is the largest number of queries that an implementation of attention takes through the
 // cache together.
 const queryTile = 4
 
-// ScoreSpace returns the scratch that Attend needs for a cache of that many positions.
-func ScoreSpace(positions int) int { return queryTile * PaddedPositions(positions) }
+// ScoreSpace returns the scratch that Attend needs for a cache of that many positions: for each query
+// of a tile a score for every position, and a sum.
+func ScoreSpace(positions int) int { return queryTile * (PaddedPositions(positions) + 1) }

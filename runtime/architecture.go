@@ -27,6 +27,9 @@ type Shape struct {
 // architecture is one family of models: how its tensors are named and what its forward pass does.
 type architecture interface {
 	shape() Shape
+	// matrices names the tensors that the pass of one token reads from one end to the other: all
+	// matrices but those it looks up rows in.
+	matrices() []string
 	// forward runs the tokens of the pass. Every thread of the pool calls it at once.
 	forward(w *pool.Worker, p *pass)
 }

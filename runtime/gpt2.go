@@ -132,6 +132,19 @@ func (g *gpt2) shape() Shape {
 	}
 }
 
+func (g *gpt2) matrices() []string {
+	var names []string
+	for i := range g.layers {
+		for _, name := range []string{"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"} {
+			names = append(names, fmt.Sprintf("h.%d.%s.weight", i, name))
+		}
+	}
+	if g.Tied {
+		return append(names, "wte.weight")
+	}
+	return append(names, "lm_head.weight")
+}
+
 // forward is run by all threads of the pool at once. Each computes its share of every matrix's
 // rows and of the attention heads; Sync separates what one writes from what another reads.
 func (g *gpt2) forward(w *pool.Worker, p *pass) {
@@ -194,7 +207,7 @@ func (g *gpt2) attend(w *pool.Worker, p *pass, layer int) {
 	for h := w.Index; h < g.Heads; h += w.Count {
 		for t := range count {
 			keys := p.combined[t*stride+g.Embedding+h*width:]
-			heads[h].Store(p.first+t, keys[:width], keys[g.Embedding:][:width])
+			p.kernels.Store(&heads[h], p.first+t, keys[:width], keys[g.Embedding:][:width])
 		}
 	}
 	blocks := (count + queryBlock - 1) / queryBlock

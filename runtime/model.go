@@ -26,6 +26,7 @@ type Model struct {
 	tokenizer *tokenizer.Tokenizer
 	cache     kernels.CacheEncoding
 	pool      *pool.Pool
+	shared    bool // the pool is another model's
 
 	turn    sync.Mutex // guards pass
 	pass    pass
@@ -37,6 +38,7 @@ type Option func(*settings)
 
 type settings struct {
 	threads  int
+	pool     *pool.Pool
 	verify   bool
 	cache    kernels.CacheEncoding
 	hasCache bool
@@ -53,6 +55,11 @@ const (
 // WithThreads sets the number of threads; 0, the default, means as many as Go may use processors.
 // More than there are processors work, slowly. Results never depend on it.
 func WithThreads(n int) Option { return func(s *settings) { s.threads = n } }
+
+// WithThreadsOf runs the model on the threads of another one, which must be closed after it. Two
+// models that run in turns on the same processors need this: threads that wait for their model's
+// next pass would stand in the way of the other model's.
+func WithThreadsOf(other *Model) Option { return func(s *settings) { s.pool = other.pool } }
 
 // WithoutVerify skips the checksums of the sections' contents. Header and index are always checked.
 func WithoutVerify() Option { return func(s *settings) { s.verify = false } }
@@ -77,7 +84,9 @@ func Open(path string, options ...Option) (*Model, error) {
 	if chosen.threads < 0 {
 		return nil, fmt.Errorf("%w: %d threads", ErrOption, chosen.threads)
 	}
-	if chosen.threads == 0 {
+	if chosen.pool != nil {
+		chosen.threads = chosen.pool.Threads()
+	} else if chosen.threads == 0 {
 		chosen.threads = goruntime.GOMAXPROCS(0)
 	}
 	file, err := format.Open(path)
@@ -89,7 +98,9 @@ func Open(path string, options ...Option) (*Model, error) {
 		file.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	m.pool = pool.New(chosen.threads)
+	if m.pool, m.shared = chosen.pool, chosen.pool != nil; !m.shared {
+		m.pool = pool.New(chosen.threads)
+	}
 	m.forward = func(w *pool.Worker) { m.arch.forward(w, &m.pass) }
 	return m, nil
 }
@@ -156,12 +167,14 @@ func defaultCache(file *format.File) kernels.CacheEncoding {
 	return F32
 }
 
-// Close ends the model's threads and unmaps the file. Neither the model, its sessions nor its
+// Close ends the model's threads, if they are its own, and unmaps the file. Neither the model, its sessions nor its
 // tokenizer may be used afterwards.
 func (m *Model) Close() error {
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	m.pool.Close()
+	if !m.shared {
+		m.pool.Close()
+	}
 	return m.file.Close()
 }
 
@@ -185,6 +198,17 @@ func (m *Model) Kernels() string { return m.pass.kernels.Name() }
 
 // KV returns how sessions keep keys and values.
 func (m *Model) KV() kernels.CacheEncoding { return m.cache }
+
+// Weights returns the mapped sections of every matrix that the pass of one token reads from one end
+// to the other: nearly all that decoding reads, the cache apart. They must not be written to.
+func (m *Model) Weights() [][]byte {
+	var all [][]byte
+	for _, name := range m.arch.matrices() {
+		section, _ := m.file.Section(name) // opening the architecture has found it
+		all = append(all, m.file.Bytes(section))
+	}
+	return all
+}
 
 // run sends a chunk of tokens through the model.
 func (m *Model) run(tokens []int32, first int, heads []kernels.Head, logits []float32, all, wanted bool) error {

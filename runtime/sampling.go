@@ -61,9 +61,11 @@ func (s Sampling) Validate() error {
 // with the same arguments gives the same token. It is not safe for concurrent use.
 type Sampler struct {
 	Sampling
+	kernels    *kernels.Set
 	logits     []float32 // a copy, where the repetition penalty changes some
 	candidates []candidate
-	heap       []float32
+	edge       []candidate // of the nucleus
+	heap       []rank
 	seen       []uint64 // bit set of tokens, for the penalty
 }
 
@@ -79,35 +81,53 @@ func NewSampler(s Sampling) (*Sampler, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	return &Sampler{Sampling: s}, nil
+	set, err := kernels.FromEnvironment()
+	if err != nil {
+		return nil, err
+	}
+	return &Sampler{Sampling: s, kernels: set}, nil
 }
 
 // Draw returns the token that follows the preceding ones, prompt included, whose last one gave
 // these logits. It fails with ErrNotANumber.
 func (s *Sampler) Draw(logits []float32, preceding []int32) (int32, error) {
-	logits = s.penalize(logits, preceding)
-	best := argmax(logits)
-	if best < 0 {
-		return 0, ErrNotANumber
-	}
-	if s.Temperature == 0 {
-		return best, nil
-	}
-	s.keep(logits, best)
-	return s.drawNoisy(newNoise(s.Seed, len(preceding))), nil
+	id, _, err := s.draw(logits, preceding, false)
+	return id, err
 }
 
-// argmax returns the first index of the largest logit, -1 if there is a NaN.
-func argmax(logits []float32) int32 {
-	best := int32(0)
-	for i, v := range logits {
-		if v > logits[best] {
-			best = int32(i)
-		} else if v != v {
-			return -1
+// DrawMargin is Draw that also says by how much the token won: the difference of its logit, divided
+// by the temperature and with its noise unless the draw is greedy, to that of the next best. It is
+// +Inf where the filters left no other.
+func (s *Sampler) DrawMargin(logits []float32, preceding []int32) (int32, float64, error) {
+	return s.draw(logits, preceding, true)
+}
+
+func (s *Sampler) draw(logits []float32, preceding []int32, wantMargin bool) (id int32, margin float64, err error) {
+	logits = s.penalize(logits, preceding)
+	best, nan := s.kernels.ArgMax(logits)
+	if nan {
+		return 0, 0, ErrNotANumber
+	}
+	if s.Temperature == 0 {
+		if wantMargin {
+			margin = lead(logits, best)
+		}
+		return int32(best), margin, nil
+	}
+	s.keep(logits, logits[best])
+	id, margin = s.drawNoisy(newNoise(s.Seed, len(preceding)), wantMargin)
+	return id, margin, nil
+}
+
+// lead returns by how much the largest logit exceeds all others.
+func lead(logits []float32, best int) float64 {
+	second := float32(math.Inf(-1))
+	for i, logit := range logits {
+		if logit > second && i != best {
+			second = logit
 		}
 	}
-	return best
+	return float64(logits[best]) - float64(second)
 }
 
 // penalize returns the logits after the repetition penalty, in memory of the sampler if it changes
@@ -134,34 +154,27 @@ func (s *Sampler) penalize(logits []float32, preceding []int32) []float32 {
 	return s.logits
 }
 
-// keep fills candidates with the tokens that the filters leave. There is always at least one, best.
-func (s *Sampler) keep(logits []float32, best int32) {
-	s.candidates = s.candidates[:0]
-	score := func(logit float32) float64 { return float64(logit) / s.Temperature }
-	highest := score(logits[best])
-	add := func(id int32, logit float32) {
-		s.candidates = append(s.candidates, candidate{id, logit, score(logit) - highest})
-	}
-	sorted := false
+// keep fills candidates with the tokens that the filters leave. There is always at least one, that
+// with the largest logit.
+func (s *Sampler) keep(logits []float32, largest float32) {
+	kept := s.candidates[:0]
 	if s.TopK > 0 && s.TopK < len(logits) {
-		threshold, atThreshold := s.selectTop(logits, s.TopK)
-		for i, logit := range logits {
-			if logit > threshold {
-				add(int32(i), logit)
-			} else if logit == threshold && atThreshold > 0 {
-				atThreshold--
-				add(int32(i), logit)
-			}
+		for _, key := range s.top(logits, s.TopK) {
+			id := key.id()
+			kept = append(kept, candidate{id: id, logit: logits[id]})
 		}
 	} else {
 		for i, logit := range logits {
-			add(int32(i), logit)
+			kept = append(kept, candidate{id: int32(i), logit: logit})
 		}
 	}
+	highest := float64(largest) / s.Temperature
+	for i := range kept {
+		kept[i].score = float64(kept[i].logit)/s.Temperature - highest
+	}
+	s.candidates = kept
 	if s.TopP > 0 && s.TopP < 1 {
-		slices.SortFunc(s.candidates, descending)
-		sorted = true
-		s.candidates = s.candidates[:nucleus(s.candidates, s.TopP)]
+		s.keepNucleus()
 	}
 	if s.MinP > 0 {
 		minimum := kernels.Log(s.MinP)
@@ -169,8 +182,6 @@ func (s *Sampler) keep(logits []float32, best int32) {
 		for _, c := range s.candidates {
 			if c.score >= minimum {
 				enough = append(enough, c)
-			} else if sorted {
-				break
 			}
 		}
 		s.candidates = enough
@@ -185,73 +196,153 @@ func descending(a, b candidate) int {
 	return cmp.Compare(a.id, b.id)
 }
 
-// selectTop returns the k-th largest logit and how many of those equal to it are among the k.
-func (s *Sampler) selectTop(logits []float32, k int) (threshold float32, ties int) {
-	s.heap = append(s.heap[:0], logits[:k]...)
-	heap := s.heap
+// rank orders tokens by logit, ties to the lower id: the better one is the larger number. It holds
+// the bits of the logit, changed such that they compare as numbers, and those of the id, inverted.
+type rank uint64
+
+func rankOf(id int32, logit float32) rank {
+	bits := math.Float32bits(logit + 0) // which makes -0 the zero that it equals
+	if bits>>31 != 0 {
+		bits = ^bits
+	} else {
+		bits |= 1 << 31
+	}
+	return rank(bits)<<32 | rank(^uint32(id))
+}
+
+func (r rank) id() int32 { return int32(^uint32(r)) }
+
+// top returns the k best tokens. It goes through the logits once and keeps the best so far in a
+// heap, the worst of them first.
+func (s *Sampler) top(logits []float32, k int) []rank {
+	heap := s.heap[:0]
+	for i, logit := range logits[:k] {
+		heap = append(heap, rankOf(int32(i), logit))
+	}
 	for i := k/2 - 1; i >= 0; i-- {
 		sink(heap, i)
 	}
-	for _, logit := range logits[k:] {
-		if logit > heap[0] {
-			heap[0] = logit
+	worst := logits[heap[0].id()]
+	for i, logit := range logits[k:] {
+		if logit > worst { // later ids lose ties
+			heap[0] = rankOf(int32(k+i), logit)
 			sink(heap, 0)
+			worst = logits[heap[0].id()]
 		}
 	}
-	for _, logit := range heap {
-		if logit == heap[0] {
-			ties++
-		}
-	}
-	return heap[0], ties
+	s.heap = heap
+	return heap
 }
 
-// sink restores the order of a heap, smallest first, whose element i may be too large.
-func sink(heap []float32, i int) {
+// sink restores the order of a heap whose element i may be too good for its place.
+func sink(heap []rank, i int) {
+	moving := heap[i]
 	for {
-		smallest := i
-		for child := 2*i + 1; child <= 2*i+2 && child < len(heap); child++ {
-			if heap[child] < heap[smallest] {
-				smallest = child
-			}
+		child := 2*i + 1
+		if child >= len(heap) {
+			break
 		}
-		if smallest == i {
-			return
+		if next := child + 1; next < len(heap) && heap[next] < heap[child] {
+			child = next
 		}
-		heap[i], heap[smallest] = heap[smallest], heap[i]
-		i = smallest
+		if heap[child] > moving {
+			break
+		}
+		heap[i] = heap[child]
+		i = child
 	}
+	heap[i] = moving
 }
 
-// nucleus returns how many of the sorted candidates it takes to reach the share p of their summed
-// probability. Sums are in descending order.
-func nucleus(sorted []candidate, p float64) int {
-	total := 0.0
-	for _, c := range sorted {
-		total += float64(kernels.Exp(float32(c.score)))
+const (
+	// probabilityUnit is the unit of probabilities that are counted in whole numbers, so that their sum
+	// is exact and has no order. The sum of all tokens' is exact as a float64 too.
+	probabilityUnit = 1.0 / (1 << 36)
+	// scoreBuckets are ranges of scores, each of the width 1/bucketsPerUnit but for the last.
+	scoreBuckets   = 128
+	bucketsPerUnit = 8
+)
+
+// probability returns e^score in whole units, with an error below 1e-8 of it. Scores are at most 0.
+// It is 2^n times the Taylor polynomial of 2^f, with f from -1/2 to 1/2.
+func probability(score float64) uint64 {
+	exponent := float64(score * math.Log2E)
+	if !(exponent > -40) {
+		return 0
 	}
-	reached := 0.0
-	for i, c := range sorted {
-		reached += float64(kernels.Exp(float32(c.score)))
-		if reached >= float64(p*total) {
-			return i + 1
-		}
+	n := math.Floor(exponent + 0.5)
+	x := float64((exponent - n) * math.Ln2)
+	sum := 1.0
+	for i := 7; i > 0; i-- {
+		sum = 1 + float64(float64(x*sum)*inverse[i])
 	}
-	return len(sorted)
+	return uint64(float64(sum/probabilityUnit)) >> int(-n)
 }
 
-// drawNoisy returns the candidate with the largest sum of score and noise, ties to the lower id.
-// The cheap bound spares most candidates their two logarithms.
-func (s *Sampler) drawNoisy(n noise) int32 {
-	winner, highest := int32(-1), math.Inf(-1)
+// inverse holds 1/i.
+var inverse = [8]float64{1: 1, 1.0 / 2, 1.0 / 3, 1.0 / 4, 1.0 / 5, 1.0 / 6, 1.0 / 7}
+
+// bucketOf returns the range that a score is in. The last one is for all that are lower, and for NaN,
+// which infinite logits give.
+func bucketOf(score float64) int {
+	if distance := -score * bucketsPerUnit; distance < scoreBuckets-1 {
+		return int(distance)
+	}
+	return scoreBuckets - 1
+}
+
+// keepNucleus keeps the smallest set of most probable candidates that reaches the share TopP of
+// all. Only those in the range of scores where that happens need sorting.
+func (s *Sampler) keepNucleus() {
+	var sums [scoreBuckets]uint64
+	total := uint64(0)
+	for _, c := range s.candidates {
+		p := probability(c.score)
+		sums[bucketOf(c.score)] += p
+		total += p
+	}
+	enough := func(sum uint64) bool { return float64(sum) >= float64(s.TopP*float64(total)) }
+	reached, last := uint64(0), 0
+	for ; !enough(reached + sums[last]); last++ {
+		reached += sums[last]
+	}
+	kept := s.candidates[:0]
+	s.edge = s.edge[:0]
+	for _, c := range s.candidates {
+		if bucket := bucketOf(c.score); bucket < last {
+			kept = append(kept, c)
+		} else if bucket == last {
+			s.edge = append(s.edge, c)
+		}
+	}
+	slices.SortFunc(s.edge, descending)
+	for i := 0; i < len(s.edge) && !enough(reached); i++ {
+		reached += probability(s.edge[i].score)
+		kept = append(kept, s.edge[i])
+	}
+	s.candidates = kept
+}
+
+// drawNoisy returns the candidate with the largest sum of score and noise, ties to the lower id,
+// and, if wanted, by how much it exceeds the second largest. The cheap bound spares most candidates
+// their two logarithms.
+func (s *Sampler) drawNoisy(n noise, wantMargin bool) (winner int32, margin float64) {
+	winner, highest, second := int32(-1), math.Inf(-1), math.Inf(-1)
+	threshold := &highest
+	if wantMargin {
+		threshold = &second
+	}
 	for _, c := range s.candidates {
 		random := n.random(c.id)
-		if c.score+gumbelBound(random) < highest {
+		if c.score+gumbelBound(random) < *threshold {
 			continue
 		}
-		if sum := c.score + gumbel(random); sum > highest || sum == highest && c.id < winner {
-			winner, highest = c.id, sum
+		sum := c.score + gumbel(random)
+		if sum > highest || sum == highest && c.id < winner {
+			winner, highest, second = c.id, sum, highest
+		} else {
+			second = max(second, sum)
 		}
 	}
-	return winner
+	return winner, highest - second
 }

@@ -24,7 +24,8 @@ type Session struct {
 	model  *Model
 	heads  []kernels.Head // [layer, head]
 	length int
-	logits []float32 // rows of padded vocabulary
+	logits []float32   // rows of padded vocabulary
+	rows   [][]float32 // what AppendAll returns
 }
 
 // NewSession returns an empty session. Its cache has room for the model's whole context; memory is
@@ -66,16 +67,16 @@ func (s *Session) AppendContext(ctx context.Context, ids []int32) ([]float32, er
 }
 
 // AppendAll runs the tokens and returns the logits of each, [len(ids)][vocabulary], valid until the
-// session's next call.
+// session's next call. It allocates only where it is given more tokens than ever before.
 func (s *Session) AppendAll(ids []int32) ([][]float32, error) {
 	if err := s.run(context.Background(), ids, true); err != nil {
 		return nil, err
 	}
-	all := make([][]float32, len(ids))
-	for i := range all {
-		all[i] = s.row(i)
+	s.rows = s.rows[:0]
+	for i := range ids {
+		s.rows = append(s.rows, s.row(i))
 	}
-	return all, nil
+	return s.rows, nil
 }
 
 func (s *Session) row(i int) []float32 {

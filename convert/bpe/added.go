@@ -45,7 +45,8 @@ func (d declared) check(file string) error {
 		return fmt.Errorf("%s: added token %q: %w", file, d.Content, err)
 	}
 	if len(d.Content) == 0 || len(d.Content) > vocabulary.MaxAddedLength {
-		return fmt.Errorf("%s: added token %.40q is %d bytes long, want 1 to %d", file, d.Content, len(d.Content), vocabulary.MaxAddedLength)
+		return fmt.Errorf("%s: added token %.40q is %d bytes long, want 1 to %d",
+			file, d.Content, len(d.Content), vocabulary.MaxAddedLength)
 	}
 	return nil
 }
@@ -93,7 +94,9 @@ type specialNames struct {
 // addNames notes special tokens, whose ids other files give.
 func (l *loader) addNames(file string, names specialNames) error {
 	all := names.Additional
-	for _, named := range []*declared{names.Begin, names.End, names.Unknown, names.Separator, names.Padding, names.Classify, names.Mask} {
+	for _, named := range []*declared{
+		names.Begin, names.End, names.Unknown, names.Separator, names.Padding, names.Classify, names.Mask,
+	} {
 		if named != nil && named.Content != "" {
 			all = append(all, *named)
 		}
@@ -225,7 +228,8 @@ func (l *loader) resolveAdded() (map[int]addedToken, error) {
 func (l *loader) checkPlaces(added map[int]addedToken) error {
 	for content, id := range l.tokens {
 		if token, ok := added[id]; ok && token.content != content {
-			return fmt.Errorf("%s: added token %d is %q, but %s has %q there", token.file, id, token.content, l.names.tokens, content)
+			return fmt.Errorf("%s: added token %d is %q, but %s has %q there",
+				token.file, id, token.content, l.names.tokens, content)
 		}
 	}
 	return nil

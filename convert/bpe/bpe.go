@@ -35,14 +35,16 @@ const endOfText = "<|endoftext|>"
 // bytes of configuration cannot ask for gigabytes. Real models round up to a few hundred.
 const maxPadding = 1 << 16
 
-// Load reads a model directory's tokenizer. It returns what the tokenizer section is built from and the names
-// of the files read. Errors name the file, and the line, id or token in it.
+// Load reads a model directory's tokenizer. It returns what the tokenizer section is built from and
+// the names of the files read. Errors name the file, and the line, id or token in it.
 //
-// The end of text is, in this order, generation_config.json's (its first, if there are several), Options.EndOfText, the eos_token of tokenizer_config.json or
-// special_tokens_map.json, and <|endoftext|> if there is such a token.
+// The end of text is, in this order, generation_config.json's (its first, if there are several),
+// Options.EndOfText, the eos_token of tokenizer_config.json or special_tokens_map.json, and
+// <|endoftext|> if there is such a token.
 //
 // Control tokens are those declared special in any of the files, <|endoftext|>, and the end and
-// beginning of text where no merge leads to them. Special tokens without an id are left out.
+// beginning of text that config.json names where no merge leads to them. Special tokens without an
+// id are left out.
 func Load(directory fs.FS, o Options) (d vocabulary.Definition, files []string, err error) {
 	l := loader{files: reader{directory: directory}}
 	if err := l.readFiles(); err != nil {
@@ -86,19 +88,15 @@ func (l *loader) readFiles() error {
 
 // readTokens reads the vocabulary and its merges from whichever files hold them.
 func (l *loader) readTokens() error {
-	missing := func(name string) (bool, error) {
-		present, err := l.files.has(name)
-		return !present, err
-	}
-	noTokens, err := missing("vocab.json")
+	vocab, err := l.files.has("vocab.json")
 	if err != nil {
 		return err
 	}
-	noMerges, err := missing("merges.txt")
+	merges, err := l.files.has("merges.txt")
 	if err != nil {
 		return err
 	}
-	if !noTokens && !noMerges {
+	if vocab && merges {
 		if err := l.readVocab(); err != nil {
 			return err
 		}
@@ -107,7 +105,7 @@ func (l *loader) readTokens() error {
 	switch err := l.readTokenizer(); {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
-	case noTokens:
+	case !vocab:
 		return errors.New("neither vocab.json nor tokenizer.json is there")
 	}
 	return errors.New("vocab.json is there, but neither merges.txt nor tokenizer.json")

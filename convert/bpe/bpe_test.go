@@ -385,7 +385,8 @@ func TestTooLargeIsNotRead(t *testing.T) {
 	refused(t, os.DirFS(name), bpe.Options{}, "vocab.json: larger than 64 MiB")
 }
 
-// FuzzLoad: any files are refused, by the loader or as a definition, or give a tokenizer of the size asked for.
+// FuzzLoad: any files are refused, by the loader or as a definition, or give a tokenizer of the size
+// asked for.
 func FuzzLoad(f *testing.F) {
 	m := small()
 	vocab, whole := string(encode(f, m.vocab)), string(encode(f, m.tokenizerFile()))

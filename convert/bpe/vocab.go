@@ -37,8 +37,11 @@ func parseIDs(data []byte) (map[string]int, error) {
 		}
 		return token, err
 	}
-	if start, err := next(); err != nil || start != json.Delim('{') {
-		return nil, errors.Join(errors.New("not an object of ids by token"), err)
+	switch start, err := next(); {
+	case err != nil:
+		return nil, fmt.Errorf("not an object of ids by token: %w", err)
+	case start != json.Delim('{'):
+		return nil, errors.New("not an object of ids by token")
 	}
 	ids := make(map[string]int)
 	for decoder.More() {

@@ -48,7 +48,8 @@ func (d Definition) checkIDs() error {
 	known := func(id int32) bool { return id >= 0 && int(id) < len(d.Tokens) }
 	for rank, m := range d.Merges {
 		if !known(m.Left) || !known(m.Right) || !known(m.Result) {
-			return fmt.Errorf("merge %d: an id of %d + %d = %d is not below %d", rank, m.Left, m.Right, m.Result, len(d.Tokens))
+			return fmt.Errorf("merge %d: an id of %d + %d = %d is not below %d",
+				rank, m.Left, m.Right, m.Result, len(d.Tokens))
 		}
 	}
 	for _, added := range d.Added {

@@ -147,14 +147,16 @@ func (v *View) checkMerges() error {
 		}
 		previous := None
 		for ; slot < end; slot++ {
-			right, rank, result := v.number(v.rights, int(slot)), v.number(v.ranks, int(slot)), v.number(v.results, int(slot))
+			right := v.number(v.rights, int(slot))
+			rank, result := v.number(v.ranks, int(slot)), v.number(v.results, int(slot))
 			if !v.known(right) || !v.known(result) || right <= previous {
 				return corrupt("merge of token %d: right %d after %d, result %d, of %d tokens",
 					left, uint32(right), previous, uint32(result), v.tokens)
 			}
 			previous = right
 			if rank < 0 || rank >= v.merges || seen[rank/64]>>(rank%64)&1 != 0 {
-				return corrupt("merge of tokens %d and %d: rank %d of %d is out of range or taken", left, right, uint32(rank), v.merges)
+				return corrupt("merge of tokens %d and %d: rank %d of %d is out of range or taken",
+					left, right, uint32(rank), v.merges)
 			}
 			seen[rank/64] |= 1 << (rank % 64)
 			if !v.joins(left, right, result) {

@@ -5,7 +5,7 @@
 // It knows the tables, not the algorithm: splitting text and merging is package
 // runtime/tokenizer, reading HuggingFace's files is package convert/bpe.
 //
-// Start reading at CHAPTER.md, then layout.go.
+// Start reading at the chapter on it in FORMAT.md, then layout.go.
 package vocabulary
 
 // Definition is everything a tokenizer section says, in the order of the section's ids and ranks.

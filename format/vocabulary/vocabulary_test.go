@@ -230,7 +230,7 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
-// TestOpenRefuses damages one number of a section at a time. Offsets are those of CHAPTER.md for
+// TestOpenRefuses damages one number of a section at a time. Offsets are those of FORMAT.md for
 // 263 tokens of 271 bytes, 3 merges and 2 added tokens.
 func TestOpenRefuses(t *testing.T) {
 	const (

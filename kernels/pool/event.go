@@ -1,17 +1,21 @@
 package pool
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/tti-llm/tti/kernels"
 )
 
 const (
-	// spinRounds bounds how long a thread spins before it yields: some tens of microseconds, more
-	// than any kernel's imbalance, less than what another process would miss.
-	spinRounds = 2000
-	// yieldRounds is how often it then lets other goroutines run before it parks.
-	yieldRounds = 20
+	// looks is the number of looks at the count, with a pause after each, between two thoughts about
+	// what else to do: a few microseconds.
+	looks = 100
+	// patience is how long a thread goes on before it parks. It must exceed by far what waking a
+	// parked thread costs (50 us on a virtual machine): otherwise, once one thread has parked, each
+	// finds the other gone at every barrier that follows, and a pass becomes a chain of wake-ups.
+	patience = 2 * time.Millisecond
 )
 
 // event is a counter that threads wait on: they spin for a moment, because the next kernel of a
@@ -39,21 +43,10 @@ func (e *event) advance() {
 	}
 }
 
-// await returns once the count is no longer seen.
-func (e *event) await(seen uint32, spin bool) {
-	if spin {
-		for range spinRounds {
-			if e.count.Load() != seen {
-				return
-			}
-			pause()
-		}
-		for range yieldRounds {
-			if e.count.Load() != seen {
-				return
-			}
-			runtime.Gosched()
-		}
+// await returns once the count is no longer seen. It spins only on behalf of a worker.
+func (e *event) await(seen uint32, w *Worker) {
+	if w.pool.spin && e.spin(seen, w) {
+		return
 	}
 	// A sleeper announces itself before it looks at the count for the last time, and advance
 	// changes the count before it looks for sleepers: one of the two sees the other.
@@ -64,4 +57,27 @@ func (e *event) await(seen uint32, spin bool) {
 	}
 	e.sleepers.Add(-1)
 	e.mutex.Unlock()
+}
+
+// spin reports whether the count changed while it was worth waiting. A thread that stands in the way
+// of another one, on the same processor, yields to it. Otherwise it does not yield: it might lose the
+// processor to another process for milliseconds, for a wait of microseconds.
+func (e *event) spin(seen uint32, w *Worker) bool {
+	var start time.Time
+	for {
+		for range looks {
+			if e.count.Load() != seen {
+				return true
+			}
+			kernels.Pause()
+		}
+		if w.crowded() {
+			yield()
+		}
+		if start.IsZero() {
+			start = time.Now()
+		} else if time.Since(start) > patience {
+			return false
+		}
+	}
 }

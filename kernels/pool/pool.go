@@ -12,6 +12,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+
+	"github.com/tti-llm/tti/kernels"
 )
 
 // ErrFault is returned by Run when a thread touched memory that is not there: a mapped file was
@@ -46,6 +48,9 @@ type Worker struct {
 	Index int // 0 to Count-1
 	Count int
 	pool  *Pool
+
+	processor atomic.Int32 // where it ran when it last met the others
+	_         [40]byte     // to the next cache line
 }
 
 type failure struct {
@@ -53,8 +58,8 @@ type failure struct {
 	panic any
 }
 
-// aborted is what a thread panics with at a barrier that another one will never reach.
-var aborted = errors.New("pass aborted")
+// errAborted is what a thread panics with at a barrier that another one will never reach.
+var errAborted = errors.New("pass aborted")
 
 // New returns a pool of the given number of threads, at least one. All but the caller's are started
 // now and live until Close.
@@ -66,7 +71,9 @@ func New(threads int) *Pool {
 		spin: threads <= runtime.GOMAXPROCS(0),
 	}
 	for i := range p.workers {
-		p.workers[i] = Worker{Index: i, Count: threads, pool: p}
+		w := &p.workers[i]
+		w.Index, w.Count, w.pool = i, threads, p
+		w.processor.Store(-1)
 	}
 	for i := 1; i < threads; i++ {
 		go p.work(&p.workers[i])
@@ -93,6 +100,7 @@ func (p *Pool) Run(task func(*Worker)) error {
 		p.finished.Store(0)
 		p.start.advance()
 	}
+	p.workers[0].arrive()
 	p.call(&p.workers[0])
 	if len(p.workers) > 1 {
 		p.await(func() bool { return int(p.finished.Load()) == len(p.workers)-1 })
@@ -121,7 +129,7 @@ func (p *Pool) await(finished func() bool) {
 		if finished() {
 			return
 		}
-		p.done.await(seen, p.spin)
+		p.done.await(seen, &p.workers[0])
 	}
 }
 
@@ -139,10 +147,11 @@ func (p *Pool) Close() {
 func (p *Pool) work(w *Worker) {
 	debug.SetPanicOnFault(true)
 	for seen := uint32(0); ; seen++ {
-		p.start.await(seen, p.spin)
+		p.start.await(seen, w)
 		if p.task == nil {
 			return
 		}
+		w.arrive()
 		p.call(w)
 		if int(p.finished.Add(1)) == len(p.workers)-1 {
 			p.done.advance()
@@ -155,7 +164,7 @@ func (p *Pool) work(w *Worker) {
 func (p *Pool) call(w *Worker) {
 	defer func() {
 		reason := recover()
-		if reason == nil || reason == any(aborted) {
+		if reason == nil || reason == any(errAborted) {
 			return
 		}
 		failed := &failure{panic: reason}
@@ -176,16 +185,38 @@ func (w *Worker) Sync() {
 	if w.Count == 1 {
 		return
 	}
+	w.arrive()
 	seen := p.phase.count.Load()
-	if int(p.arrived.Add(1)) == w.Count {
+	switch {
+	case p.broken.Load(): // looked at after the count: a failure after this advances it once more
+	case int(p.arrived.Add(1)) == w.Count:
 		p.arrived.Store(0)
 		p.phase.advance()
-	} else {
-		p.phase.await(seen, p.spin)
+	default:
+		p.phase.await(seen, w)
 	}
 	if p.broken.Load() {
-		panic(aborted)
+		panic(errAborted)
 	}
+}
+
+// arrive notes where the thread runs.
+func (w *Worker) arrive() {
+	if now := kernels.Processor(); now != w.processor.Load() {
+		w.processor.Store(now)
+	}
+}
+
+// crowded reports whether another thread of the pool was last seen on this thread's processor: it
+// cannot be running there now. Where processors are not known, every thread may be in the way.
+func (w *Worker) crowded() bool {
+	here := kernels.Processor()
+	for i := range w.pool.workers {
+		if i != w.Index && w.pool.workers[i].processor.Load() == here {
+			return true
+		}
+	}
+	return false
 }
 
 // Share returns this thread's part, first <= i < last, of n items in units of the given size.

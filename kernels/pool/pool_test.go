@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestSharesCoverEverythingOnce(t *testing.T) {
@@ -97,6 +98,9 @@ func TestFaultReleasesTheBarrier(t *testing.T) {
 			w.Sync()
 			if w.Index == i%4 {
 				panic(fakeFault{})
+			}
+			if w.Index == (i+1)%4 {
+				time.Sleep(time.Millisecond) // arrives after the failure
 			}
 			w.Sync()
 			w.Sync()

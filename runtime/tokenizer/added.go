@@ -31,11 +31,12 @@ func (f *finder) wants(added vocabulary.Added) bool { return f.control || !added
 // both len(text).
 func (f *finder) next(text string) (start, end int, id int32) {
 	if f.any {
-		for start := range len(text) {
-			if f.first[text[start]] {
-				if length, id := f.longest(text[start:]); length > 0 {
-					return start, start + length, id
-				}
+		for at := range len(text) {
+			if !f.first[text[at]] {
+				continue
+			}
+			if length, id := f.longest(text[at:]); length > 0 {
+				return at, at + length, id
 			}
 		}
 	}

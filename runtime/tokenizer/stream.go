@@ -6,8 +6,8 @@ import (
 )
 
 // Stream decodes tokens as they come into whole characters: the bytes of a character that is not
-// complete yet are held back. Bytes that no further byte could complete are passed on as they are. What Next
-// returned so far, and Flush at the end, make up exactly what Decode returns.
+// complete yet are held back. Bytes that no further byte could complete are passed on as they are.
+// What Next returned so far, and Flush at the end, make up exactly what Decode returns.
 //
 // A Stream is for one sequence and one goroutine.
 type Stream struct {

@@ -44,7 +44,8 @@ func classAt(text string) (class, int) {
 	return runeClass(r), n
 }
 
-// wordLength returns the length of the first word of a text that is not empty: the first match of GPT-2's pattern
+// wordLength returns the length of the first word of a text that is not empty: the first match of
+// GPT-2's pattern
 //
 //	's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 //

@@ -15,6 +15,7 @@ type encoding struct {
 	xBytes    int // of the activation of one column
 	rowScales bool
 
+	// constants sets the registers of constants; it may be nil.
 	constants func(k *kernel)
 	// weight loads the weights of a pass from a line of one panel; with narrow registers, the lower
 	// or upper 8 rows.
@@ -23,15 +24,14 @@ type encoding struct {
 	token func(k *kernel, line Mem, pass int) reg.VecVirtual
 	// multiply adds x*w to sum.
 	multiply func(k *kernel, x, w, sum reg.VecVirtual)
-	integer  *integer // nil for float encodings
+	// integer multiplies a group of an integer encoding and folds its sums; nil for float encodings.
+	integer func(k *kernel)
+	halves  bool // integer needs room for int32 sums
 }
-
-func noConstants(*kernel) {}
 
 // One column of a line after the other, one fused multiply-add each.
 var f32 = &encoding{
 	name: "f32", columns: 1, passes: 1, xBytes: 4,
-	constants: noConstants,
 	weight: func(k *kernel, line Mem, part, _ int) reg.VecVirtual {
 		w := k.vector()
 		VMOVUPS(line.Offset(part*k.bytes), w)
@@ -43,7 +43,6 @@ var f32 = &encoding{
 
 var f16 = &encoding{
 	name: "f16", columns: 2, passes: 2, xBytes: 4,
-	constants: noConstants,
 	weight: func(k *kernel, line Mem, part, pass int) reg.VecVirtual {
 		w := k.vector()
 		VCVTPH2PS(line.Offset(pass*lineBytes/2+part*k.bytes/2), w)
@@ -64,11 +63,10 @@ func multiplyFloat(_ *kernel, x, w, sum reg.VecVirtual) { VFMADD231PS(w, x, sum)
 // With VNNI, one instruction adds the products of 4 columns.
 var int8VNNI = &encoding{
 	name: "int8", columns: 4, passes: 1, xBytes: 1, rowScales: true,
-	constants: noConstants,
-	weight:    loadBytes,
-	token:     broadcastCodes,
-	multiply:  multiplyVNNI,
-	integer:   &integer{group: dotsFromOffset(7, 0)},
+	weight:   loadBytes,
+	token:    broadcastCodes,
+	multiply: multiplyVNNI,
+	integer:  int32Dots(7, 0),
 }
 
 var int4VNNI = &encoding{
@@ -77,7 +75,7 @@ var int4VNNI = &encoding{
 	weight:    loadNibbles,
 	token:     broadcastCodes,
 	multiply:  multiplyVNNI,
-	integer:   &integer{group: dotsFromOffset(3, 0)},
+	integer:   int32Dots(3, 0),
 }
 
 func loadBytes(k *kernel, line Mem, part, _ int) reg.VecVirtual {
@@ -111,7 +109,8 @@ func nibbleMask(k *kernel) { k.mask = k.constant(0x0f0f0f0f) }
 
 // Without VNNI the bytes of a line go through VPMADDWD, the even ones in one pass, the odd ones in
 // the other. (VPMADDUBSW would saturate: 255*127*2 > 32767.) The activations are left in the upper
-// byte of a word, which makes all sums 256 times too large: at most 256*64*128*128 = 2^28.
+// byte of a word, which makes all sums 256 times too large: in the end at most 256*64*128*128 = 2^28;
+// what wraps around on the way cancels.
 var int8Words = &encoding{
 	name: "int8", columns: 4, passes: 2, xBytes: 1, rowScales: true,
 	constants: func(k *kernel) { k.mask = k.constant(0x00ff00ff) },
@@ -140,7 +139,7 @@ var int8Words = &encoding{
 		VPMADDWD(x, w, product)
 		VPADDD(product, sum, sum)
 	},
-	integer: &integer{group: dotsFromOffset(7, 8)},
+	integer: int32Dots(7, 8),
 }
 
 // Nibbles are small enough for VPMADDUBSW, and for the products of half a group to be added as
@@ -158,7 +157,7 @@ var int4Words = &encoding{
 		VPMADDUBSW(x, w, product)
 		VPADDW(product, sum, sum)
 	},
-	integer: &integer{group: dotsByHalves, halves: true},
+	integer: int16Dots(3), halves: true,
 }
 
 // constant returns a register filled with a 32-bit pattern.

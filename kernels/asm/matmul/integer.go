@@ -6,42 +6,35 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// integer is what the integer encodings add to a kernel: the registers hold exact int32 sums of one
-// group of 64 columns, which are folded into float32 sums in memory (in the first-level cache) at
-// its end.
-type integer struct {
-	// group multiplies the lines of one group and folds the sums.
-	group func(k *kernel)
-	// halves says that it needs room for int32 sums too.
-	halves bool
-}
+// In the kernels of the integer encodings the registers hold exact int32 sums of one group of 64
+// columns. At its end they are folded into float32 sums, which lie on the stack and so in the
+// first-level cache.
 
-// integerState holds the addresses that move along the groups.
+// integerState holds the addresses that the integer kernels need besides.
 type integerState struct {
-	scratch     reg.GPVirtual // float32 sums [tokens, vectors], then int32 sums if needed
-	scales      reg.GPVirtual // activation scale of the first token
-	sums        reg.GPVirtual // sum of the first token's codes
-	groupScales reg.GPVirtual // weight scales of the first panel, of int4
+	scratch     reg.GPVirtual // float32 sums [tokens, vectors], then int32 ones if needed
+	scales      reg.GPVirtual // activation scale of the first token in this group
+	codeSums    reg.GPVirtual // sum of the first token's codes in this group
+	groupScales reg.GPVirtual // int4 scales of the first panel in this group
 }
 
-func (s *integerState) folded(k *kernel, token, v int) Mem {
-	return Mem{Base: s.scratch, Disp: (token*k.vectors() + v) * k.bytes}
+// folded returns the place of a float32 sum.
+func (s *integerState) folded(k *kernel, t, v int) Mem {
+	return Mem{Base: s.scratch, Disp: (t*k.vectors() + v) * k.bytes}
 }
 
-func (s *integerState) half(k *kernel, token, v int) Mem {
-	return s.folded(k, token+k.tokens, v)
-}
+// half returns the place of an int32 sum of half a group.
+func (s *integerState) half(k *kernel, t, v int) Mem { return s.folded(k, t+k.tokens, v) }
 
-// allocateScratch reserves room for the float32 sums on the stack, aligned to cache lines.
+// allocateScratch reserves room for the sums on the stack, aligned to cache lines.
 func (k *kernel) allocateScratch() {
 	size := k.tokens * k.vectors() * k.bytes
-	if k.integer.halves {
+	if k.halves {
 		size *= 2
 	}
-	k.state.scratch = GP64()
+	k.state.scratch, k.state.scales, k.state.codeSums = GP64(), GP64(), GP64()
 	LEAQ(AllocLocal(size+lineBytes).Offset(lineBytes-1), k.state.scratch)
 	ANDQ(I32(-lineBytes), k.state.scratch)
-	k.state.scales, k.state.sums = GP64(), GP64()
 	if !k.rowScales {
 		k.state.groupScales = Load(Param("scales"), GP64()).(reg.GPVirtual)
 	}
@@ -51,34 +44,34 @@ func (k *kernel) allocateScratch() {
 func (k *kernel) startTile() {
 	zero := k.vector()
 	k.zero(zero)
-	for t := range k.tokens {
-		for v := range k.vectors() {
+	for t, sums := range k.sums {
+		for v := range sums {
 			VMOVUPS(zero, k.state.folded(k, t, v))
 		}
 	}
 	Load(Param("xScales"), k.state.scales)
-	Load(Param("xSums"), k.state.sums)
+	Load(Param("xSums"), k.state.codeSums)
 }
 
-// dotsFromOffset multiplies a group with int32 sums that start at what the offset of the stored
-// codes, 2^offset, will have added too much. The sums are 2^excess times too large.
-func dotsFromOffset(offset, excess uint64) func(k *kernel) {
+// int32Dots multiplies a group with int32 sums. They start at what the offset of the stored codes,
+// 1<<offset, will add too much. The sums are 1<<excess times too large.
+func int32Dots(offset, excess uint64) func(k *kernel) {
 	return func(k *kernel) {
 		zero := k.vector()
 		k.zero(zero)
-		k.eachToken(k.state.sums, func(t int, sum Mem) {
-			first := k.sums[t][0]
-			VPBROADCASTD(sum, first)
-			VPSLLD(Imm(offset+excess), first, first)
-			VPSUBD(first, zero, first)
-			for _, other := range k.sums[t][1:] {
-				k.move(first, other)
+		codeSum := k.tokenValues(k.state.codeSums)
+		for t, sums := range k.sums {
+			VPBROADCASTD(codeSum(t), sums[0])
+			VPSLLD(Imm(offset+excess), sums[0], sums[0])
+			VPSUBD(sums[0], zero, sums[0])
+			for _, sum := range sums[1:] {
+				k.move(sums[0], sum)
 			}
-		})
+		}
 		k.lines("line", groupColumns/k.columns)
 		if excess > 0 {
-			for t := range k.sums {
-				for _, sum := range k.sums[t] {
+			for _, sums := range k.sums {
+				for _, sum := range sums {
 					VPSRAD(Imm(excess), sum, sum)
 				}
 			}
@@ -87,100 +80,104 @@ func dotsFromOffset(offset, excess uint64) func(k *kernel) {
 	}
 }
 
-// dotsByHalves multiplies a group of int4 in two halves of 16-bit sums, each widened to int32.
-func dotsByHalves(k *kernel) {
-	k.clear()
-	k.lines("low", groupColumns/k.columns/2)
-	k.eachToken(k.state.sums, func(t int, sum Mem) {
-		offset := k.vector()
-		VPBROADCASTD(sum, offset)
-		VPSLLD(Imm(3), offset, offset)
-		for v, sum := range k.sums[t] {
-			VPMADDWD(k.ones, sum, sum)
-			VPSUBD(offset, sum, sum)
-			VMOVDQU(sum, k.state.half(k, t, v))
+// int16Dots multiplies a group in two halves with int16 sums, and widens each to int32.
+func int16Dots(offset uint64) func(k *kernel) {
+	return func(k *kernel) {
+		k.clear()
+		k.lines("first_half", groupColumns/k.columns/2)
+		codeSum := k.tokenValues(k.state.codeSums)
+		for t, sums := range k.sums {
+			excess := k.vector()
+			VPBROADCASTD(codeSum(t), excess)
+			VPSLLD(Imm(offset), excess, excess)
+			for v, sum := range sums {
+				VPMADDWD(k.ones, sum, sum)
+				VPSUBD(excess, sum, sum)
+				VMOVDQU(sum, k.state.half(k, t, v))
+			}
 		}
-	})
-	k.clear()
-	k.lines("high", groupColumns/k.columns/2)
-	for t := range k.sums {
-		for v, sum := range k.sums[t] {
-			VPMADDWD(k.ones, sum, sum)
-			VPADDD(k.state.half(k, t, v), sum, sum)
+		k.clear()
+		k.lines("second_half", groupColumns/k.columns/2)
+		for t, sums := range k.sums {
+			for v, sum := range sums {
+				VPMADDWD(k.ones, sum, sum)
+				VPADDD(k.state.half(k, t, v), sum, sum)
+			}
 		}
+		k.fold()
 	}
-	k.fold()
 }
 
 // fold adds scale*dot to the float32 sums and goes on to the next group.
 func (k *kernel) fold() {
-	weightScale := k.groupScales()
-	k.eachToken(k.state.scales, func(t int, scale Mem) {
+	scale := k.tokenValues(k.state.scales)
+	token := func(t int) reg.VecVirtual {
 		x := k.vector()
-		VBROADCASTSS(scale, x)
-		for v, sum := range k.sums[t] {
-			s := x
-			if w := weightScale(v); w != nil {
-				s = k.vector()
-				VMULPS(w, x, s)
-			}
-			VCVTDQ2PS(sum, sum)
-			VFMADD213PS(k.state.folded(k, t, v), s, sum)
-			VMOVUPS(sum, k.state.folded(k, t, v))
+		VBROADCASTSS(scale(t), x)
+		return x
+	}
+	weight := func(int) reg.VecVirtual { return nil } // int8: row scales follow at the end
+	if !k.rowScales {
+		weight = k.loadGroupScales()
+	}
+	k.products(weight, token, func(t, v int, w, x reg.VecVirtual) {
+		if w != nil {
+			product := k.vector()
+			VMULPS(w, x, product)
+			x = product
 		}
+		sum, place := k.sums[t][v], k.state.folded(k, t, v)
+		VCVTDQ2PS(sum, sum)
+		VFMADD213PS(place, x, sum)
+		VMOVUPS(sum, place)
 	})
 	ADDQ(I32(4), k.state.scales)
-	ADDQ(I32(4), k.state.sums)
+	ADDQ(I32(4), k.state.codeSums)
+	if !k.rowScales {
+		ADDQ(I32(panelRows*2), k.state.groupScales)
+	}
 }
 
-// eachToken calls f with the address of every token's value of the current group.
-func (k *kernel) eachToken(first reg.GPVirtual, f func(t int, value Mem)) {
+// tokenValues returns a function that gives the addresses of the tokens' values of the current
+// group, in ascending order.
+func (k *kernel) tokenValues(first reg.GPVirtual) func(t int) Mem {
 	address := first
-	for t := range k.tokens {
+	return func(t int) Mem {
 		if t > 0 {
 			next := GP64()
 			LEAQ(Mem{Base: address, Index: k.groups, Scale: 4}, next)
 			address = next
 		}
-		f(t, Mem{Base: address})
+		return Mem{Base: address}
 	}
 }
 
-// groupScales returns a function that gives the int4 scales of the current group for one register
-// of rows, and nil for int8. With several tokens they are loaded once.
-func (k *kernel) groupScales() func(v int) reg.VecVirtual {
-	if k.rowScales {
-		return func(int) reg.VecVirtual { return nil }
-	}
-	distance := shifted(k.groups, panelRows*2)
-	address := GP64()
+// loadGroupScales returns a function that loads the int4 scales of the current group for one
+// register of rows after the other, in ascending order, and prefetches those of the next tile.
+func (k *kernel) loadGroupScales() func(v int) reg.VecVirtual {
+	distance, address := multiple(k.groups, panelRows*2), GP64()
 	MOVQ(k.state.groupScales, address)
-	load := func(v int) reg.VecVirtual {
+	return func(v int) reg.VecVirtual {
 		part := v % k.perPanel
 		if v > 0 && part == 0 {
 			ADDQ(distance, address)
 		}
 		w := k.vector()
 		VCVTPH2PS(Mem{Base: address, Disp: part * k.bytes / 2}, w)
+		if v == k.vectors()-1 {
+			for range k.panels {
+				ADDQ(distance, address)
+				PREFETCHT1(Mem{Base: address})
+			}
+		}
 		return w
 	}
-	ADDQ(I32(panelRows*2), k.state.groupScales)
-	if k.tokens == 1 {
-		return load
-	}
-	loaded := make([]reg.VecVirtual, k.vectors())
-	for v := range loaded {
-		loaded[v] = load(v)
-	}
-	return func(v int) reg.VecVirtual { return loaded[v] }
 }
 
-// nextTileScales goes on to the int4 scales of the next tile's panels.
+// nextTileScales goes on to the int4 scales of the next tile. The groups have moved the address by
+// one panel.
 func (k *kernel) nextTileScales() {
-	if k.rowScales || k.panels == 1 {
-		return
-	}
-	step := shifted(k.groups, panelRows*2)
+	step := multiple(k.groups, panelRows*2)
 	IMUL3Q(I32(k.panels-1), step, step)
 	ADDQ(step, k.state.groupScales)
 }

@@ -68,9 +68,6 @@ func newStrided(base, distance reg.GPVirtual, count int) strided {
 	s := strided{base: base, odd: map[int]reg.GPVirtual{1: distance}}
 	for multiple := 3; multiple < count; multiple += 2 {
 		scale := 1 << (bits.Len(uint(multiple-1)) - 1) // the power of two below the multiple
-		for s.odd[multiple-scale] == nil {
-			scale /= 2
-		}
 		s.odd[multiple] = GP64()
 		LEAQ(Mem{Base: s.odd[multiple-scale], Index: distance, Scale: uint8(scale)}, s.odd[multiple])
 	}

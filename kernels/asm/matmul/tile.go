@@ -9,8 +9,16 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// signature is common to all kernels, so that a table can hold them.
-const signature = "func(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles uintptr)"
+// signature is common to all kernels, so that a table can hold them. multiplyKernel in
+// matmul_amd64.go describes the arguments.
+const signature = "func(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)"
+
+// prefetchBytes is how far ahead of its use each panel is fetched into the second-level cache:
+// measured, anything from 1 to 16 KB is as good.
+const prefetchBytes = 4096
+
+// maxUnrolled bounds the multiplications in the body of the innermost loop. More gains nothing.
+const maxUnrolled = 48
 
 // A kernel is one generated function: it multiplies consecutive tiles of some panels with a tile of
 // some tokens.
@@ -19,25 +27,31 @@ type kernel struct {
 	*encoding
 	panels, tokens int
 
-	groups  reg.GPVirtual // of 64 columns
-	weights strided       // by panel, moves along the columns
-	ahead   strided       // the same, what to prefetch
-	x       strided       // by token, moves along the columns
-	sums    [][]reg.VecVirtual
+	groups  reg.GPVirtual      // of 64 columns
+	weights strided            // by panel, moves along the columns
+	ahead   strided            // the same, what to prefetch
+	x       strided            // by token, moves along the columns
+	sums    [][]reg.VecVirtual // [token][register of rows]
+	mask    reg.VecVirtual     // a constant of the encoding
+	ones    reg.VecVirtual     // 16-bit ones, where the encoding needs them
 	state   integerState
-	mask    reg.VecVirtual // constant of the encoding
-	ones    reg.VecVirtual // 16-bit ones, where the encoding needs them
 }
 
 func (k *kernel) name() string {
 	return fmt.Sprintf("%s%sx%dx%d", k.encoding.name, k.machine.name, k.panels, k.tokens)
 }
 
-// vectors returns the number of registers that one line of all panels fills.
+// vectors returns the number of registers that one number for each row of all panels fills.
 func (k *kernel) vectors() int { return k.panels * k.perPanel }
 
 // groupBytes returns how much of a panel one group of columns is.
 func (k *kernel) groupBytes() int { return groupColumns / k.columns * lineBytes }
+
+// prefetches says whether the kernel fetches weights ahead of their use. It pays everywhere but
+// where two loads and one multiplication each is all that is done with a line.
+func (k *kernel) prefetches() bool {
+	return k.integer != nil || k.tokens > 1 || k.machine == avx512
+}
 
 // generate emits the function:
 //
@@ -53,11 +67,12 @@ func (k *kernel) generate() {
 	Doc(fmt.Sprintf("%s multiplies tiles of %d panels with %d tokens.", k.name(), k.panels, k.tokens))
 
 	k.groups = Load(Param("groups"), GP64()).(reg.GPVirtual)
-	distance := shifted(k.groups, k.groupBytes())
-	k.weights = newStrided(Load(Param("codes"), GP64()).(reg.GPVirtual), distance, k.panels)
-	k.x = newStrided(GP64(), shifted(k.groups, groupColumns*k.xBytes), k.tokens)
+	k.weights = newStrided(Load(Param("codes"), GP64()).(reg.GPVirtual), multiple(k.groups, k.groupBytes()), k.panels)
+	k.x = newStrided(GP64(), multiple(k.groups, groupColumns*k.xBytes), k.tokens)
 	k.ahead = k.weights.with(GP64())
-	k.constants(k)
+	if k.constants != nil {
+		k.constants(k)
+	}
 	if k.integer != nil {
 		k.allocateScratch()
 	}
@@ -68,13 +83,7 @@ func (k *kernel) generate() {
 	Label("tile")
 	Load(Param("x"), k.x.base)
 	MOVQ(k.groups, remaining)
-	k.sums = make([][]reg.VecVirtual, k.tokens)
-	for t := range k.sums {
-		k.sums[t] = make([]reg.VecVirtual, k.vectors())
-		for v := range k.sums[t] {
-			k.sums[t][v] = k.vector()
-		}
-	}
+	k.allocateSums()
 	if k.integer != nil {
 		k.startTile()
 	} else {
@@ -83,16 +92,10 @@ func (k *kernel) generate() {
 
 	Label("group")
 	if k.prefetches() {
-		LEAQ(k.weights.row(0).Offset(prefetchGroups(k)*k.groupBytes()), k.ahead.base)
-		if k.panels > 1 {
-			CMPQ(remaining, I32(prefetchGroups(k)))
-			JGT(LabelRef("same_tile"))
-			ADDQ(k.weights.odd[k.panels-1], k.ahead.base)
-			Label("same_tile")
-		}
+		k.lookAhead(remaining)
 	}
 	if k.integer != nil {
-		k.integer.group(k)
+		k.integer(k)
 	} else {
 		k.lines("line", groupColumns/k.columns)
 	}
@@ -101,33 +104,36 @@ func (k *kernel) generate() {
 
 	k.finish(offset)
 
-	if k.panels > 1 {
-		ADDQ(k.weights.odd[k.panels-1], k.weights.base)
-	}
-	if k.integer != nil {
+	LEAQ(k.weights.row(k.panels-1), k.weights.base) // the groups have moved it by one panel
+	if k.state.groupScales != nil {
 		k.nextTileScales()
 	}
 	ADDQ(I32(k.panels*panelRows*4), offset)
-	tiles, err := Param("tiles").Resolve()
-	if err != nil {
-		panic(err)
-	}
-	DECQ(tiles.Addr)
+	DECQ(argument("tiles"))
 	JNZ(LabelRef("tile"))
 	VZEROUPPER()
 	RET()
 }
 
-// shifted returns a times a power of two.
-func shifted(a reg.GPVirtual, factor int) reg.GPVirtual {
+// argument returns the address of an argument of the function.
+func argument(name string) Op {
+	a, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return a.Addr
+}
+
+// multiple returns a times a power of two.
+func multiple(a reg.GPVirtual, factor int) reg.GPVirtual {
 	product := GP64()
 	MOVQ(a, product)
 	SHLQ(Imm(uint64(bits.TrailingZeros(uint(factor)))), product)
 	return product
 }
 
-// counter returns a place for a number that changes once per group or tile. The integer kernels need
-// their registers for other things.
+// counter returns a place for a number that changes once per group or tile. The integer kernels
+// need their registers for other things.
 func (k *kernel) counter() Op {
 	if k.integer != nil {
 		return AllocLocal(8)
@@ -135,98 +141,134 @@ func (k *kernel) counter() Op {
 	return GP64()
 }
 
-func (k *kernel) clear() {
+func (k *kernel) allocateSums() {
+	k.sums = make([][]reg.VecVirtual, k.tokens)
 	for t := range k.sums {
-		for _, sum := range k.sums[t] {
+		k.sums[t] = make([]reg.VecVirtual, k.vectors())
+		for v := range k.sums[t] {
+			k.sums[t][v] = k.vector()
+		}
+	}
+}
+
+func (k *kernel) clear() {
+	for _, sums := range k.sums {
+		for _, sum := range sums {
 			k.zero(sum)
 		}
 	}
 }
 
+// lookAhead sets the address to prefetch from. Towards the end of a tile that is the next tile, if
+// there is one.
+func (k *kernel) lookAhead(remaining Op) {
+	groups := max(1, prefetchBytes/k.groupBytes())
+	LEAQ(k.weights.row(0).Offset(groups*k.groupBytes()), k.ahead.base)
+	if k.panels == 1 {
+		return // the next panel follows in memory
+	}
+	CMPQ(remaining, I32(groups))
+	JGT(LabelRef("this_tile"))
+	CMPQ(argument("tiles"), I32(1))
+	JGT(LabelRef("next_tile"))
+	CMPQ(argument("follow"), I32(0))
+	JEQ(LabelRef("this_tile"))
+	Label("next_tile")
+	LEAQ(k.ahead.row(k.panels-1), k.ahead.base)
+	Label("this_tile")
+}
+
 // lines multiplies count lines of every panel, in a loop if they are many.
 func (k *kernel) lines(label string, count int) {
-	unroll := count
-	for unroll > 1 && unroll*k.passes*k.vectors()*k.tokens > 96 {
-		unroll /= 2
+	unrolled := count
+	for unrolled > 1 && unrolled*k.passes*k.vectors()*k.tokens > maxUnrolled {
+		unrolled /= 2
 	}
 	var counter reg.GPVirtual
-	if unroll < count {
+	if unrolled < count {
 		counter = GP64()
-		MOVQ(I32(count/unroll), counter)
+		MOVQ(I32(count/unrolled), counter)
 		Label(label)
 	}
-	for line := range unroll {
+	for line := range unrolled {
 		if k.prefetches() {
 			for p := range k.panels {
-				PREFETCHT0(k.ahead.row(p).Offset(line * lineBytes))
+				PREFETCHT1(k.ahead.row(p).Offset(line * lineBytes))
 			}
 		}
 		for pass := range k.passes {
 			k.pass(line, pass)
 		}
 	}
-	ADDQ(I32(unroll*lineBytes), k.weights.base)
-	ADDQ(I32(unroll*k.columns*k.xBytes), k.x.base)
+	ADDQ(I32(unrolled*lineBytes), k.weights.base)
+	ADDQ(I32(unrolled*k.columns*k.xBytes), k.x.base)
 	if k.prefetches() {
-		ADDQ(I32(unroll*lineBytes), k.ahead.base)
+		ADDQ(I32(unrolled*lineBytes), k.ahead.base)
 	}
-	if unroll < count {
+	if unrolled < count {
 		DECQ(counter)
 		JNZ(LabelRef(label))
 	}
 }
 
-// pass multiplies what one pass takes out of a line. Of weights and activations it holds in
-// registers whichever are fewer.
+// pass multiplies what one pass takes out of a line.
 func (k *kernel) pass(line, pass int) {
 	weight := func(v int) reg.VecVirtual {
-		panel, part := k.weights.row(v/k.perPanel).Offset(line*lineBytes), v%k.perPanel
-		return k.weight(k, panel, part, pass)
+		panel := k.weights.row(v / k.perPanel).Offset(line * lineBytes)
+		return k.weight(k, panel, v%k.perPanel, pass)
 	}
 	token := func(t int) reg.VecVirtual {
 		return k.token(k, k.x.row(t).Offset(line*k.columns*k.xBytes), pass)
 	}
-	if k.tokens <= k.vectors() {
-		x := make([]reg.VecVirtual, k.tokens)
-		for t := range x {
-			x[t] = token(t)
+	k.products(weight, token, func(t, v int, w, x reg.VecVirtual) { k.multiply(k, x, w, k.sums[t][v]) })
+}
+
+// products calls each for all pairs of a register of rows and a token. It holds whichever are fewer
+// in registers and loads the others one by one, both in ascending order.
+func (k *kernel) products(weight, token func(i int) reg.VecVirtual, each func(t, v int, w, x reg.VecVirtual)) {
+	load := func(count int, value func(i int) reg.VecVirtual) []reg.VecVirtual {
+		values := make([]reg.VecVirtual, count)
+		for i := range values {
+			values[i] = value(i)
 		}
+		return values
+	}
+	if k.tokens <= k.vectors() {
+		x := load(k.tokens, token)
 		for v := range k.vectors() {
 			w := weight(v)
 			for t := range x {
-				k.multiply(k, x[t], w, k.sums[t][v])
+				each(t, v, w, x[t])
 			}
 		}
 		return
 	}
-	w := make([]reg.VecVirtual, k.vectors())
-	for v := range w {
-		w[v] = weight(v)
-	}
+	w := load(k.vectors(), weight)
 	for t := range k.tokens {
 		x := token(t)
 		for v := range w {
-			k.multiply(k, x, w[v], k.sums[t][v])
+			each(t, v, w[v], x)
 		}
 	}
 }
 
 // finish writes the outputs of a tile.
 func (k *kernel) finish(offset Op) {
-	out, stride, bias := GP64(), GP64(), GP64()
-	Load(Param("out"), out)
-	Load(Param("outStride"), stride)
-	Load(Param("bias"), bias)
-	ADDQ(offset, out)
-	ADDQ(offset, bias)
+	rowArgument := func(name string) reg.GPVirtual {
+		address := Load(Param(name), GP64()).(reg.GPVirtual)
+		ADDQ(offset, address)
+		return address
+	}
+	out, bias := rowArgument("out"), rowArgument("bias")
 	var scales reg.GPVirtual
 	if k.rowScales {
-		scales = Load(Param("scales"), GP64()).(reg.GPVirtual)
-		ADDQ(offset, scales)
+		scales = rowArgument("scales")
 	}
-	for t := range k.tokens {
-		for v := range k.vectors() {
-			sum := k.sums[t][v]
+	for t, sums := range k.sums {
+		if t > 0 {
+			ADDQ(argument("outStride"), out)
+		}
+		for v, sum := range sums {
 			if k.integer != nil {
 				VMOVUPS(k.state.folded(k, t, v), sum)
 			}
@@ -236,15 +278,5 @@ func (k *kernel) finish(offset Op) {
 			VADDPS(Mem{Base: bias, Disp: v * k.bytes}, sum, sum)
 			VMOVUPS(sum, Mem{Base: out, Disp: v * k.bytes})
 		}
-		if t < k.tokens-1 {
-			ADDQ(stride, out)
-		}
 	}
 }
-
-// prefetches says whether the kernel fetches weights ahead of their use: with few tokens it waits
-// for nothing but memory.
-func (k *kernel) prefetches() bool { return k.tokens <= 4 }
-
-// prefetchGroups returns how many groups ahead.
-func prefetchGroups(k *kernel) int { return max(1, 2048/k.groupBytes()) }

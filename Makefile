@@ -1,0 +1,38 @@
+# Everything here needs Go and nothing else.
+
+GO ?= go
+
+# What the demo begins with, and which of many stories it tells.
+BEGINNING ?= Once upon a time
+SEED ?= 3
+
+.PHONY: build
+build: ## bin/tti, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/tti ./cmd/tti
+
+.PHONY: demo
+demo: build ## pack the fable model into int4 and let it tell a story
+	bin/tti convert testdata/fable --mode int4 -o bin/fable-int4.tti
+	@printf '\n%s' "$(BEGINNING)"
+	@bin/tti run bin/fable-int4.tti --prompt "$(BEGINNING)" -n 200 --temp 0.7 --top-p 0.9 --seed $(SEED) && echo
+
+.PHONY: test
+test: ## all tests
+	$(GO) test ./...
+
+.PHONY: spec-grid
+spec-grid: ## texts with every kind of draft against plain decoding, all combinations
+	TTI_SPEC_GRID=1 $(GO) test ./spec -run TestSameTokens -v -count 1 -timeout 2h
+
+.PHONY: generate
+generate: ## the assembly kernels, from kernels/asm
+	$(GO) generate ./kernels
+
+.PHONY: bench
+bench: build ## speed of a full-size model with random weights on this machine
+	bin/tti bench --synthetic gpt2 --mode int8
+	bin/tti bench --synthetic gpt2 --mode int4
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12

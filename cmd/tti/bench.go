@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tti-llm/tti/convert/synthetic"
+	"github.com/tti-llm/tti/runtime/bench"
+)
+
+// benchFlags are the flags of bench.
+type benchFlags struct {
+	threads   *count
+	repeats   count
+	synthetic choice
+	modes     modeFlags
+	drafting  draftBenchFlags
+	json      bool
+}
+
+func newBench() *cobra.Command {
+	flags := benchFlags{repeats: count{value: 5, least: 1, most: 1000}, drafting: newDraftBenchFlags()}
+	cmd := &cobra.Command{
+		Use:   "bench {FILE.tti | --synthetic MODEL}",
+		Short: "Measure how fast a model runs, and how fast it could",
+		Long: `Measure a model's speed: one token at a time at the beginning and near the end of its context, whole
+prompts, and batches of 1 to 16 tokens. The roofline is the rate at which the same threads read the
+same weights and do nothing else; decoding cannot be faster. Figures are medians of several rounds.
+
+--synthetic makes a model of the usual sizes with random weights, keeps it in the user's cache directory
+and measures that: random weights are as fast as trained ones.
+
+With --draft it measures instead what speculation gains: the same texts without guesses, with 2, 4 and
+6 at a time, and with as many as are worth it, in turns.`,
+		Example: `  tti bench fable.tti
+  tti bench --synthetic gpt2 --mode int4 --int4 all --threads 2 --json
+  tti bench fable.tti --draft fable-draft.tti --temp 0.8 --top-k 40`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if made := flags.synthetic.value != ""; made != (len(args) == 0) || len(args) > 1 {
+				return fmt.Errorf("%d files given, want one FILE.tti, or none and --synthetic", len(args))
+			}
+			return nil
+		},
+		ValidArgsFunction: completeFiles,
+		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			return flags.run(ctx, cmd, args)
+		}),
+	}
+	flags.threads = registerThreads(cmd)
+	cmd.Flags().Var(&flags.repeats, "repeats", "rounds of measurements")
+	cmd.Flags().BoolVar(&flags.json, "json", false, "print one JSON object")
+	flags.synthetic.allowed = slices.Sorted(maps.Keys(synthetic.Models))
+	flags.synthetic.register(cmd, "synthetic", "make a model of this size with random weights and measure that")
+	flags.modes.register(cmd)
+	flags.drafting.register(cmd)
+	return cmd
+}
+
+func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string) error {
+	if err := f.drafting.check(cmd); err != nil {
+		return err
+	}
+	path, err := f.model(ctx, cmd, args)
+	if err != nil {
+		return err
+	}
+	if len(f.drafting.draft.drafts) > 0 {
+		result, err := f.drafting.run(ctx, cmd, path, f.threads.value, f.repeats.value)
+		if err != nil {
+			return about(path, err)
+		}
+		if f.json {
+			return writeJSON(cmd.OutOrStdout(), result)
+		}
+		return write(cmd.OutOrStdout(), result.String())
+	}
+	bar := newProgress(cmd.ErrOrStderr(), "measuring", false)
+	result, err := bench.Measure(ctx, path, bench.Options{Threads: f.threads.value, Repeats: f.repeats.value, Progress: bar.set})
+	bar.close()
+	if err != nil {
+		return about(path, err)
+	}
+	if f.json {
+		return writeJSON(cmd.OutOrStdout(), result)
+	}
+	return write(cmd.OutOrStdout(), benchText(result))
+}
+
+// model returns the file to measure, which it makes if asked to.
+func (f *benchFlags) model(ctx context.Context, cmd *cobra.Command, args []string) (string, error) {
+	if f.synthetic.value == "" {
+		for _, name := range []string{"mode", "int4"} {
+			if cmd.Flags().Changed(name) {
+				return "", usagef(cmd, "--%s belongs to --synthetic", name)
+			}
+		}
+		return args[0], nil
+	}
+	options, err := f.modes.options(cmd)
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	bar := newProgress(cmd.ErrOrStderr(), "converting", true)
+	defer bar.close()
+	options.Progress = bar.set
+	directory := filepath.Join(cache, "tti", "synthetic")
+	return bench.Synthetic(ctx, directory, f.synthetic.value, strings.TrimPrefix(f.modes.suffix(), "-"), options)
+}
+
+// benchText returns the tables of a human reader.
+func benchText(r bench.Result) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s: %d threads, kernels %s\n", r.Model, r.Threads, r.Kernels)
+	fmt.Fprintf(&text, "roofline %.1f GB/s, opened in %.2f ms, peak memory %.1f MB\n\n", r.Roofline, r.Open, r.PeakRSS)
+
+	table := newTable(&text, tabwriter.AlignRight)
+	fmt.Fprintln(table, "decode at depth\ttok/s\tGB/s\tof roofline\t")
+	for _, d := range r.Decode {
+		fmt.Fprintf(table, "%d\t%.1f\t%.1f\t%.0f %%\t\n", d.Depth, d.Rate, d.Bandwidth, 100*d.OfRoofline)
+	}
+	table.Flush()
+	fmt.Fprintln(&text)
+	fmt.Fprintln(table, "prefill of tokens\ttok/s\t")
+	for _, p := range r.Prefill {
+		fmt.Fprintf(table, "%d\t%.1f\t\n", p.Tokens, p.Rate)
+	}
+	table.Flush()
+	fmt.Fprintln(&text)
+	fmt.Fprintln(table, "batch of tokens\tms\ttimes one\t")
+	for _, b := range r.Batch {
+		fmt.Fprintf(table, "%d\t%.3f\t%.2f\t\n", b.Tokens, b.Milliseconds, b.Milliseconds/r.Batch[0].Milliseconds)
+	}
+	table.Flush()
+	return text.String()
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/format"
+)
+
+// modeFlags choose how a model's weights are encoded.
+type modeFlags struct {
+	mode, int4 choice
+}
+
+func (f *modeFlags) register(cmd *cobra.Command) {
+	f.mode = choice{string(convert.Int8), []string{string(convert.F32), string(convert.F16), string(convert.Int8), string(convert.Int4)}}
+	f.mode.register(cmd, "mode", "how weight matrices are encoded")
+	f.int4 = choice{"", []string{string(convert.MLP), string(convert.Blocks), string(convert.All)}}
+	f.int4.register(cmd, "int4", "which matrices mode int4 is for, the others being int8: mlp, blocks (attention too) or all (the embedding too) (default mlp)")
+}
+
+// options returns the flags as options, or the error of a scope without its mode.
+func (f *modeFlags) options(cmd *cobra.Command) (convert.Options, error) {
+	if f.int4.value != "" && f.mode.value != string(convert.Int4) {
+		return convert.Options{}, usagef(cmd, "--int4 %s belongs to --mode int4, the mode is %s", f.int4.value, f.mode.value)
+	}
+	return convert.Options{Mode: convert.Mode(f.mode.value), Int4: convert.Scope(f.int4.value)}, nil
+}
+
+// suffix returns what the flags add to a file's name, such as "-int4-all".
+func (f *modeFlags) suffix() string {
+	if f.int4.value == "" || f.int4.value == string(convert.MLP) {
+		return "-" + f.mode.value
+	}
+	return "-" + f.mode.value + "-" + f.int4.value
+}
+
+func newConvert() *cobra.Command {
+	var modes modeFlags
+	var target string
+	cmd := &cobra.Command{
+		Use:   "convert SRC",
+		Short: "Pack a HuggingFace model directory into one .tti file",
+		Long: `Pack a HuggingFace model into one .tti file. SRC is a directory with config.json, the weights as
+safetensors and the vocabulary, or the hub's id of a model; a directory of that name wins.
+
+The target appears whole or not at all: an existing one stays as it was until the new one is
+complete. The same source and mode always give the same bytes.`,
+		Example: `  tti convert testdata/fable
+  tti convert gpt2 --mode int4
+  tti convert openai-community/gpt2@main --mode int4 --int4 all -o gpt2.tti`,
+		Args: exactly("SRC"),
+		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			options, err := modes.options(cmd)
+			if err != nil {
+				return err
+			}
+			source, err := resolve(ctx, cmd, args[0])
+			if err != nil {
+				return err
+			}
+			if target == "" {
+				if target, err = defaultTarget(args[0], modes.suffix()); err != nil {
+					return err
+				}
+			}
+			return convertTo(ctx, cmd, source, target, options)
+		}),
+	}
+	modes.register(cmd)
+	cmd.Flags().StringVarP(&target, "output", "o", "", "the `FILE` to write (default NAME-MODE.tti in the current directory)")
+	cmd.MarkFlagFilename("output", "tti")
+	return cmd
+}
+
+// resolve finds the directory of the source, which may take a download.
+func resolve(ctx context.Context, cmd *cobra.Command, name string) (convert.Source, error) {
+	bar := newProgress(cmd.ErrOrStderr(), "downloading", true)
+	defer bar.close()
+	sizes, present := map[string]int64{}, map[string]int64{}
+	source, err := convert.Resolve(ctx, name, func(file string, done, total int64) {
+		sizes[file], present[file] = total, done
+		bar.set(sum(present), sum(sizes))
+	})
+	if err != nil {
+		return source, fmt.Errorf("convert %s: %w", name, err)
+	}
+	return source, nil
+}
+
+func sum(counts map[string]int64) (total int64) {
+	for _, n := range counts {
+		total += n
+	}
+	return total
+}
+
+// defaultTarget returns NAME-MODE.tti for a directory .../NAME or a hub id ORG/NAME@REVISION.
+func defaultTarget(source, suffix string) (string, error) {
+	path, err := filepath.Abs(source) // which gives "." and ".." a name
+	if err != nil {
+		return "", err
+	}
+	name, _, _ := strings.Cut(filepath.Base(path), "@")
+	return name + suffix + ".tti", nil
+}
+
+func convertTo(ctx context.Context, cmd *cobra.Command, source convert.Source, target string, o convert.Options) error {
+	start := time.Now()
+	bar := newProgress(cmd.ErrOrStderr(), "converting", true)
+	o.Progress = bar.set
+	err := convert.Convert(ctx, source.Directory, target, o)
+	bar.close()
+	if err != nil {
+		return err
+	}
+	elapsed := time.Since(start)
+	file, err := format.Open(target)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	place := "the hub's cache"
+	if source.Local {
+		place = "local directory " + source.Directory
+	}
+	_, all := tally(file.Sections())
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s, %.2f bits per weight, from %s in %.1f s\n",
+		target, humanSize(file.Size()), all.BitsPerWeight, place, elapsed.Seconds())
+	return nil
+}

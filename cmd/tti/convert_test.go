@@ -1,0 +1,59 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/tti-llm/tti/format"
+)
+
+func TestConvertNamesItsTarget(t *testing.T) {
+	source, err := filepath.Abs(draftSource)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	for _, test := range []struct {
+		flags        []string
+		target, mode string
+	}{
+		{nil, "fable-draft-int8.tti", "int8"},
+		{[]string{"--mode", "f16"}, "fable-draft-f16.tti", "f16"},
+		{[]string{"--mode", "int4"}, "fable-draft-int4.tti", "int4"},
+		{[]string{"--mode", "int4", "--int4", "mlp"}, "fable-draft-int4.tti", "int4"},
+		{[]string{"--mode", "int4", "--int4", "all"}, "fable-draft-int4-all.tti", "int4-all"},
+		{[]string{"--mode", "int4", "--int4", "blocks", "-o", "b.tti"}, "b.tti", "int4-blocks"},
+	} {
+		o := tti(t, "", append([]string{"convert", source}, test.flags...)...)
+		summary := `^` + regexp.QuoteMeta(test.target) + `: [\d.]+ [kM]B, [\d.]+ bits per weight, from local directory .*fable-draft in [\d.]+ s\n$`
+		if o.code != 0 || o.stdout != "" || !regexp.MustCompile(summary).MatchString(o.stderr) {
+			t.Errorf("%v: exit code %d, output %q, standard error %q", test.flags, o.code, o.stdout, o.stderr)
+			continue
+		}
+		file, err := format.Open(test.target)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if meta, err := file.Meta(); err != nil || meta.Mode != test.mode {
+			t.Errorf("%s has mode %q (%v), want %q", test.target, meta.Mode, err, test.mode)
+		}
+		file.Close()
+	}
+	if target, err := defaultTarget("org/name@main", "-int8"); target != "name-int8.tti" || err != nil {
+		t.Errorf("target of a hub id is %q (%v)", target, err)
+	}
+}
+
+func TestConvertLeavesTargetAlone(t *testing.T) {
+	target := filepath.Join(t.TempDir(), "kept.tti")
+	if err := os.WriteFile(target, []byte("precious"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, 1, `config.json`, "convert", t.TempDir(), "-o", target)
+	if kept, err := os.ReadFile(target); string(kept) != "precious" {
+		t.Errorf("target holds %q (%v)", kept, err)
+	}
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/spec"
+)
+
+// draftFlags say who guesses how a text goes on.
+type draftFlags struct {
+	drafts []string
+}
+
+// ngram is the drafter that needs no file.
+const ngram = "ngram"
+
+func (f *draftFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.drafts, "draft", nil, "guess tokens ahead with the model in `FILE.tti|ngram`; may be given several times. The text never depends on it")
+	cmd.RegisterFlagCompletionFunc("draft", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return []string{"tti"}, cobra.ShellCompDirectiveFilterFileExt
+	})
+}
+
+// drafts are the drafters of a target and the models that they need.
+type drafts struct {
+	target *runtime.Model
+	models []*runtime.Model // nil: the text itself is looked through
+}
+
+// open opens the draft models on the target's threads. They must be closed before the target.
+func (f *draftFlags) open(target *runtime.Model) (*drafts, error) {
+	d := &drafts{target: target}
+	for _, name := range f.drafts {
+		var model *runtime.Model
+		if name != ngram {
+			var err error
+			if model, err = runtime.Open(name, runtime.WithThreadsOf(target)); err != nil {
+				d.close()
+				return nil, err
+			}
+		}
+		d.models = append(d.models, model)
+	}
+	return d, nil
+}
+
+func (d *drafts) close() {
+	for _, model := range d.models {
+		if model != nil {
+			model.Close()
+		}
+	}
+}
+
+// drafters returns new drafters, which share the models.
+func (d *drafts) drafters() ([]spec.Drafter, error) {
+	var drafters []spec.Drafter
+	for _, model := range d.models {
+		if model == nil {
+			drafters = append(drafters, &spec.NGram{})
+			continue
+		}
+		drafter, err := spec.NewModel(model, d.target)
+		if err != nil {
+			return nil, err
+		}
+		drafters = append(drafters, drafter)
+	}
+	return drafters, nil
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tti-llm/tti/kernels"
+	"github.com/tti-llm/tti/runtime"
+)
+
+// choice is a flag with a few possible values.
+type choice struct {
+	value   string
+	allowed []string
+}
+
+func (c *choice) String() string { return c.value }
+func (c *choice) Type() string   { return strings.Join(c.allowed, "|") }
+func (c *choice) Set(text string) error {
+	for _, value := range c.allowed {
+		if text == value {
+			c.value = value
+			return nil
+		}
+	}
+	return fmt.Errorf("want one of %s", strings.Join(c.allowed, ", "))
+}
+
+// register adds the flag, and its values to the shell's completion.
+func (c *choice) register(cmd *cobra.Command, name, usage string) {
+	cmd.Flags().Var(c, name, usage)
+	cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(c.allowed, cobra.ShellCompDirectiveNoFileComp)) // fails for a second one only
+}
+
+// count is a flag for a whole number from 0, or least, to most.
+type count struct {
+	value, least, most int
+}
+
+func (c *count) String() string { return strconv.Itoa(c.value) }
+func (c *count) Type() string   { return "int" }
+func (c *count) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	switch {
+	case err == nil && n >= c.least && n <= c.most:
+		c.value = n
+		return nil
+	case c.most == math.MaxInt32:
+		return fmt.Errorf("want a whole number, at least %d", c.least)
+	}
+	return fmt.Errorf("want a whole number from %d to %d", c.least, c.most)
+}
+
+// number is a flag for a finite number from 0 to most.
+type number struct {
+	value, most float64
+}
+
+func (n *number) String() string { return strconv.FormatFloat(n.value, 'g', -1, 64) }
+func (n *number) Type() string   { return "float" }
+func (n *number) Set(text string) error {
+	value, err := strconv.ParseFloat(text, 64)
+	switch {
+	case err == nil && value >= 0 && value <= n.most:
+		n.value = value
+		return nil
+	case n.most == math.MaxFloat64:
+		return errors.New("want a number, at least 0")
+	}
+	return fmt.Errorf("want a number from 0 to %g", n.most)
+}
+
+// maxThreads keeps a slip of the finger from filling memory with threads' workspaces.
+const maxThreads = 1024
+
+func registerThreads(cmd *cobra.Command) *count {
+	threads := &count{most: maxThreads}
+	cmd.Flags().Var(threads, "threads", "threads to use; 0: one for each core. The text never depends on it")
+	return threads
+}
+
+// modelFlags are those of every command that runs a model.
+type modelFlags struct {
+	threads *count
+	kv      choice
+}
+
+var cacheEncodings = []kernels.CacheEncoding{runtime.F32, runtime.F16, runtime.Int8}
+
+func (f *modelFlags) register(cmd *cobra.Command) {
+	f.threads = registerThreads(cmd)
+	for _, encoding := range cacheEncodings {
+		f.kv.allowed = append(f.kv.allowed, encoding.String())
+	}
+	f.kv.register(cmd, "kv", "how keys and values of past positions are kept (default f32 for f32 files, else f16)")
+}
+
+// options returns what the flags mean to runtime.Open.
+func (f *modelFlags) options() []runtime.Option {
+	options := []runtime.Option{runtime.WithThreads(f.threads.value)}
+	for _, encoding := range cacheEncodings {
+		if f.kv.value == encoding.String() {
+			options = append(options, runtime.WithKV(encoding))
+		}
+	}
+	return options
+}
+
+// exactly asks for arguments by name.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		return fmt.Errorf("%d arguments given, want %s", len(args), strings.Join(names, " "))
+	}
+}
+
+// completeFiles offers .tti files for the first argument.
+func completeFiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return []string{"tti"}, cobra.ShellCompDirectiveFilterFileExt
+}

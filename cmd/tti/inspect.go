@@ -1,0 +1,241 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tti-llm/tti/format"
+)
+
+// inspection is the object of inspect --json.
+type inspection struct {
+	File            string            `json:"file"`
+	Bytes           int64             `json:"bytes"`
+	Format          string            `json:"format"` // version of the container
+	Architecture    string            `json:"architecture"`
+	Hyperparameters json.RawMessage   `json:"hyperparameters"`
+	Mode            string            `json:"mode"`
+	Tool            string            `json:"tool"`
+	Specification   string            `json:"specification"`
+	Sources         map[string]string `json:"sources"` // SHA-256 by file name
+	IndexChecksum   string            `json:"index_checksum"`
+	Encodings       []total           `json:"encodings"`
+	Total           total             `json:"total"`
+	Sections        []sectionEntry    `json:"sections"`
+}
+
+type sectionEntry struct {
+	Name          string  `json:"name"`
+	Kind          string  `json:"kind"`
+	Encoding      string  `json:"encoding"`
+	Shape         []int   `json:"shape"`
+	Offset        int64   `json:"offset"`
+	Bytes         int64   `json:"bytes"`
+	BitsPerWeight float64 `json:"bits_per_weight,omitempty"` // of tensors
+	Checksum      string  `json:"checksum"`                  // XXH64, as the index has it
+}
+
+// total sums up tensors.
+type total struct {
+	Encoding      string  `json:"encoding"`
+	Tensors       int     `json:"tensors"`
+	Weights       int64   `json:"weights"`
+	Bytes         int64   `json:"bytes"`
+	BitsPerWeight float64 `json:"bits_per_weight"`
+}
+
+func (t *total) add(s format.Section) {
+	t.Tensors++
+	t.Weights += weights(s)
+	t.Bytes += s.Length
+	t.BitsPerWeight = bitsPerWeight(t.Bytes, t.Weights)
+}
+
+// tally sums up the tensors of each encoding, in the order in which encodings first occur, and all
+// of them.
+func tally(sections []format.Section) (encodings []total, all total) {
+	all.Encoding = "all"
+	for _, s := range sections {
+		if s.Kind != format.KindTensor {
+			continue
+		}
+		name := s.Encoding.String()
+		i := slices.IndexFunc(encodings, func(t total) bool { return t.Encoding == name })
+		if i < 0 {
+			i, encodings = len(encodings), append(encodings, total{Encoding: name})
+		}
+		encodings[i].add(s)
+		all.add(s)
+	}
+	return encodings, all
+}
+
+// weights returns the number of weights of a tensor, without padding.
+func weights(s format.Section) int64 {
+	n := int64(1)
+	for _, dimension := range s.Shape {
+		n *= int64(dimension)
+	}
+	return n
+}
+
+func bitsPerWeight(bytes, weights int64) float64 { return float64(8*bytes) / float64(max(weights, 1)) }
+
+func newInspect() *cobra.Command {
+	var tensors, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "inspect FILE.tti",
+		Short: "Show what is in a .tti file",
+		Long: `Show a .tti file's architecture, hyper-parameters and sources, and how its tensors are encoded. The
+checksums shown are those the file states; tti verify compares them with the contents.`,
+		Example: `  tti inspect fable.tti
+  tti inspect fable.tti --tensors
+  tti inspect fable.tti --json | jq .total.bits_per_weight`,
+		Args:              exactly("FILE.tti"),
+		ValidArgsFunction: completeFiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := format.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer file.Close()
+			found, err := inspect(file)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), found)
+			}
+			text, err := found.text(tensors)
+			if err != nil {
+				return err
+			}
+			return write(cmd.OutOrStdout(), text)
+		},
+	}
+	cmd.Flags().BoolVar(&tensors, "tensors", false, "list every section")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object, every section included")
+	return cmd
+}
+
+func inspect(file *format.File) (inspection, error) {
+	meta, err := file.Meta()
+	if err != nil {
+		return inspection{}, err
+	}
+	major, minor := file.Version()
+	found := inspection{
+		File:            file.Path(),
+		Bytes:           file.Size(),
+		Format:          fmt.Sprintf("%d.%d", major, minor),
+		Architecture:    meta.Architecture,
+		Hyperparameters: meta.Hyperparameters,
+		Mode:            meta.Mode,
+		Tool:            meta.Tool,
+		Specification:   meta.Specification,
+		Sources:         meta.Sources,
+		IndexChecksum:   checksum(file.IndexChecksum()),
+	}
+	found.Encodings, found.Total = tally(file.Sections())
+	for _, s := range file.Sections() {
+		entry := sectionEntry{
+			Name: s.Name, Kind: s.Kind.String(), Encoding: s.Encoding.String(), Shape: s.Shape,
+			Offset: s.Offset, Bytes: s.Length, Checksum: checksum(s.Checksum),
+		}
+		if s.Kind == format.KindTensor {
+			entry.BitsPerWeight = bitsPerWeight(s.Length, weights(s))
+		}
+		found.Sections = append(found.Sections, entry)
+	}
+	return found, nil
+}
+
+func checksum(sum uint64) string { return fmt.Sprintf("%016x", sum) }
+
+// text returns the tables of a human reader.
+func (i inspection) text(tensors bool) (string, error) {
+	var text strings.Builder
+	if err := i.writeHead(&text); err != nil {
+		return "", err
+	}
+	text.WriteString("\n")
+	i.writeTotals(&text)
+	text.WriteString("\n")
+	i.writeSections(&text, tensors)
+	return text.String(), nil
+}
+
+func (i inspection) writeHead(w io.Writer) error {
+	// Numbers stay as they are written.
+	var parameters map[string]json.RawMessage
+	if err := json.Unmarshal(i.Hyperparameters, &parameters); err != nil {
+		return fmt.Errorf("%s: hyperparameters: %w", i.File, err)
+	}
+	table := newTable(w, 0)
+	for _, line := range [][2]string{
+		{"file", i.File},
+		{"size", fmt.Sprintf("%s (%s bytes)", humanSize(i.Bytes), grouped(i.Bytes))},
+		{"format", i.Format},
+		{"architecture", i.Architecture},
+		{"mode", i.Mode},
+		{"written by", fmt.Sprintf("%s, specification %s", i.Tool, i.Specification)},
+		{"index checksum", i.IndexChecksum},
+	} {
+		fmt.Fprintf(table, "%s\t%s\n", line[0], printable(line[1]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		fmt.Fprintf(table, "%s\t%s\n", printable(name), printable(string(parameters[name])))
+	}
+	for _, name := range slices.Sorted(maps.Keys(i.Sources)) {
+		fmt.Fprintf(table, "%s\tsha256 %s\n", printable(name), i.Sources[name])
+	}
+	return table.Flush()
+}
+
+func (i inspection) writeTotals(w io.Writer) {
+	table := newTable(w, tabwriter.AlignRight)
+	fmt.Fprintln(table, "encoding\ttensors\tweights\tsize\tbits per weight\t")
+	for _, t := range append(slices.Clone(i.Encodings), i.Total) {
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%.2f\t\n", t.Encoding, t.Tensors, grouped(t.Weights), humanSize(t.Bytes), t.BitsPerWeight)
+	}
+	table.Flush()
+}
+
+// writeSections lists the sections, or only those that are no tensors.
+func (i inspection) writeSections(w io.Writer, tensors bool) {
+	table := newTable(w, 0)
+	fmt.Fprintln(table, "section\tkind\tencoding\tshape\tsize\tbits per weight\tchecksum")
+	for _, s := range i.Sections {
+		bits := "-"
+		if s.Kind == format.KindTensor.String() {
+			if !tensors {
+				continue
+			}
+			bits = fmt.Sprintf("%.2f", s.BitsPerWeight)
+		}
+		shape := strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Shape), " ", " x "), "[]")
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, s.Kind, s.Encoding, shape, humanSize(s.Bytes), bits, s.Checksum)
+	}
+	table.Flush()
+}
+
+func newTable(w io.Writer, flags uint) *tabwriter.Writer {
+	return tabwriter.NewWriter(w, 0, 0, 2, ' ', flags)
+}
+
+// printable keeps text from a file from steering the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return '\ufffd'
+		}
+		return r
+	}, text)
+}

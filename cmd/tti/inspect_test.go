@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tti-llm/tti/format"
+)
+
+func TestInspectJSON(t *testing.T) {
+	text := succeeds(t, "", "inspect", draftInt8, "--json")
+	var found inspection
+	decodeStrictly(t, text, &found)
+
+	file, err := format.Open(draftInt8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if found.File != draftInt8 || found.Bytes != file.Size() || found.Architecture != "gpt2" || found.Mode != "int8" || found.Format != "1.0" {
+		t.Errorf("found %+v", found)
+	}
+	if len(found.Sources) != 4 || len(found.Sources["config.json"]) != 64 {
+		t.Errorf("sources %v", found.Sources)
+	}
+	tensors, bytes := 0, int64(0)
+	for i, s := range file.Sections() {
+		entry := found.Sections[i]
+		if entry.Name != s.Name || entry.Bytes != s.Length || entry.Offset != s.Offset || !slices.Equal(entry.Shape, s.Shape) ||
+			entry.Checksum != fmt.Sprintf("%016x", s.Checksum) || entry.Encoding != s.Encoding.String() {
+			t.Errorf("section %+v is shown as %+v", s, entry)
+		}
+		if s.Kind == format.KindTensor {
+			tensors++
+			bytes += s.Length
+		}
+	}
+	if len(found.Sections) != len(file.Sections()) || found.Total.Tensors != tensors || found.Total.Bytes != bytes {
+		t.Errorf("total %+v, want %d tensors of %d bytes", found.Total, tensors, bytes)
+	}
+	sum := total{Encoding: "all"}
+	for _, e := range found.Encodings {
+		sum.Tensors += e.Tensors
+		sum.Weights += e.Weights
+		sum.Bytes += e.Bytes
+	}
+	sum.BitsPerWeight = 8 * float64(sum.Bytes) / float64(sum.Weights)
+	if sum != found.Total {
+		t.Errorf("encodings sum up to %+v, total is %+v", sum, found.Total)
+	}
+}
+
+func TestInspectText(t *testing.T) {
+	brief, full := succeeds(t, "", "inspect", draftInt8), succeeds(t, "", "inspect", draftInt8, "--tensors")
+	for _, want := range []string{"architecture", "gpt2", "n_layer", "model.safetensors", "sha256", "bits per weight", "tokenizer"} {
+		if !strings.Contains(brief, want) {
+			t.Errorf("output lacks %q:\n%s", want, brief)
+		}
+	}
+	if strings.Contains(brief, "h.0.mlp.c_fc.weight") || !strings.Contains(full, "h.0.mlp.c_fc.weight") {
+		t.Error("--tensors makes no difference to tensors")
+	}
+	if strings.Contains(full, "\t") || strings.Contains(full, "\x1b") {
+		t.Error("output has tabs or escape sequences")
+	}
+}
+
+func TestHumanSize(t *testing.T) {
+	for bytes, want := range map[int64]string{
+		0: "0 B", 999: "999 B", 1000: "1.00 kB", 9_994: "9.99 kB", 12_345: "12.3 kB", 999_499: "999 kB", 999_500: "1.00 MB",
+		124_439_808: "124 MB", 5_000_000_000: "5.00 GB", math.MaxInt64: "9.22 EB",
+	} {
+		if got := humanSize(bytes); got != want {
+			t.Errorf("%d bytes are %q, want %q", bytes, got, want)
+		}
+	}
+}
+
+func TestVerify(t *testing.T) {
+	if text := succeeds(t, "", "verify", draftInt8); !strings.HasPrefix(text, draftInt8+": ok, ") {
+		t.Errorf("verify says %q", text)
+	}
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// screen is a terminal with the program in it.
+type screen struct {
+	t      *testing.T
+	master *os.File
+	mutex  sync.Mutex
+	shown  strings.Builder
+}
+
+// newScreen runs the program in a pseudo-terminal; see pts(4).
+func newScreen(t *testing.T, args ...string) (*screen, *os.Process) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no pseudo-terminals here: ", err)
+	}
+	t.Cleanup(func() { master.Close() })
+	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
+	}
+	if err != nil {
+		t.Skip("no pseudo-terminals here: ", err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no pseudo-terminals here: ", err)
+	}
+	cmd := command(t, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	slave.Close()
+	s := &screen{t: t, master: master}
+	go s.watch()
+	return s, cmd.Process
+}
+
+func (s *screen) watch() {
+	buffer := make([]byte, 4096)
+	for {
+		n, err := s.master.Read(buffer)
+		s.mutex.Lock()
+		s.shown.Write(buffer[:n])
+		s.mutex.Unlock()
+		if err != nil {
+			return // the program has left
+		}
+	}
+}
+
+// text returns what has been shown since mark.
+func (s *screen) text(mark int) string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.shown.String()[mark:]
+}
+
+// sees waits until the screen has shown the text since mark, and returns a mark behind it.
+func (s *screen) sees(text string, mark int) int {
+	s.t.Helper()
+	var shown string
+	for range 1000 {
+		shown = s.text(mark)
+		if at := strings.Index(shown, text); at >= 0 {
+			return mark + at + len(text)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.t.Fatalf("waited for %q, the terminal shows %q", text, shown)
+	return 0
+}
+
+func (s *screen) types(keys string) {
+	s.t.Helper()
+	if _, err := io.WriteString(s.master, keys); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// ownCache gives programs that the test starts an empty cache directory of their own.
+func ownCache(t *testing.T) string {
+	t.Helper()
+	if _, err := program(); err != nil { // built now, with the compiler's usual cache
+		t.Fatal(err)
+	}
+	directory := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", directory)
+	return directory
+}
+
+const left, up, ctrlC, ctrlD = "\x1b[D", "\x1b[A", "\x03", "\x04"
+
+// TestTerminal types at the prompt: it edits a line, interrupts an answer, takes a line from the
+// history, gives up a line, and leaves with Ctrl-D.
+func TestTerminal(t *testing.T) {
+	ownCache(t)
+	s, process := newScreen(t, append([]string{"run", draftInt8, "--stats"}, longAnswer...)...)
+	mark := s.sees("> ", 0)
+	s.types("The olf" + left + left + left + "w")
+	mark = s.sees("The wolf", mark)
+	s.types("\r")
+	mark = s.sees("so much", mark) // of the answer
+	s.types(ctrlC)
+	mark = s.sees(" new tokens", mark)
+	mark = s.sees("> ", mark)
+	s.types(up)
+	mark = s.sees("The wolf", mark)
+	s.types(ctrlC)
+	mark = s.sees("Ctrl-D leaves.", mark)
+	s.sees("> ", mark)
+	s.types(ctrlD)
+	state, err := process.Wait()
+	if err != nil || state.ExitCode() != 0 {
+		t.Errorf("it ends with %v (%v)", state, err)
+	}
+	if strings.Contains(s.text(0), "500 new tokens") {
+		t.Error("the interrupt did not end the answer")
+	}
+}
+
+// TestTerminalRemembers has a second run bring back what was typed in the first, from a file that is
+// nobody else's to read.
+func TestTerminalRemembers(t *testing.T) {
+	cache := ownCache(t)
+	for _, keys := range []string{"The wolf\r", up} {
+		s, process := newScreen(t, "run", draftInt8, "-n", "1")
+		mark := s.sees("> ", 0)
+		s.types(keys)
+		mark = s.sees("The wolf", mark)
+		if keys == up {
+			s.types(ctrlC)
+		}
+		s.sees("> ", mark)
+		s.types(ctrlD)
+		if state, err := process.Wait(); err != nil || state.ExitCode() != 0 {
+			t.Errorf("it ends with %v (%v)", state, err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(cache, "tti", "history")); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the history is %v (%v)", info, err)
+	}
+}
+
+// TestTerminalTakesTheBarAway converts on a terminal: the summary must stand where the progress bar
+// was.
+func TestTerminalTakesTheBarAway(t *testing.T) {
+	target := t.TempDir() + "/x.tti"
+	s, process := newScreen(t, "convert", draftSource, "-o", target)
+	mark := s.sees("converting", 0)
+	s.sees(" s\r\n", s.sees("bits per weight", mark))
+	if state, err := process.Wait(); err != nil || state.ExitCode() != 0 {
+		t.Errorf("it ends with %v (%v)", state, err)
+	}
+	line := strings.TrimSuffix(s.text(0), "\r\n")
+	if line = line[strings.LastIndex(line, "\r")+1:]; !strings.HasPrefix(line, target+": ") {
+		t.Errorf("the last line is %q", line)
+	}
+}
+
+// TestTerminalShowsOrigins has half the text guessed, and coloured but for a user who wants none.
+func TestTerminalShowsOrigins(t *testing.T) {
+	for _, noColour := range []string{"", "1"} {
+		t.Setenv("NO_COLOR", noColour)
+		s, process := newScreen(t, "run", draftInt8, "--prompt", "The wolf", "-n", "16", "--draft", draftF32, "--draft-len", "3", "--highlight", "--stats")
+		s.sees("finished by length", 0)
+		if state, err := process.Wait(); err != nil || state.ExitCode() != 0 {
+			t.Errorf("it ends with %v (%v)", state, err)
+		}
+		text := s.text(0)
+		if noColour != "" {
+			if strings.Contains(text, "\x1b") || strings.Contains(text, "tokens from") {
+				t.Errorf("with NO_COLOR the terminal shows %q", text)
+			}
+			continue
+		}
+		legend := "tokens from: target, \x1b[32mdraft\x1b[0m, \x1b[36mn-gram\x1b[0m\r\n"
+		if !strings.HasPrefix(text, legend) || !strings.Contains(text[len(legend):], "\x1b[32m ") {
+			t.Errorf("the terminal shows %q", text)
+		}
+	}
+}

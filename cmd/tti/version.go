@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/format"
+)
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Show the version and how this program was built",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return write(cmd.OutOrStdout(), version())
+		},
+	}
+}
+
+func version() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s, file format %s\n", convert.Tool, format.Specification)
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return text.String()
+	}
+	if info.Main.Version != "" {
+		fmt.Fprintf(&text, "module   %s %s\n", info.Main.Path, info.Main.Version)
+	}
+	settings := map[string]string{}
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	if revision := settings["vcs.revision"]; revision != "" {
+		if settings["vcs.modified"] == "true" {
+			revision += ", modified"
+		}
+		fmt.Fprintf(&text, "source   %s (%s)\n", revision, settings["vcs.time"])
+	}
+	fmt.Fprintf(&text, "built    %s for %s/%s\n", info.GoVersion, runtime.GOOS, runtime.GOARCH)
+	return text.String()
+}

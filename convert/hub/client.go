@@ -1,0 +1,275 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+const (
+	defaultEndpoint = "https://huggingface.co"
+	// defaultParallel is the number of files huggingface_hub downloads at once.
+	defaultParallel = 8
+	// maxListingSize bounds the answer that lists a repository; one with 100,000 files takes about 10 MB.
+	maxListingSize = 64 << 20
+)
+
+// A Client fetches models from one hub into one cache. Its zero value uses the public hub, the cache in
+// ~/.cache/huggingface/hub and no token; [FromEnvironment] returns one set up as the user has asked
+// huggingface_hub to be. A Client may be used by several goroutines at once.
+type Client struct {
+	Endpoint string // address of the hub; empty: https://huggingface.co
+	Cache    string // directory of the cache; empty: ~/.cache/huggingface/hub
+	Token    string // sent to Endpoint only; empty: none
+	Offline  bool   // use the cache and ask no server
+	Parallel int    // files downloaded at once; 0: 8
+
+	timing *timing // nil: defaultTiming
+}
+
+// timing holds every duration the package waits for, and how often it tries.
+type timing struct {
+	stall    time.Duration // a request that brings no byte for so long is given up and tried anew
+	attempts int           // at one request, or at one MiB of a download
+	backoff  time.Duration // before the second attempt; doubles with every further one
+	longest  time.Duration // the longest wait; a server that asks for more is not waited for
+	lockPoll time.Duration // between looks at a lock that another process holds
+	sleep    func(context.Context, time.Duration) error
+}
+
+// defaultTiming can wait out the hub's rate limits, whose window is five minutes
+// (https://huggingface.co/docs/hub/rate-limits).
+var defaultTiming = timing{
+	stall:    30 * time.Second,
+	attempts: 6,
+	backoff:  time.Second,
+	longest:  5 * time.Minute,
+	lockPoll: 200 * time.Millisecond,
+	sleep: func(ctx context.Context, d time.Duration) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(d):
+			return nil
+		}
+	},
+}
+
+// Progress is told how many of a file's total bytes are in place. The first call for a file comes before
+// any of its bytes are downloaded; its done is what an earlier, interrupted download left. done falls back to
+// 0 if a download has to start anew. Files that are in the cache are not reported. Calls never overlap.
+type Progress func(file string, done, total int64)
+
+// A Snapshot is a model's files at one commit, in the cache, each of them whole.
+type Snapshot struct {
+	Directory string   // absolute; belongs to HuggingFace's cache, so nothing in it may be changed
+	Commit    string   // hash
+	Files     []string // slash-separated, relative to Directory
+	// Unconfirmed is nil if the hub said what the revision stands for now. If it could not be reached
+	// but the cache holds the revision as it was, this is the reason. It is nil when Client.Offline is set.
+	Unconfirmed error
+}
+
+// Fetch returns the model's files in the cache, after downloading those that are missing: the
+// configuration, the safetensors weights in one file or in shards, the vocabulary, and what there is on special
+// tokens and generation. Canceling ctx interrupts it at once; what has been downloaded is kept, and the next
+// Fetch continues there. progress may be nil.
+func (c *Client) Fetch(ctx context.Context, r Reference, progress Progress) (Snapshot, error) {
+	snapshot, err := c.fetch(ctx, r, progress)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("hub %s: %w", r, err)
+	}
+	return snapshot, nil
+}
+
+func (c *Client) fetch(ctx context.Context, r Reference, progress Progress) (Snapshot, error) {
+	if err := r.validate(); err != nil {
+		return Snapshot{}, err
+	}
+	root := c.Cache
+	if root == "" {
+		var err error
+		if root, err = expand(filepath.Join("~", ".cache", "huggingface", "hub")); err != nil {
+			return Snapshot{}, err
+		}
+	}
+	folder, err := newFolder(root, r.Repository)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	cached, missing := folder.cached(r.revision())
+	if c.Offline {
+		if missing != nil {
+			return Snapshot{}, fmt.Errorf("%w: %w", ErrOffline, missing)
+		}
+		return cached, nil
+	}
+
+	s, err := c.newSession(r, folder, progress)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	defer s.http.CloseIdleConnections()
+	attempts := s.timing.attempts
+	if missing == nil {
+		attempts = 1 // With a model at hand, nobody should wait for a hub that does not answer.
+	}
+	commit, names, err := s.list(ctx, attempts)
+	if unreachable := (*transientError)(nil); missing == nil && errors.As(err, &unreachable) {
+		cached.Unconfirmed = err
+		return cached, nil
+	}
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return s.complete(ctx, commit, names)
+}
+
+// session is one Fetch that talks to the hub.
+type session struct {
+	client   *Client
+	timing   timing
+	http     *http.Client
+	endpoint endpoint
+	folder   folder
+	from     Reference
+
+	reporting sync.Mutex // held while progress runs
+	progress  Progress
+}
+
+func (c *Client) newSession(r Reference, f folder, progress Progress) (*session, error) {
+	s := &session{client: c, timing: defaultTiming, folder: f, from: r, progress: progress}
+	if c.timing != nil {
+		s.timing = *c.timing
+	}
+	var err error
+	if s.endpoint, err = newEndpoint(c.Endpoint); err != nil {
+		return nil, err
+	}
+	s.http = s.newHTTPClient()
+	return s, nil
+}
+
+func (s *session) report(file string, done, total int64) {
+	if s.progress != nil {
+		s.reporting.Lock()
+		defer s.reporting.Unlock()
+		s.progress(file, done, total)
+	}
+}
+
+// list asks the hub for the commit a revision stands for and for the names of the files in it.
+func (s *session) list(ctx context.Context, attempts int) (commit string, names []string, err error) {
+	var listing struct {
+		Commit   string `json:"sha"`
+		Siblings []struct {
+			Name string `json:"rfilename"`
+		} `json:"siblings"`
+	}
+	err = s.retry(ctx, attempts, func() (bool, error) {
+		return false, s.request(ctx, http.MethodGet, s.endpoint.listing(s.from), nil, func(response *http.Response) error {
+			content, err := io.ReadAll(io.LimitReader(response.Body, maxListingSize))
+			if err != nil {
+				return err
+			}
+			if err := json.Unmarshal(content, &listing); err != nil {
+				// Not the hub, but something on the way to it, such as the login page of a network.
+				return &transientError{cause: fmt.Errorf("%s answers %s with no listing: %w", response.Request.URL.Host, response.Status, err)}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	if !commitHash.MatchString(listing.Commit) {
+		return "", nil, fmt.Errorf("listing names commit %q, want a git hash", listing.Commit)
+	}
+	if pinned := s.from.Revision; commitHash.MatchString(pinned) && listing.Commit != pinned {
+		return "", nil, fmt.Errorf("%w: listing is of commit %s", ErrMismatch, listing.Commit)
+	}
+	for _, sibling := range listing.Siblings {
+		if err := checkName(sibling.Name); err != nil {
+			return "", nil, fmt.Errorf("listing: %w", err)
+		}
+		names = append(names, sibling.Name)
+	}
+	return listing.Commit, names, nil
+}
+
+// complete brings what is missing of a commit into the cache. The revision is recorded last, so that
+// whoever reads it there finds every file.
+func (s *session) complete(ctx context.Context, commit string, names []string) (Snapshot, error) {
+	files, sharded, err := choose(names)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if sharded {
+		if err := s.bring(ctx, commit, []string{indexFile}); err != nil {
+			return Snapshot{}, err
+		}
+		parts, err := shards(s.folder.pointer(commit, indexFile))
+		if err != nil {
+			return Snapshot{}, fmt.Errorf("%s: %w", indexFile, err)
+		}
+		files = append(files, parts...)
+	}
+	if err := s.bring(ctx, commit, files); err != nil {
+		return Snapshot{}, err
+	}
+	if err := s.folder.remember(s.from.revision(), commit); err != nil {
+		return Snapshot{}, err
+	}
+	return Snapshot{Directory: s.folder.snapshot(commit), Commit: commit, Files: files}, nil
+}
+
+// bring downloads those of the files that the cache does not hold.
+func (s *session) bring(ctx context.Context, commit string, files []string) error {
+	var missing []*download
+	for _, file := range files {
+		if !s.folder.holds(commit, file) {
+			missing = append(missing, &download{session: s, commit: commit, name: file})
+		}
+	}
+	if err := s.parallel(ctx, missing, (*download).describe); err != nil {
+		return err
+	}
+	// All totals are told before the first byte flows, so that the time left can be estimated from the start.
+	for _, d := range missing {
+		s.report(d.name, d.present(), d.size)
+	}
+	return s.parallel(ctx, missing, (*download).run)
+}
+
+// parallel does the work for all downloads, some at once, until the first error.
+func (s *session) parallel(ctx context.Context, downloads []*download, work func(*download, context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	limit := s.client.Parallel
+	if limit <= 0 {
+		limit = defaultParallel
+	}
+	places := make(chan struct{}, limit)
+	var running sync.WaitGroup
+	for _, d := range downloads {
+		places <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		running.Go(func() {
+			defer func() { <-places }()
+			if err := work(d, ctx); err != nil {
+				cancel(fmt.Errorf("%s: %w", d.name, err))
+			}
+		})
+	}
+	running.Wait()
+	return context.Cause(ctx)
+}

@@ -1,0 +1,303 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// cache is an encoding of keys and values.
+type cache struct {
+	name   string
+	bytes  int  // of one element
+	scaled bool // there is a scale for every position
+}
+
+var caches = []cache{
+	{"F32", 4, false},
+	{"F16", 2, false},
+	{"Int8", 1, true},
+}
+
+// widen loads a register of elements of a cache as float32.
+func (m *machine) widen(c cache, p operand.Mem) reg.VecVirtual {
+	r := m.vector()
+	switch c.name {
+	case "F32":
+		m.VMOVUPS(p, r)
+	case "F16":
+		m.VCVTPH2PS(p, r)
+	case "Int8":
+		m.VPMOVSXBD(p, r)
+		m.VCVTDQ2PS(r, r)
+	}
+	return r
+}
+
+// rows addresses element 0 of up to four rows at equal distances.
+type rows struct {
+	base           reg.GPVirtual
+	stride, triple reg.GPVirtual // in bytes, only as many as are needed
+}
+
+// rows returns the addresses of count rows whose stride is given in elements of four bytes.
+func (m *machine) rows(base, stride string, count int) rows {
+	r := rows{base: m.param(base)}
+	if count > 1 {
+		r.stride = m.param(stride)
+		m.SHLQ(operand.Imm(2), r.stride)
+	}
+	if count > 3 {
+		r.triple = m.GP64()
+		m.LEAQ(operand.Mem{Base: r.stride, Index: r.stride, Scale: 2}, r.triple)
+	}
+	return r
+}
+
+// at returns the operand in row i, displacement bytes from its element 0.
+func (r rows) at(i, displacement int) operand.Mem {
+	p := operand.Mem{Base: r.base, Disp: displacement}
+	switch i {
+	case 1, 2:
+		p.Index, p.Scale = r.stride, uint8(i)
+	case 3:
+		p.Index, p.Scale = r.triple, 1
+	}
+	return p
+}
+
+// scoreTile says how many queries go through the keys together, and how many of the 16 lanes of their
+// dot products at once: more lanes go through fewer times, and hold more registers.
+type scoreTile struct {
+	queries, lanes int
+}
+
+// scores generates the dot products of a tile of queries with the keys of whole blocks of
+// positions. A register holds one score for each of its positions; the sum over dimensions modulo 16
+// is a register for each of these, and the fixed tree adds registers.
+func scores(m *machine, c cache, t scoreTile) {
+	name := fmt.Sprintf("scores%sx%d", c.name, t.queries)
+	m.function(name, "func(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)")
+	m.Doc(fmt.Sprintf("%s%s writes the scores of %d queries with the keys of whole blocks of 16 positions.", name, m.name, t.queries))
+	result := m.rows("scores", "scoreStride", t.queries)
+	query := m.rows("q", "dimensions", t.queries)
+	keys, blocks := m.param("keys"), m.param("blocks")
+	var scales reg.GPVirtual
+	if c.scaled {
+		scales = m.param("scales")
+	}
+	steps := m.param("dimensions")
+	m.SHRQ(operand.Imm(4), steps)
+	keyBytes := m.param("dimensions") // of a block
+	m.IMUL3Q(operand.I32(blockLanes*c.bytes), keyBytes, keyBytes)
+
+	line := blockLanes * c.bytes // the keys of one dimension
+	// chains returns, for every query, the sum of the lanes first, first+step, ..., each of which is a
+	// chain of its own through the dimensions.
+	chains := func(strip reg.Register, first, step int) []reg.VecVirtual {
+		lanes := make([][]reg.VecVirtual, blockLanes/step)
+		for i := range lanes {
+			lanes[i] = make([]reg.VecVirtual, t.queries)
+			for j := range lanes[i] {
+				lanes[i][j] = m.vector()
+			}
+			m.zero(lanes[i]...)
+		}
+		key, moving := m.copy(strip), query
+		moving.base = m.copy(query.base)
+		m.repeat(m.copy(steps), func() {
+			for i, accumulators := range lanes {
+				dimension := first + i*step
+				k := m.widen(c, operand.Mem{Base: key, Disp: dimension * line})
+				for j, r := range accumulators {
+					m.multiplyAdd(moving.at(j, 4*dimension), k, r)
+				}
+			}
+			m.ADDQ(operand.I32(blockLanes*line), key)
+			m.ADDQ(operand.Imm(4*blockLanes), moving.base)
+		})
+		for half := len(lanes) / 2; half > 0; half /= 2 {
+			for i := range half {
+				m.addAll(lanes[i+half], lanes[i])
+			}
+		}
+		return lanes[0]
+	}
+	// tree returns the same for any step, depth first, so that few sums are held.
+	var tree func(strip reg.Register, first, step int) []reg.VecVirtual
+	tree = func(strip reg.Register, first, step int) []reg.VecVirtual {
+		if blockLanes/step <= t.lanes {
+			return chains(strip, first, step)
+		}
+		left := tree(strip, first, 2*step)
+		m.addAll(tree(strip, first+step, 2*step), left)
+		return left
+	}
+
+	// A strip is as many positions as a register holds.
+	scoreStrip := func(strip reg.Register) {
+		for i, sum := range tree(strip, 0, 1) {
+			if c.scaled {
+				m.VMULPS(operand.Mem{Base: scales}, sum, sum)
+			}
+			m.VMOVUPS(sum, result.at(i, 0))
+		}
+		m.ADDQ(operand.Imm(uint64(m.registerBytes)), result.base)
+		if c.scaled {
+			m.ADDQ(operand.Imm(uint64(m.registerBytes)), scales)
+		}
+	}
+	m.repeat(blocks, func() {
+		if m.lanes() == blockLanes {
+			scoreStrip(keys)
+		} else {
+			strip, strips := m.copy(keys), m.GP64()
+			m.MOVQ(operand.U32(blockLanes/m.lanes()), strips)
+			m.repeat(strips, func() {
+				scoreStrip(strip)
+				m.ADDQ(operand.Imm(uint64(m.lanes()*c.bytes)), strip)
+			})
+		}
+		m.ADDQ(keyBytes, keys)
+	})
+	m.end()
+}
+
+// addAll adds the registers x to those of sum.
+func (m *machine) addAll(x, sum []reg.VecVirtual) {
+	for i := range sum {
+		m.VADDPS(x[i], sum[i], sum[i])
+	}
+}
+
+// multiplyAdd adds a scalar in memory times x to sum.
+func (m *machine) multiplyAdd(scalar operand.Mem, x, sum reg.Register) {
+	if m.wide {
+		m.VFMADD231PS_BCST(scalar, x, sum)
+		return
+	}
+	m.VFMADD231PS(m.broadcast(scalar), x, sum)
+}
+
+// softmax generates the step from scores to the weights of values: e to the difference from the
+// maximum, and the sum of these by position modulo 16. With scales, the weights that are left are
+// multiplied by those of the values.
+func softmax(m *machine, scaled bool) {
+	name, scale := "softmax", ""
+	if scaled {
+		name, scale = "softmaxScaled", "scales *float32, "
+	}
+	m.function(name, "func(scores *float32, "+scale+"count int) float32")
+	m.Doc(name + m.name + " replaces count scores by weights and returns the sum of the exponentials.")
+	x, n := m.param("scores"), m.param("count")
+	var scales reg.Register
+	if scaled {
+		scales = m.param("scales")
+	}
+	lowest := m.broadcast(m.word(math.Float32bits(-infinity)))
+	maximum := m.broadcastBlock(m.word(math.Float32bits(-infinity)))
+	m.eachBlock(n, func(offset reg.Register, k mask) {
+		v := m.load(k, element(x, offset))
+		m.fill(k, lowest, v)
+		m.maximum(v, maximum)
+	})
+	largest := m.broadcast(m.reduce(maximum, m.VMAXPS))
+
+	c := m.constants(expConstants...)
+	sum := m.block()
+	m.zero(sum...)
+	m.eachBlock(n, func(offset reg.Register, k mask) {
+		v := m.load(k, element(x, offset))
+		for _, r := range v {
+			m.VSUBPS(largest, r, r)
+		}
+		m.exp(c, v, false)
+		m.keepBlock(k, v)
+		for i, r := range v {
+			m.VADDPS(r, sum[i], sum[i])
+		}
+		if scaled {
+			for i, s := range m.load(k, element(scales, offset)) {
+				m.VMULPS(s, v[i], v[i])
+			}
+		}
+		m.store(k, v, element(x, offset))
+	})
+	m.Store(m.reduce(sum, m.VADDPS), m.ReturnIndex(0))
+	m.end()
+}
+
+// valueTile says how many queries go through the values together, and how many registers of each
+// result are held at once: the first as long as there are so many dimensions left, then the next.
+type valueTile struct {
+	queries   int
+	registers []int
+}
+
+// weigh generates the sum of values weighted by the results of softmax, divided by their sum.
+func weigh(m *machine, c cache, t valueTile) {
+	name := fmt.Sprintf("weigh%sx%d", c.name, t.queries)
+	m.function(name, "func(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)")
+	m.Doc(fmt.Sprintf("%s%s writes the results of %d queries, of which query i weighs count+i values.", name, m.name, t.queries))
+	out := m.rows("out", "outStride", t.queries)
+	weights := m.rows("weights", "weightStride", t.queries)
+	sums, values := m.param("sums"), m.param("values")
+	left := m.param("dimensions")
+	rowBytes := m.param("dimensions")
+	m.IMUL3Q(operand.I32(c.bytes), rowBytes, rowBytes)
+
+	for _, registers := range t.registers {
+		chunk := registers * m.lanes()
+		loop, done := m.label("chunk"), m.label("done")
+		m.Label(loop)
+		m.CMPQ(left, operand.I32(chunk))
+		m.JLT(operand.LabelRef(done))
+
+		results := make([][]reg.VecVirtual, t.queries)
+		for i := range results {
+			for range registers {
+				r := m.vector()
+				m.zero(r)
+				results[i] = append(results[i], r)
+			}
+		}
+		value, n := m.copy(values), m.param("count")
+		moving := weights
+		moving.base = m.copy(weights.base)
+		// position adds the values of one position to the results of queries first and later.
+		position := func(first int) {
+			scalars := make([]reg.VecVirtual, t.queries)
+			for i := first; i < t.queries; i++ {
+				scalars[i] = m.broadcast(moving.at(i, 0))
+			}
+			for j := range registers {
+				v := m.widen(c, operand.Mem{Base: value, Disp: j * m.lanes() * c.bytes})
+				for i := first; i < t.queries; i++ {
+					m.VFMADD231PS(v, scalars[i], results[i][j])
+				}
+			}
+			m.ADDQ(rowBytes, value)
+			m.ADDQ(operand.Imm(4), moving.base)
+		}
+		m.repeat(n, func() { position(0) })
+		for first := 1; first < t.queries; first++ {
+			position(first)
+		}
+		for i, result := range results {
+			sum := m.broadcast(operand.Mem{Base: sums, Disp: 4 * i})
+			for j, r := range result {
+				m.VDIVPS(sum, r, r)
+				m.VMOVUPS(r, out.at(i, j*m.registerBytes))
+			}
+		}
+
+		m.ADDQ(operand.I32(registers*m.registerBytes), out.base)
+		m.ADDQ(operand.I32(chunk*c.bytes), values)
+		m.SUBQ(operand.I32(chunk), left)
+		m.JMP(operand.LabelRef(loop))
+		m.Label(done)
+	}
+	m.end()
+}

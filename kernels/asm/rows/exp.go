@@ -1,0 +1,57 @@
+package main
+
+import (
+	"math"
+
+	"github.com/mmcloughlin/avo/operand"
+)
+
+// The constants of exp.go in package kernels.
+const (
+	log2E   = 1.44269504088896341
+	ln2High = 0.693359375
+	ln2Low  = -2.12194440054690583e-4
+	expP0   = 0.49999999999999983
+	expP1   = 0.16666576989698692
+	expP2   = 0.041666554617213226
+	expP3   = 0.00836317905272642
+	expP4   = 0.0013926183586787642
+	expMin  = -87.33654
+	expMax  = 88.72283
+)
+
+var infinity = float32(math.Inf(1))
+
+// expConstants are the constants that exp needs.
+var expConstants = []float32{log2E, -ln2High, -ln2Low, expP0, expP1, expP2, expP3, expP4, 1, expMin, expMax, infinity}
+
+// exp replaces each element of a block by its exponential. Where no element is above zero, the
+// comparison with the upper limit can be left out.
+func (m *machine) exp(c constants, b block, aboveZero bool) {
+	for _, x := range b {
+		n, p := m.vector(), m.vector()
+		m.VMULPS(c.of(log2E), x, n)
+		m.round(n, n)
+		kept := m.compare(notLess, x, c.of(expMin))
+		var above condition
+		if aboveZero {
+			above = m.compare(greaterThan, x, c.of(expMax))
+		}
+		r := x
+		m.VFMADD231PS(c.of(-ln2High), n, r)
+		m.VFMADD231PS(c.of(-ln2Low), n, r)
+		m.VMOVUPS(c.of(expP4), p)
+		for _, coefficient := range []float32{expP3, expP2, expP1, expP0, 1, 1} {
+			m.VFMADD213PS(c.of(coefficient), r, p)
+		}
+		m.VCVTPS2DQ(n, n)
+		m.VPSLLD(operand.Imm(23), n, n)
+		m.VPADDD(n, p, x)
+		m.keep(kept, x)
+		if aboveZero {
+			limit := m.vector()
+			m.VMOVUPS(c.of(infinity), limit)
+			m.replace(above, limit, x)
+		}
+	}
+}

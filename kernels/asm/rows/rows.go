@@ -1,0 +1,183 @@
+package main
+
+import (
+	"math"
+
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// element returns the operand at an offset in bytes from a pointer.
+func element(pointer, offset reg.Register) operand.Mem {
+	return operand.Mem{Base: pointer, Index: offset, Scale: 1}
+}
+
+// layerNorm generates layerNormReference.
+func layerNorm(m *machine) {
+	m.function("layerNorm", "func(dst, x, weight, bias *float32, n int, epsilon float32)")
+	m.Doc("layerNorm" + m.name + " is layerNormReference for n > 0.")
+	x, n := m.param("x"), m.param("n")
+
+	count := m.XMM()
+	m.VXORPS(count, count, count)
+	m.VCVTSI2SSQ(n, count, count)
+
+	sum := m.block()
+	m.zero(sum...)
+	m.eachBlock(n, func(offset reg.Register, k mask) {
+		v := m.load(k, element(x, offset))
+		for i := range v {
+			m.VADDPS(v[i], sum[i], sum[i])
+		}
+	})
+	total := m.reduce(sum, m.VADDPS)
+	m.VDIVSS(count, total, total)
+	mean := m.broadcast(total)
+
+	squares := m.block()
+	m.zero(squares...)
+	m.eachBlock(n, func(offset reg.Register, k mask) {
+		v := m.load(k, element(x, offset))
+		for i := range v {
+			m.VSUBPS(mean, v[i], v[i])
+		}
+		m.keepBlock(k, v)
+		for i := range v {
+			m.VFMADD231PS(v[i], v[i], squares[i])
+		}
+	})
+	variance := m.reduce(squares, m.VADDPS)
+	m.VDIVSS(count, variance, variance)
+	epsilon, one := m.XMM(), m.XMM()
+	m.Load(m.Param("epsilon"), epsilon)
+	m.VADDSS(epsilon, variance, variance)
+	m.VSQRTSS(variance, variance, variance)
+	m.VMOVSS(m.word(math.Float32bits(1)), one)
+	m.VDIVSS(variance, one, one)
+	inverse := m.broadcast(one)
+
+	dst, weight, bias := m.param("dst"), m.param("weight"), m.param("bias")
+	m.eachBlock(n, func(offset reg.Register, k mask) {
+		v := m.load(k, element(x, offset))
+		w, result := m.load(k, element(weight, offset)), m.load(k, element(bias, offset))
+		for i := range v {
+			m.VSUBPS(mean, v[i], v[i])
+			m.VMULPS(inverse, v[i], v[i])
+			m.VFMADD231PS(w[i], v[i], result[i])
+		}
+		m.store(k, result, element(dst, offset))
+	})
+	m.end()
+}
+
+// add generates addReference.
+func add(m *machine) {
+	m.function("add", "func(dst, x *float32, n int)")
+	m.Doc("add" + m.name + " is addReference.")
+	dst, x, n := m.param("dst"), m.param("x"), m.param("n")
+	m.eachBlock(n, func(offset reg.Register, k mask) {
+		v := m.load(k, element(dst, offset))
+		addend := m.load(k, element(x, offset))
+		for i := range v {
+			m.VADDPS(addend[i], v[i], v[i])
+		}
+		m.store(k, v, element(dst, offset))
+	})
+	m.end()
+}
+
+// elementwise generates a function that replaces each element of a row.
+func elementwise(m *machine, name string, values []float32, body func(c constants, x block)) {
+	m.function(name, "func(x *float32, n int)")
+	m.Doc(name + m.name + " is " + name + "Reference.")
+	x, n := m.param("x"), m.param("n")
+	c := m.constants(values...)
+	m.eachBlock(n, func(offset reg.Register, k mask) {
+		v := m.load(k, element(x, offset))
+		body(c, v)
+		m.store(k, v, element(x, offset))
+	})
+	m.end()
+}
+
+var signBit = math.Float32frombits(1 << 31)
+
+// The constants of reference_rows.go in package kernels.
+const (
+	geluTanh1 = 1.5957691216057308
+	geluTanh3 = geluTanh1 * 0.044715
+
+	erfP  = 0.3275911
+	erfA1 = 0.254829592
+	erfA2 = -0.284496736
+	erfA3 = 1.421413741
+	erfA4 = -1.453152027
+	erfA5 = 1.061405429
+)
+
+// geluTanh generates geluTanhReference: x / (1 + exp(-u)).
+func geluTanh(m *machine) {
+	values := append([]float32{geluTanh1, geluTanh3, signBit}, expConstants...)
+	elementwise(m, "geluTanh", values, func(c constants, x block) {
+		u := m.block()
+		for i := range x {
+			square := m.vector()
+			m.VMULPS(x[i], x[i], square)
+			m.VMOVUPS(c.of(geluTanh1), u[i])
+			m.VFMADD231PS(c.of(geluTanh3), square, u[i])
+			m.VMULPS(x[i], u[i], u[i])
+			m.VXORPS(c.of(signBit), u[i], u[i])
+		}
+		m.exp(c, u, true)
+		for i := range x {
+			m.VADDPS(c.of(1), u[i], u[i])
+			m.VDIVPS(u[i], x[i], x[i])
+		}
+	})
+}
+
+// geluErf generates geluErfReference: x Phi(x) with the tail of Phi by a polynomial and exp(-a^2).
+func geluErf(m *machine) {
+	values := append([]float32{signBit, 1 / math.Sqrt2, erfP, erfA1, erfA2, erfA3, erfA4, erfA5, 0.5}, expConstants...)
+	elementwise(m, "geluErf", values, func(c constants, x block) {
+		power, tail := m.block(), m.block()
+		for i := range x {
+			a, t, p := power[i], m.vector(), tail[i]
+			m.VMOVUPS(c.of(signBit), a)
+			m.VANDNPS(x[i], a, a)
+			m.VMULPS(c.of(1/math.Sqrt2), a, a)
+			m.VMOVUPS(c.of(1), t)
+			m.VMOVUPS(c.of(erfP), p)
+			m.VFMADD213PS(c.of(1), a, p)
+			m.VDIVPS(p, t, t)
+			m.VMOVUPS(c.of(erfA5), p)
+			for _, coefficient := range []float32{erfA4, erfA3, erfA2, erfA1} {
+				m.VFMADD213PS(c.of(coefficient), t, p)
+			}
+			m.VMULPS(t, p, p)
+			m.VMULPS(a, a, a)
+			m.VXORPS(c.of(signBit), a, a)
+		}
+		m.exp(c, power, false)
+		for i := range x {
+			rest := m.vector()
+			m.VMULPS(power[i], tail[i], tail[i])
+			m.VMULPS(c.of(0.5), tail[i], tail[i])
+			m.zero(rest)
+			negative := m.compare(less, x[i], rest)
+			m.VMOVUPS(c.of(1), rest)
+			m.VSUBPS(tail[i], rest, rest)
+			m.replace(negative, tail[i], rest)
+			m.VMULPS(rest, x[i], x[i])
+		}
+	})
+}
+
+// relu generates reluReference, which keeps NaN and -0.
+func relu(m *machine) {
+	elementwise(m, "relu", []float32{0}, func(c constants, x block) {
+		for i := range x {
+			m.keep(m.compare(notLess, x[i], c.of(0)), x[i])
+		}
+	})
+}

@@ -1,4 +1,0 @@
-package pool
-
-// pause is what a spinning thread does between two looks.
-func pause() {}

@@ -1,0 +1,321 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// The tests of this file and of attention_test.go compare every set with the reference, bit by bit.
+// Only the sign and payload of a NaN are free.
+
+// unequal returns the first index where two rows differ, -1 if there is none.
+func unequal(got, want []float32) int {
+	for i := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) && (got[i] == got[i] || want[i] == want[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// kinds are what rows are made of, from harmless to hostile.
+var kinds = []struct {
+	name  string
+	value func(random *rand.Rand) float32
+}{
+	{"normal", func(random *rand.Rand) float32 { return float32(random.NormFloat64()) }},
+	{"scaled", func(random *rand.Rand) float32 {
+		return float32(math.Ldexp(random.NormFloat64(), random.IntN(40)-25))
+	}},
+	{"signed zeros", func(random *rand.Rand) float32 {
+		return []float32{0, float32(math.Copysign(0, -1)), float32(random.NormFloat64())}[random.IntN(3)]
+	}},
+	{"subnormal", func(random *rand.Rand) float32 {
+		return math.Float32frombits(random.Uint32()&(1<<31|1<<24-1)) * float32(1+random.IntN(4))
+	}},
+	{"huge", func(random *rand.Rand) float32 {
+		return float32(math.Ldexp(random.NormFloat64(), 100+random.IntN(27)))
+	}},
+	{"any", func(random *rand.Rand) float32 { return math.Float32frombits(random.Uint32()) }},
+	{"rarely not finite", func(random *rand.Rand) float32 {
+		if random.IntN(100) == 0 {
+			return []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.MaxFloat32}[random.IntN(4)]
+		}
+		return float32(random.NormFloat64())
+	}},
+}
+
+// lengths are those of rows: around the multiples of 16, and real ones.
+var lengths = []int{1, 2, 5, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 63, 64, 65, 100, 127, 768, 1023, 1600}
+
+// eachRow calls test for every set but the reference, kind of row and length. The rows it makes end
+// where the next array begins in which a stray store would be seen.
+func eachRow(t *testing.T, lengths []int, test func(t *testing.T, s *Set, n int, row func() []float32)) {
+	for _, s := range Sets() {
+		for k, kind := range kinds {
+			t.Run(s.Name()+"/"+kind.name, func(t *testing.T) {
+				random := rand.New(rand.NewPCG(12, uint64(k)))
+				for _, n := range lengths {
+					for range 3 {
+						test(t, s, n, func() []float32 {
+							x := make([]float32, n)
+							for i := range x {
+								x[i] = kind.value(random)
+							}
+							return x
+						})
+					}
+				}
+			})
+		}
+	}
+}
+
+// guarded returns a copy of x with guards behind it, and a function that tells whether they stand.
+func guarded(x []float32) (row []float32, intact func() bool) {
+	const guard = 12345.5
+	whole := append(slices.Clone(x), slices.Repeat([]float32{guard}, 32)...)
+	return whole[:len(x)], func() bool {
+		return !slices.ContainsFunc(whole[len(x):], func(v float32) bool { return v != guard })
+	}
+}
+
+func TestLayerNormIsTheReference(t *testing.T) {
+	eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
+		x, weight, bias, want := row(), row(), row(), make([]float32, n)
+		got, intact := guarded(x) // in place
+		reference.LayerNorm(want, x, weight, bias, 1e-5)
+		s.LayerNorm(got, got, weight, bias, 1e-5)
+		if i := unequal(got, want); i >= 0 || !intact() {
+			t.Fatalf("n=%d: element %d is %x, want %x", n, i, got[max(i, 0)], want[max(i, 0)])
+		}
+	})
+}
+
+func TestActivationsAreTheReference(t *testing.T) {
+	for _, f := range []Activation{GELUTanh, GELU, ReLU} {
+		t.Run(fmt.Sprint(f), func(t *testing.T) {
+			eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
+				x := row()
+				want := slices.Clone(x)
+				got, intact := guarded(x)
+				reference.Activate(f, want)
+				s.Activate(f, got)
+				if i := unequal(got, want); i >= 0 || !intact() {
+					t.Fatalf("n=%d: f(%x) is %x, want %x", n, x[max(i, 0)], got[max(i, 0)], want[max(i, 0)])
+				}
+			})
+		})
+	}
+}
+
+// TestGELUNearTheLimitsOfExp passes the arguments around the one where the exponential inside reaches
+// its limit and the result becomes zero.
+func TestGELUNearTheLimitsOfExp(t *testing.T) {
+	for _, f := range []Activation{GELUTanh, GELU} {
+		apply := func(s *Set, x []float32) []float32 {
+			x = slices.Clone(x)
+			s.Activate(f, x)
+			return x
+		}
+		low, high := uint32(math.Float32bits(5)), uint32(math.Float32bits(20))
+		for high-low > 1 {
+			middle := (low + high) / 2
+			if apply(&reference, []float32{-math.Float32frombits(middle)})[0] == 0 {
+				high = middle
+			} else {
+				low = middle
+			}
+		}
+		var x []float32
+		for bits := low - 500; bits < low+500; bits++ {
+			x = append(x, -math.Float32frombits(bits), math.Float32frombits(bits))
+		}
+		want := apply(&reference, x)
+		for _, s := range Sets() {
+			got := apply(s, x)
+			if i := unequal(got, want); i >= 0 {
+				t.Errorf("%s: f(%x) is %x, want %x", s.Name(), x[i], got[i], want[i])
+			}
+		}
+	}
+}
+
+func TestAddIsTheReference(t *testing.T) {
+	eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
+		dst, x := row(), row()
+		got, intact := guarded(dst)
+		reference.Add(dst, x)
+		s.Add(got, x)
+		if i := unequal(got, dst); i >= 0 || !intact() {
+			t.Fatalf("n=%d: element %d is %x, want %x", n, i, got[max(i, 0)], dst[max(i, 0)])
+		}
+	})
+}
+
+func TestQuantizeIsTheReference(t *testing.T) {
+	eachRow(t, []int{64, 128, 192, 768}, func(t *testing.T, s *Set, n int, row func() []float32) {
+		const tokens = 3
+		want, got := NewInput(tokens, n), NewInput(tokens, n)
+		for token := range tokens {
+			copy(want.Row(token), row())
+		}
+		clear(want.Row(1)[:64])
+		copy(got.Values, want.Values)
+		for _, x := range []*Input{want, got} {
+			for i := range x.Codes {
+				x.Codes[i] = 55
+			}
+			for i := range x.Sums {
+				x.Sums[i], x.Scales[i] = -1, -1
+			}
+		}
+		reference.Quantize(want, 0, 2)
+		s.Quantize(got, 0, 2)
+		if i := unequal(got.Scales, want.Scales); i >= 0 || !slices.Equal(got.Codes, want.Codes) || !slices.Equal(got.Sums, want.Sums) {
+			t.Fatalf("n=%d: group %d: scales %x, want %x; sums %v, want %v", n, i, got.Scales, want.Scales, got.Sums, want.Sums)
+		}
+	})
+}
+
+// TestQuantizeRoundsToEven passes values that lie in the middle between two codes.
+func TestQuantizeRoundsToEven(t *testing.T) {
+	for _, s := range Sets() {
+		x := NewInput(1, 64)
+		x.Values[0] = 127
+		for i := 1; i < 64; i++ {
+			x.Values[i] = float32(i) - 32.5
+		}
+		s.Quantize(x, 0, 1)
+		for i := 1; i < 64; i++ {
+			if want := int8(math.RoundToEven(float64(x.Values[i]))); x.Codes[i] != want {
+				t.Errorf("%s: %v became %d, want %d", s.Name(), x.Values[i], x.Codes[i], want)
+			}
+		}
+	}
+}
+
+func TestQuantizeExtremesAreTheReference(t *testing.T) {
+	tiny := float32(0x1p-120)
+	for _, s := range Sets() {
+		for _, v := range []float32{0, float32(math.Copysign(0, -1)), tiny, -tiny, math.Nextafter32(tiny, 0), math.Nextafter32(tiny, 1),
+			math.SmallestNonzeroFloat32, math.MaxFloat32, -math.MaxFloat32, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())} {
+			for _, place := range []int{0, 5, 17, 40, 63} {
+				want, got := NewInput(1, 64), NewInput(1, 64)
+				want.Values[place], got.Values[place] = v, v
+				want.Values[1], got.Values[1] = v/3, v/3
+				reference.Quantize(want, 0, 1)
+				s.Quantize(got, 0, 1)
+				if unequal(got.Scales, want.Scales) >= 0 || !slices.Equal(got.Codes, want.Codes) || got.Sums[0] != want.Sums[0] {
+					t.Errorf("%s: %v at %d: %v, want %v", s.Name(), v, place, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestArgMaxIsTheReference(t *testing.T) {
+	eachRow(t, append([]int{5000}, lengths...), func(t *testing.T, s *Set, n int, row func() []float32) {
+		x := row()
+		index, nan := s.ArgMax(x)
+		wantIndex, wantNaN := reference.ArgMax(x)
+		if index != wantIndex || nan != wantNaN {
+			t.Fatalf("n=%d: %d %v, want %d %v", n, index, nan, wantIndex, wantNaN)
+		}
+	})
+}
+
+func TestArgMaxIsTheFirst(t *testing.T) {
+	nan, inf, zero := float32(math.NaN()), float32(math.Inf(1)), float32(0)
+	for _, s := range Sets() {
+		for _, c := range []struct {
+			x     []float32
+			index int
+			nan   bool
+		}{
+			{[]float32{7}, 0, false},
+			{[]float32{1, 3, 2, 3}, 1, false},
+			{[]float32{nan}, 0, true},
+			{[]float32{nan, nan, nan}, 0, true},
+			{[]float32{nan, -inf, nan}, 1, true},
+			{[]float32{-inf, -inf}, 0, false},
+			{[]float32{nan, 1, inf, inf}, 2, true},
+			{[]float32{-1, -zero, zero}, 1, false},
+			{append(slices.Repeat([]float32{-5}, 50), -4, nan, -4), 50, true},
+			{slices.Repeat([]float32{nan}, 40), 0, true},
+			{append(slices.Repeat([]float32{nan}, 40), -inf), 40, true},
+		} {
+			if index, nan := s.ArgMax(c.x); index != c.index || nan != c.nan {
+				t.Errorf("%s: %v: %d %v, want %d %v", s.Name(), c.x, index, nan, c.index, c.nan)
+			}
+		}
+	}
+}
+
+func TestReadIsTheReference(t *testing.T) {
+	random := rand.New(rand.NewPCG(13, 13))
+	b := make([]byte, 20000)
+	for i := range b {
+		b[i] = byte(random.Uint32())
+	}
+	for _, s := range Sets() {
+		for _, n := range []int{0, 1, 7, 8, 63, 64, 65, 255, 256, 511, 512, 513, 1024, 4095, 4096, 5000, 16384, 19990} {
+			for _, offset := range []int{0, 1, 10} {
+				if got, want := s.Read(b[offset:offset+n]), readReference(b[offset:offset+n]); got != want {
+					t.Errorf("%s: %d bytes at %d: %x, want %x", s.Name(), n, offset, got, want)
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkRows(b *testing.B) {
+	random := rand.New(rand.NewPCG(14, 14))
+	const n = 768
+	x, weight, bias, dst := normal(random, 4*n, 1), normal(random, n, 1), normal(random, n, 1), make([]float32, n)
+	in := input(random, 1, 4*n)
+	row := make([]float32, 4*n)
+	logits := normal(random, 50257, 3)
+	for _, s := range Sets() {
+		for _, bench := range []struct {
+			name  string
+			bytes int
+			run   func()
+		}{
+			{"LayerNorm768", 4 * n, func() { s.LayerNorm(dst, x[:n], weight, bias, 1e-5) }},
+			{"Add768", 4 * n, func() { s.Add(dst, x[:n]) }},
+			{"Quantize768", 4 * n, func() { s.quantize(in.Codes[:n], in.Scales[:n/64], in.Sums[:n/64], in.Values[:n]) }},
+			{"Quantize3072", 16 * n, func() { s.Quantize(in, 0, 1) }},
+			{"GELUTanh3072", 16 * n, func() { copy(row, x); s.Activate(GELUTanh, row) }},
+			{"GELU3072", 16 * n, func() { copy(row, x); s.Activate(GELU, row) }},
+			{"ReLU3072", 16 * n, func() { copy(row, x); s.Activate(ReLU, row) }},
+			{"ArgMax50257", 4 * 50257, func() { s.ArgMax(logits) }},
+		} {
+			b.Run(bench.name+"/"+s.Name(), func(b *testing.B) {
+				b.SetBytes(int64(bench.bytes))
+				for b.Loop() {
+					bench.run()
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkRead reads more than the caches hold.
+func BenchmarkRead(b *testing.B) {
+	memory := make([]byte, 256<<20)
+	for i := range memory {
+		memory[i] = byte(i)
+	}
+	for _, s := range Sets() {
+		b.Run(s.Name(), func(b *testing.B) {
+			b.SetBytes(int64(len(memory)))
+			for b.Loop() {
+				s.Read(memory)
+			}
+		})
+	}
+}

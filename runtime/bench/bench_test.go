@@ -1,0 +1,188 @@
+package bench
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/convert/synthetic"
+	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/kernels"
+	"github.com/tti-llm/tti/kernels/pool"
+	"github.com/tti-llm/tti/runtime"
+)
+
+// draft returns the draft model with int8 weights.
+func draft(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "draft.tti")
+	if err := convert.Convert(t.Context(), "../../testdata/fable-draft", path, convert.Options{Mode: convert.Int8, NoSync: true}); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestMedian(t *testing.T) {
+	for _, test := range []struct {
+		seconds []float64
+		want    float64
+	}{{[]float64{3}, 3}, {[]float64{9, 1}, 5}, {[]float64{9, 1, 2}, 2}, {[]float64{4, 100, 1, 3}, 3.5}} {
+		m := measurement{seconds: test.seconds}
+		if got := m.median(); got != test.want {
+			t.Errorf("median of %v is %v, want %v", test.seconds, got, test.want)
+		}
+	}
+}
+
+// TestReaderReadsEveryWeightOnce compares what all threads have read with a plain loop.
+func TestReaderReadsEveryWeightOnce(t *testing.T) {
+	model, err := runtime.Open(draft(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer model.Close()
+	want, length := uint64(0), int64(0)
+	for _, s := range model.File().Sections() {
+		if !s.Encoding.IsPanel() { // of the draft, every matrix is read: its head is its embedding
+			continue
+		}
+		length += s.Length
+		bytes := model.File().Bytes(s)
+		for ; len(bytes) >= 8; bytes = bytes[8:] {
+			want ^= binary.LittleEndian.Uint64(bytes)
+		}
+		if len(bytes) != 0 {
+			t.Fatalf("section %s does not end with a whole word", s.Name)
+		}
+	}
+	set, err := kernels.Select(model.Kernels())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for threads := 1; threads <= 3; threads++ {
+		r := newReader(model.Weights(), set, threads)
+		if r.bytes != length {
+			t.Errorf("reader reads %d bytes, want %d", r.bytes, length)
+		}
+		r.passes = 3 // an odd number, or the passes would cancel out
+		got := make([]uint64, threads)
+		if err := r.pool.Run(func(w *pool.Worker) { got[w.Index] = r.read(w) }); err != nil {
+			t.Fatal(err)
+		}
+		sum := uint64(0)
+		for _, part := range got {
+			sum ^= part
+		}
+		if sum != want {
+			t.Errorf("%d threads read %016x, want %016x", threads, sum, want)
+		}
+		r.close()
+	}
+}
+
+// TestCacheBytes compares the mean with the bytes of each token added up.
+func TestCacheBytes(t *testing.T) {
+	b, err := newBench(draft(t), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	for _, depth := range []int{0, 100} {
+		if err := b.fill(depth); err != nil {
+			t.Fatal(err)
+		}
+		sum := int64(0)
+		for i := range b.step {
+			if _, err := b.session.Append(b.ids[depth+i : depth+i+1]); err != nil {
+				t.Fatal(err)
+			}
+			sum += b.session.CacheBytes()
+		}
+		if got, want := b.cacheBytes(depth), float64(sum)/float64(b.step); math.Abs(got-want) > 1e-6*want {
+			t.Errorf("at %d a token reads %v bytes of cache, want %v", depth, got, want)
+		}
+	}
+}
+
+func TestMeasure(t *testing.T) {
+	path := draft(t)
+	steps, last := 0, int64(0)
+	r, err := Measure(t.Context(), path, Options{Threads: 2, Repeats: 1, Progress: func(done, total int64) {
+		steps++
+		if last = total; done != int64(steps) {
+			t.Errorf("step %d is told as %d of %d", steps, done, total)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if int64(steps) != last || r.Threads != 2 || r.Model != path || len(r.Batch) != 16 || len(r.Decode) != 2 || len(r.Prefill) != 2 {
+		t.Errorf("%d of %d steps, result %+v", steps, last, r)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Measure(cancelled, path, Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled measurement ends with %v", err)
+	}
+}
+
+// TestSynthetic makes a small model once, and once more when its file is damaged.
+func TestSynthetic(t *testing.T) {
+	synthetic.Models["tiny"] = synthetic.Model{Vocabulary: 300, Positions: 40, Embedding: 64, Layers: 1, Heads: 2}
+	defer delete(synthetic.Models, "tiny")
+	folder := filepath.Join(t.TempDir(), "made", "on demand")
+	options := convert.Options{Mode: convert.Int8, NoSync: true}
+	make := func() (string, os.FileInfo) {
+		t.Helper()
+		path, err := Synthetic(t.Context(), folder, "tiny", "int8", options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path, info
+	}
+	path, first := make()
+	if _, second := make(); !os.SameFile(first, second) {
+		t.Error("a model that was there was made again")
+	}
+	contents, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contents[len(contents)-1] ^= 1
+	if err := os.WriteFile(path, contents, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	make()
+	file, err := format.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := file.Verify(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(folder); len(left) != 1 {
+		t.Errorf("%d files are left", len(left))
+	}
+	if _, err := Synthetic(t.Context(), folder, "huge", "int8", options); err == nil {
+		t.Error("a model of unknown size was made")
+	}
+
+	// A context shorter than prompts and batches of the usual length leaves those out.
+	r, err := Measure(t.Context(), path, Options{Threads: 1, Repeats: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Prefill) != 0 || len(r.Batch) != 16 || r.Decode[1].Depth != 20 {
+		t.Errorf("result %+v", r)
+	}
+}

@@ -1,0 +1,309 @@
+// Package bench measures what speculation gains on this machine: the same texts with and without
+// drafts, in one process, in turns. A text must be the same however it came about, which is checked.
+//
+// It never measures texts apart from their baseline: a gain is the ratio of two times taken one
+// after the other, and medians are reported. Start reading at Measure.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/spec"
+)
+
+var (
+	// ErrText is returned where a draft has changed a text.
+	ErrText = errors.New("the draft changed the text")
+	// ErrShort is returned where there is nothing to time.
+	ErrShort = errors.New("a text has less than two tokens")
+)
+
+// Options are the choices of Measure.
+type Options struct {
+	Prompts  [][]int32
+	Tokens   int // of every text, 128 if 0
+	Sampling runtime.Sampling
+	Lengths  []int                   // of drafts, 2, 4 and 6 if nil; the adaptive length always comes last
+	Repeats  int                     // how often every text is written in each way; 3 if 0
+	Progress func(done, total int64) // told of texts written, if not nil
+}
+
+// Result is what Measure finds.
+type Result struct {
+	Rows  []Row `json:"rows"` // the baseline first, the adaptive length last
+	Costs Costs `json:"costs"`
+	// Theory is the largest gain that a fixed length gives by the costs, at the acceptance rate of the
+	// adaptive one.
+	Theory float64 `json:"theory"`
+}
+
+// Row is one way to write the texts. Figures are medians over all texts and repeats, but for the
+// rates of acceptance and passes, which are means.
+type Row struct {
+	Name           string  `json:"name"`   // "baseline", "k = 4", "adaptive"
+	Length         int     `json:"length"` // of the drafts, -1 for the baseline, 0 for the adaptive one
+	Rate           float64 `json:"tok_s"`  // tokens a second, the first of a text and the prompt left out
+	RateLow        float64 `json:"tok_s_lower_quartile"`
+	RateHigh       float64 `json:"tok_s_upper_quartile"`
+	Speedup        float64 `json:"speedup"`
+	Acceptance     float64 `json:"acceptance"`
+	MeanAccepted   float64 `json:"mean_accepted_length"`
+	PassesPerToken float64 `json:"target_passes_per_token"`
+}
+
+// way is a row in the making.
+type way struct {
+	row     Row
+	decoder *spec.Decoder // nil for the baseline
+	rates   []float64
+	gains   []float64
+	counts  spec.Statistics
+}
+
+// Measure writes every text in every way, in turns. Every way but the baseline has drafters of its
+// own, which makeDrafters returns. The first round warms up and does not count.
+func Measure(ctx context.Context, target *runtime.Model, makeDrafters func() ([]spec.Drafter, error), o Options) (Result, error) {
+	o.Tokens, o.Repeats = defaults(o.Tokens, 128), defaults(o.Repeats, 3)
+	if o.Lengths == nil {
+		o.Lengths = []int{2, 4, 6}
+	}
+	ways := []*way{{row: Row{Name: "baseline", Length: -1}}}
+	for _, length := range append(slices.Clone(o.Lengths), 0) {
+		drafters, err := makeDrafters()
+		if err != nil {
+			return Result{}, err
+		}
+		w := &way{row: Row{Name: fmt.Sprintf("k = %d", length), Length: length}}
+		if length == 0 {
+			w.row.Name = "adaptive"
+		}
+		if w.decoder, err = spec.New(target, drafters...); err != nil {
+			return Result{}, err
+		}
+		w.decoder.Length = length
+		ways = append(ways, w)
+	}
+	done, total := int64(0), int64((o.Repeats+1)*len(o.Prompts)*len(ways))
+	for round := range o.Repeats + 1 {
+		for i, prompt := range o.Prompts {
+			var plain text
+			for j := range ways {
+				w := ways[0]
+				if j > 0 { // whose turn it is first changes
+					w = ways[1+(j+i+round)%(len(ways)-1)]
+				}
+				written, err := w.write(ctx, target, prompt, o)
+				if err != nil {
+					return Result{}, err
+				}
+				if j == 0 {
+					plain = written
+				} else if !slices.Equal(written.tokens, plain.tokens) {
+					return Result{}, fmt.Errorf("%s, prompt %d: %w", w.row.Name, i+1, ErrText)
+				}
+				if round > 0 {
+					w.count(written, plain)
+				}
+				if done++; o.Progress != nil {
+					o.Progress(done, total)
+				}
+			}
+		}
+	}
+	var result Result
+	for _, w := range ways {
+		result.Rows = append(result.Rows, w.result())
+	}
+	drafters, err := makeDrafters()
+	if err != nil {
+		return Result{}, err
+	}
+	if result.Costs, err = MeasureCosts(ctx, target, drafters[len(drafters)-1], o.Prompts[0], o.Sampling); err != nil {
+		return Result{}, err
+	}
+	result.Theory, _ = result.Costs.Best(result.Rows[len(result.Rows)-1].Acceptance)
+	return result, nil
+}
+
+func defaults(value, otherwise int) int {
+	if value == 0 {
+		return otherwise
+	}
+	return value
+}
+
+// text is one text as it was written.
+type text struct {
+	tokens  []int32
+	seconds float64 // for all but the first token
+	counts  spec.Statistics
+}
+
+func (w *way) write(ctx context.Context, target *runtime.Model, prompt []int32, o Options) (text, error) {
+	var t text
+	var outcome runtime.Outcome
+	options := []runtime.GenerateOption{runtime.MaxTokens(o.Tokens), runtime.IgnoreEndOfText(), runtime.Report(&outcome)}
+	if w.decoder == nil {
+		for token, err := range target.Generate(ctx, prompt, o.Sampling, options...) {
+			if err != nil {
+				return text{}, err
+			}
+			t.tokens = append(t.tokens, token.ID)
+		}
+	} else {
+		for token, err := range w.decoder.Generate(ctx, prompt, o.Sampling, options...) {
+			if err != nil {
+				return text{}, err
+			}
+			t.tokens = append(t.tokens, token.ID)
+		}
+		t.counts = w.decoder.Statistics()
+		if t.counts.DraftError != nil {
+			return text{}, t.counts.DraftError
+		}
+	}
+	t.seconds = outcome.Decode.Seconds()
+	if len(t.tokens) < 2 {
+		return text{}, fmt.Errorf("%w, after a prompt of %d", ErrShort, len(prompt))
+	}
+	return t, nil
+}
+
+func (w *way) count(t, plain text) {
+	w.rates = append(w.rates, float64(len(t.tokens)-1)/t.seconds)
+	w.gains = append(w.gains, plain.seconds/t.seconds)
+	w.counts.Tokens += t.counts.Tokens
+	w.counts.TargetPasses += t.counts.TargetPasses
+	w.counts.Drafts += t.counts.Drafts
+	w.counts.Accepted += t.counts.Accepted
+	w.counts.Rejected += t.counts.Rejected
+}
+
+func (w *way) result() Row {
+	r := w.row
+	r.Rate, r.RateLow, r.RateHigh = median(w.rates), quantile(w.rates, 0.25), quantile(w.rates, 0.75)
+	r.Speedup = median(w.gains)
+	r.Acceptance, r.MeanAccepted, r.PassesPerToken = w.counts.AcceptanceRate(), w.counts.MeanAcceptedLength(), w.counts.PassesPerToken()
+	if w.decoder == nil {
+		r.PassesPerToken = 1
+	}
+	return r
+}
+
+func median(values []float64) float64 { return quantile(values, 0.5) }
+
+// quantile returns the value that the given share of the values lies below, on the line between two
+// of them; 0 if there are none.
+func quantile(values []float64, share float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	if len(sorted) == 0 {
+		return 0
+	}
+	at := share * float64(len(sorted)-1)
+	low, part := int(at), at-math.Floor(at)
+	return sorted[low] + part*(sorted[min(low+1, len(sorted)-1)]-sorted[low])
+}
+
+// Costs are what theory wants to know, in parts of the time that plain decoding takes for a token.
+type Costs struct {
+	Guess float64   `json:"guess"`  // r: one token of the draft
+	Draw  float64   `json:"draw"`   // drawing one token from the target's logits, a part of plain decoding
+	Pass  []float64 `json:"passes"` // v: the target's pass over k guesses and the token before them
+}
+
+// costRounds is how often MeasureCosts goes through all lengths, and costRuns how often it takes each
+// then, one after the other. The first costWarm of them do not count.
+const costRounds, costRuns, costWarm = 3, 8, 3
+
+// MeasureCosts times the parts of speculation as they follow each other: for every length some
+// drafts and passes in turns, because what one leaves in the caches the other must do without.
+func MeasureCosts(ctx context.Context, target *runtime.Model, drafter spec.Drafter, prompt []int32, sampling runtime.Sampling) (Costs, error) {
+	sampler, err := runtime.NewSampler(sampling)
+	if err != nil {
+		return Costs{}, err
+	}
+	session, err := target.NewSession()
+	if err != nil {
+		return Costs{}, err
+	}
+	if _, err = session.Append(prompt); err != nil {
+		return Costs{}, err
+	}
+	ids := make([]int32, spec.MaxLength+1)
+	for i := range ids {
+		ids[i] = prompt[i%len(prompt)]
+	}
+	var guess, draw []float64
+	var passes [spec.MaxLength + 1][]float64
+	run := func(k int, counts bool) error {
+		start, drafting := time.Now(), 0.0
+		if k > 0 {
+			guesses, err := drafter.Propose(ctx, prompt, k, sampler, nil)
+			if err != nil {
+				return err
+			}
+			drafting = time.Since(start).Seconds() / float64(max(len(guesses), 1))
+		}
+		session.Truncate(len(prompt))
+		start = time.Now()
+		logits, err := session.AppendAll(ids[:k+1])
+		if err != nil {
+			return err
+		}
+		passing := time.Since(start).Seconds()
+		start = time.Now()
+		if _, err := sampler.Draw(logits[k], prompt); err != nil || !counts {
+			return err
+		}
+		draw = append(draw, time.Since(start).Seconds())
+		passes[k] = append(passes[k], passing)
+		if k > 0 {
+			guess = append(guess, drafting)
+		}
+		return nil
+	}
+	longest := min(spec.MaxLength, drafter.Offer(prompt).Length, target.Shape().Context-len(prompt)-1)
+	for range costRounds {
+		for k := range longest + 1 {
+			for i := range costRuns {
+				if err := errors.Join(ctx.Err(), run(k, i >= costWarm)); err != nil {
+					return Costs{}, err
+				}
+			}
+		}
+	}
+	plain := median(passes[0]) + median(draw)
+	c := Costs{Guess: median(guess) / plain, Draw: median(draw) / plain}
+	for k := range longest + 1 {
+		c.Pass = append(c.Pass, median(passes[k])/plain)
+	}
+	return c, nil
+}
+
+// Gain is the speed-up over plain decoding of drafts of k guesses, each of which is right with
+// probability a where those before it are: (1-a^(k+1)) / (1-a) tokens for the time of k guesses, a
+// pass and the draws.
+func (c Costs) Gain(a float64, k int) float64 {
+	tokens := float64(k + 1)
+	if a < 1 {
+		tokens = (1 - math.Pow(a, float64(k+1))) / (1 - a)
+	}
+	return tokens / (float64(k)*c.Guess + c.Pass[k] + tokens*c.Draw)
+}
+
+// Best is the largest gain of any fixed length, and that length, 0 where nothing is gained.
+func (c Costs) Best(a float64) (gain float64, length int) {
+	gain = 1
+	for k := 1; k < len(c.Pass); k++ {
+		if g := c.Gain(a, k); g > gain {
+			gain, length = g, k
+		}
+	}
+	return gain, length
+}
