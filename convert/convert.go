@@ -21,10 +21,9 @@ type Options struct {
 	Mode Mode
 	Int4 Scope // which matrices mode Int4 is for; empty: MLP
 
-	Calibrate []int32
-	Workers   int                     // sections encoded at the same time, beside the hashing of the source; 0: all cores
-	NoSync    bool                    // leave it to the system when the target reaches the disk
-	Progress  func(done, total int64) // told of bytes of the target written, if not nil; its calls never overlap
+	Workers  int                     // sections encoded at the same time, beside the hashing of the source; 0: all cores
+	NoSync   bool                    // leave it to the system when the target reaches the disk
+	Progress func(done, total int64) // told of bytes of the target written, if not nil; its calls never overlap
 }
 
 // Convert writes the model that source names, see Resolve, to the file target. The same source and
@@ -83,10 +82,6 @@ func convert(ctx context.Context, name, target string, o Options) error {
 		{Name: format.MetaName, Kind: format.KindMeta, Shape: []int{len(meta)}},
 		{Name: format.TokenizerName, Kind: format.KindTokenizer, Shape: []int{len(tokenizer)}},
 	}
-	var calibrated map[string][]byte
-	if o.Calibrate != nil {
-		calibrated = calibrate(ctx, p, mode, o.Workers, o.Calibrate)
-	}
 	first := len(sections)
 	for _, w := range p.weights {
 		sections = append(sections, w.section(mode))
@@ -106,10 +101,6 @@ func convert(ctx context.Context, name, target string, o Options) error {
 			return err
 		case format.KindTokenizer:
 			_, err := out.Write(tokenizer)
-			return err
-		}
-		if section, ok := calibrated[sections[i].Name]; ok {
-			_, err := out.Write(section)
 			return err
 		}
 		return format.GuardFault(func() error { return p.weights[i-first].encode(ctx, sections[i].Encoding, out) })
