@@ -33,6 +33,16 @@ bench: build ## speed of a full-size model with random weights on this machine
 	bin/tti bench --synthetic gpt2 --mode int8
 	bin/tti bench --synthetic gpt2 --mode int4
 
+REPORT ?= report
+
+.PHONY: report
+report: build ## tables and charts of the fable model in every mode, in report/
+	bin/tti bench --report $(REPORT) --quick --text testdata/golden/fable-eval.txt --draft testdata/fable-draft testdata/fable
+
+.PHONY: readme
+readme: ## the tables of README.md, from testdata/report
+	$(GO) test ./cmd/tti/report -run TestREADME -update
+
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12

@@ -2,7 +2,9 @@ package convert
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"iter"
 
 	"github.com/tti-llm/tti/convert/bpe"
 )
@@ -98,41 +100,128 @@ func (gpt2) plan(c *configuration, p *planner) (any, error) {
 	}
 
 	p.tokenizer = bpe.Options{Size: h.Vocabulary, EndOfText: h.EndOfText, BeginOfText: h.BeginningOfText}
-	p.prefixes = []string{"transformer.", ""}
-	n := h.Embedding
-	p.matrix("wte.weight", embedding, h.Vocabulary, n)
-	p.vector("wpe.weight", h.Positions, n)
-	for layer := 0; layer < h.Layers && p.err == nil; layer++ {
-		block := fmt.Sprintf("h.%d.", layer)
-		p.vector(block+"ln_1.weight", n)
-		p.vector(block+"ln_1.bias", n)
-		p.transposed(block+"attn.c_attn.weight", attention, 3*n, n)
-		p.vector(block+"attn.c_attn.bias", 3*n)
-		p.transposed(block+"attn.c_proj.weight", attention, n, n)
-		p.vector(block+"attn.c_proj.bias", n)
-		p.vector(block+"ln_2.weight", n)
-		p.vector(block+"ln_2.bias", n)
-		p.transposed(block+"mlp.c_fc.weight", mlp, h.Inner, n)
-		p.vector(block+"mlp.c_fc.bias", h.Inner)
-		p.transposed(block+"mlp.c_proj.weight", mlp, n, h.Inner)
-		p.vector(block+"mlp.c_proj.bias", n)
-		p.ignore(block+"attn.bias", block+"attn.masked_bias") // the causal mask, kept as a buffer
+	p.prefixes = []string{gpt2Prefix, ""}
+	for w := range h.weights() {
+		if p.add(w); p.err != nil {
+			break
+		}
 	}
-	p.vector("ln_f.weight", n)
-	p.vector("ln_f.bias", n)
+	for layer := 0; layer < h.Layers && p.err == nil; layer++ {
+		p.ignore(fmt.Sprintf("h.%d.attn.bias", layer), fmt.Sprintf("h.%d.attn.masked_bias", layer)) // the causal mask, kept as a buffer
+	}
 
 	// The weights decide whether the head is tied, for that is what was trained: a head of its own
 	// is stored even where the configuration would replace it by the embedding.
-	head, ok := p.find("lm_head.weight")
+	head, ok := p.find(gpt2Head)
 	if !ok && !tie {
-		return nil, fmt.Errorf("tie_word_embeddings is false, but tensor lm_head.weight is missing")
+		return nil, fmt.Errorf("tie_word_embeddings is false, but tensor %s is missing", gpt2Head)
 	}
 	wte, _ := p.find("wte.weight")
 	h.TiedHead = !ok || p.err == nil && head.dtype == wte.dtype && bytes.Equal(head.data, wte.data)
 	if h.TiedHead {
-		p.ignore("lm_head.weight")
+		p.ignore(gpt2Head)
 	} else {
-		p.matrix("lm_head.weight", embedding, h.Vocabulary, n)
+		p.add(h.head())
 	}
 	return h, nil
+}
+
+// Names of GPT2LMHeadModel, as transformers writes them: everything but the head has a prefix,
+// which older files lack.
+const (
+	gpt2Prefix = "transformer."
+	gpt2Head   = "lm_head.weight"
+)
+
+// weights lists all weights but that of a head of its own, in the order of the .tti file. They are
+// as many as the hyperparameters say, be that ever so many: who walks through them stops at the first
+// that is not there.
+func (h *gpt2Hyperparameters) weights() iter.Seq[weight] {
+	return func(yield func(weight) bool) {
+		n := h.Embedding
+		if !yield(matrixWeight("wte.weight", embedding, h.Vocabulary, n)) || !yield(vectorWeight("wpe.weight", h.Positions, n)) {
+			return
+		}
+		for layer := range h.Layers {
+			block := fmt.Sprintf("h.%d.", layer)
+			for _, w := range []weight{
+				vectorWeight(block+"ln_1.weight", n),
+				vectorWeight(block+"ln_1.bias", n),
+				transposedWeight(block+"attn.c_attn.weight", attention, 3*n, n),
+				vectorWeight(block+"attn.c_attn.bias", 3*n),
+				transposedWeight(block+"attn.c_proj.weight", attention, n, n),
+				vectorWeight(block+"attn.c_proj.bias", n),
+				vectorWeight(block+"ln_2.weight", n),
+				vectorWeight(block+"ln_2.bias", n),
+				transposedWeight(block+"mlp.c_fc.weight", mlp, h.Inner, n),
+				vectorWeight(block+"mlp.c_fc.bias", h.Inner),
+				transposedWeight(block+"mlp.c_proj.weight", mlp, n, h.Inner),
+				vectorWeight(block+"mlp.c_proj.bias", n),
+			} {
+				if !yield(w) {
+					return
+				}
+			}
+		}
+		_ = yield(vectorWeight("ln_f.weight", n)) && yield(vectorWeight("ln_f.bias", n))
+	}
+}
+
+func (h *gpt2Hyperparameters) head() weight {
+	return matrixWeight(gpt2Head, embedding, h.Vocabulary, h.Embedding)
+}
+
+// gpt2Configuration is config.json as GPT2Config of transformers has it, as far as it matters when
+// the model runs.
+type gpt2Configuration struct {
+	Architectures       []string `json:"architectures"`
+	ModelType           string   `json:"model_type"`
+	Activation          string   `json:"activation_function"`
+	Vocabulary          int      `json:"vocab_size"`
+	Positions           int      `json:"n_positions"`
+	Context             int      `json:"n_ctx"` // what old versions of transformers read
+	Embedding           int      `json:"n_embd"`
+	Layers              int      `json:"n_layer"`
+	Heads               int      `json:"n_head"`
+	Inner               int      `json:"n_inner"`
+	Epsilon             float64  `json:"layer_norm_epsilon"`
+	ScaleAttention      bool     `json:"scale_attn_weights"`
+	ScaleByInverseLayer bool     `json:"scale_attn_by_inverse_layer_idx"`
+	BeginningOfText     *int     `json:"bos_token_id"`
+	EndOfText           *int     `json:"eos_token_id"`
+	TiedHead            bool     `json:"tie_word_embeddings"`
+	Elements            string   `json:"torch_dtype"`
+}
+
+func (g gpt2) export(hyperparameters json.RawMessage, elements string) (exported, error) {
+	var h gpt2Hyperparameters
+	if err := json.Unmarshal(hyperparameters, &h); err != nil {
+		return exported{}, fmt.Errorf("hyperparameters: %s", clip(err.Error()))
+	}
+	return exported{
+		configuration: gpt2Configuration{
+			Architectures: g.classes()[:1], ModelType: g.modelType(), Activation: h.Activation,
+			Vocabulary: h.Vocabulary, Positions: h.Positions, Context: h.Positions, Embedding: h.Embedding,
+			Layers: h.Layers, Heads: h.Heads, Inner: h.Inner, Epsilon: h.Epsilon,
+			ScaleAttention: h.ScaleAttention, ScaleByInverseLayer: h.ScaleByInverseLayer,
+			BeginningOfText: h.BeginningOfText, EndOfText: h.EndOfText, TiedHead: h.TiedHead, Elements: elements,
+		},
+		weights: func(yield func(weight) bool) {
+			for w := range h.weights() {
+				if !yield(w) {
+					return
+				}
+			}
+			if !h.TiedHead {
+				yield(h.head())
+			}
+		},
+		sourceName: func(name string) string {
+			if name == gpt2Head {
+				return name
+			}
+			return gpt2Prefix + name
+		},
+		positions: h.Positions, endOfText: h.EndOfText, beginOfText: h.BeginningOfText,
+	}, nil
 }

@@ -3,6 +3,7 @@ package convert
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -24,6 +25,19 @@ type architecture interface {
 	// the file, and returns the hyperparameters for the file, to be written as JSON. An error is
 	// about the configuration; p keeps those about tensors. A tensor that is not asked for is refused.
 	plan(c *configuration, p *planner) (hyperparameters any, err error)
+	// export is the way back from a file's hyperparameters to a model directory of the given
+	// element type.
+	export(hyperparameters json.RawMessage, elements string) (exported, error)
+}
+
+// exported is what a model directory says about a model, besides its tokenizer.
+type exported struct {
+	configuration any              // of config.json
+	weights       iter.Seq[weight] // in the order of the .tti file
+	sourceName    func(name string) string
+	positions     int
+	endOfText     *int // as in config.json, nil for none
+	beginOfText   *int
 }
 
 var architectures = []architecture{
@@ -101,6 +115,29 @@ type weight struct {
 	transposed bool // the source is [columns, rows] of the target
 }
 
+// vectorWeight is a weight of any shape that is kept as plain float32.
+func vectorWeight(name string, shape ...int) weight {
+	return weight{name: name, role: vector, shape: shape}
+}
+
+// matrixWeight is a weight matrix that the source keeps as [out, in].
+func matrixWeight(name string, role role, out, in int) weight {
+	return weight{name: name, role: role, shape: []int{out, in}}
+}
+
+// transposedWeight is a weight matrix that the source keeps as [in, out].
+func transposedWeight(name string, role role, out, in int) weight {
+	return weight{name: name, role: role, shape: []int{out, in}, transposed: true}
+}
+
+// sourceShape returns the shape that the source has.
+func (w weight) sourceShape() []int {
+	if w.transposed {
+		return []int{w.shape[1], w.shape[0]}
+	}
+	return w.shape
+}
+
 // planner collects the weights of a plan and checks each against the source.
 type planner struct {
 	tensors   map[string]tensor
@@ -121,26 +158,13 @@ func (p *planner) find(name string) (tensor, bool) {
 	return tensor{}, false
 }
 
-// vector plans a weight of any shape that is kept as plain float32.
-func (p *planner) vector(name string, shape ...int) {
-	p.add(weight{name: name, role: vector, shape: shape}, shape)
-}
-
-// matrix plans a weight matrix that the source keeps as [out, in].
-func (p *planner) matrix(name string, role role, out, in int) {
-	p.add(weight{name: name, role: role, shape: []int{out, in}}, []int{out, in})
-}
-
-// transposed plans a weight matrix that the source keeps as [in, out].
-func (p *planner) transposed(name string, role role, out, in int) {
-	p.add(weight{name: name, role: role, shape: []int{out, in}, transposed: true}, []int{in, out})
-}
-
-func (p *planner) add(w weight, want []int) {
+// add plans a weight. Its source must have the shape that the configuration asks for.
+func (p *planner) add(w weight) {
 	if p.err != nil {
 		return
 	}
 	source, ok := p.find(w.name)
+	want := w.sourceShape()
 	switch {
 	case !ok:
 		p.err = fmt.Errorf("tensor %s: missing, the configuration asks for it with shape %v", w.name, want)

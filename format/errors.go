@@ -6,6 +6,7 @@ import "errors"
 // the contents of a file wraps exactly one of them.
 var (
 	ErrNotTTI      = errors.New("not a tti file")
+	ErrPacked      = errors.New("file is packed") // for package packed to read
 	ErrTruncated   = errors.New("file is truncated")
 	ErrChecksum    = errors.New("checksum does not match")
 	ErrUnsupported = errors.New("unsupported by this version")

@@ -5,9 +5,118 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
+
+	"github.com/cespare/xxhash/v2"
 )
+
+// Index is what the header and the index of a file say: its sections, and where they lie.
+type Index struct {
+	header   header
+	sections []Section
+	byName   map[string]int // position in sections
+}
+
+// zstdMagic begins a packed file.
+var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
+
+// ReadIndex reads the header and the index of a file of the given size and checks them completely.
+// The error wraps one of this package's sentinels if the contents are at fault.
+func ReadIndex(r io.ReaderAt, size int64) (*Index, error) {
+	start, err := readBytes(r, 0, min(size, headerSize))
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case bytes.HasPrefix(start, zstdMagic):
+		return nil, ErrPacked
+	case len(start) == headerSize:
+	case bytes.HasPrefix(magic[:], start[:min(len(start), len(magic))]):
+		return nil, fmt.Errorf("%w: %d bytes, want at least %d", ErrTruncated, size, headerSize)
+	default:
+		return nil, ErrNotTTI
+	}
+	header := decodeHeader(start)
+	if err := header.Validate(size); err != nil {
+		return nil, err
+	}
+	index, err := readBytes(r, headerSize, int64(header.IndexLength))
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSum(xxhash.Sum64(index), header.IndexChecksum); err != nil {
+		return nil, fmt.Errorf("index: %w", err)
+	}
+	sections, err := decodeIndex(index, size)
+	switch {
+	case errors.Is(err, ErrUnsupported):
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	x := &Index{header: header, sections: sections, byName: make(map[string]int, len(sections))}
+	for i, s := range sections {
+		x.byName[s.Name] = i
+	}
+	return x, nil
+}
+
+// readBytes returns length bytes of a file, which the caller has compared with its size.
+func readBytes(r io.ReaderAt, offset, length int64) ([]byte, error) {
+	b := make([]byte, length)
+	if _, err := io.ReadFull(io.NewSectionReader(r, offset, length), b); err != nil {
+		return nil, short(err)
+	}
+	return b, nil
+}
+
+// Size returns the length of the file in bytes.
+func (x *Index) Size() int64 { return int64(x.header.FileSize) }
+
+// Version returns the version of the specification that the file follows.
+func (x *Index) Version() (major, minor int) { return int(x.header.Major), int(x.header.Minor) }
+
+// IndexChecksum returns the XXH64 of the index. As the index holds the checksum of every section,
+// two files with the same one have the same contents, unless someone meant them to collide.
+func (x *Index) IndexChecksum() uint64 { return x.header.IndexChecksum }
+
+// Sections returns the sections in file order, those of unknown optional kinds too.
+func (x *Index) Sections() []Section { return slices.Clone(x.sections) }
+
+// Section returns the section of this name.
+func (x *Index) Section(name string) (Section, bool) {
+	i, ok := x.byName[name]
+	if !ok {
+		return Section{}, false
+	}
+	return x.sections[i], true
+}
+
+// ReadMeta returns what the file says it holds, after checking that section's checksum.
+func (x *Index) ReadMeta(r io.ReaderAt) (meta Meta, err error) {
+	section, _ := x.Section(MetaName) // every index has one
+	defer func() {
+		if err != nil {
+			err = about(section, err)
+		}
+	}()
+	if section.Length > maxMetaLength {
+		return Meta{}, fmt.Errorf("%w: %d bytes, want at most %d", ErrCorrupt, section.Length, maxMetaLength)
+	}
+	content, err := readBytes(r, section.Offset, section.Length)
+	if err != nil {
+		return Meta{}, err
+	}
+	if err := checkSum(xxhash.Sum64(content), section.Checksum); err != nil {
+		return Meta{}, err
+	}
+	return ParseMeta(content)
+}
+
+// about says which section an error is about.
+func about(s Section, err error) error { return fmt.Errorf("section %q: %w", s.Name, err) }
 
 const (
 	recordSize   = 128

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"slices"
 	"sync"
 
@@ -25,12 +26,8 @@ type WriteOptions struct {
 	disk func(io.WriterAt) io.WriterAt // lets tests fail like a disk
 }
 
-// Write creates the file at path, or replaces it, at once and completely, or not at all: it writes
-// a temporary file beside the target, syncs it, gives it the target's name and syncs the
-// directory. On an error, or when ctx is done, nothing is left behind and an existing target is
-// as it was. If the process is killed, the next Write of the same target clears up. A second
-// process that writes the same target at the same time is refused. A target that is a symbolic link
-// stays one.
+// Write creates the file at path, or replaces it, at once and completely, or not at all; see
+// Replace. When ctx is done, nothing is left behind and an existing target is as it was.
 //
 // Of each section Write needs Name, Kind, Optional, Encoding and Shape, whence its length follows;
 // the rest is ignored. They are laid out in the order given. fill must write section i's bytes to
@@ -49,27 +46,22 @@ func write(ctx context.Context, path string, sections []Section, fill func(ctx c
 	if err != nil {
 		return err
 	}
-	temporary, err := newTemporary(path)
-	if err != nil {
+	return Replace(path, opts.NoSync, func(file *os.File) error {
+		// The full length at once: what nobody writes, the gaps, is zero.
+		if err := file.Truncate(fileSize); err != nil {
+			return err
+		}
+		var disk io.WriterAt = file
+		if opts.disk != nil {
+			disk = opts.disk(disk)
+		}
+		if err := writeSections(ctx, disk, sections, fill, opts); err != nil {
+			return err
+		}
+		index := encodeIndex(sections)
+		_, err := disk.WriteAt(append(newHeader(fileSize, index).encode(), index...), 0)
 		return err
-	}
-	defer temporary.discard()
-	// The full length at once: what nobody writes, the gaps, is zero.
-	if err := temporary.file.Truncate(fileSize); err != nil {
-		return err
-	}
-	var disk io.WriterAt = temporary.file
-	if opts.disk != nil {
-		disk = opts.disk(disk)
-	}
-	if err := writeSections(ctx, disk, sections, fill, opts); err != nil {
-		return err
-	}
-	index := encodeIndex(sections)
-	if _, err := disk.WriteAt(append(newHeader(fileSize, index).encode(), index...), 0); err != nil {
-		return err
-	}
-	return temporary.publish(!opts.NoSync)
+	})
 }
 
 // plan returns the sections with their place in a file of the returned size.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -23,13 +24,14 @@ type benchFlags struct {
 	synthetic choice
 	modes     modeFlags
 	drafting  draftBenchFlags
+	report    reportFlags
 	json      bool
 }
 
 func newBench() *cobra.Command {
 	flags := benchFlags{repeats: count{value: 5, least: 1, most: 1000}, drafting: newDraftBenchFlags()}
 	cmd := &cobra.Command{
-		Use:   "bench {FILE.tti | --synthetic MODEL}",
+		Use:   "bench {FILE.tti | --synthetic MODEL | --report DIR {FILE.tti|SRC}...}",
 		Short: "Measure how fast a model runs, and how fast it could",
 		Long: `Measure a model's speed: one token at a time at the beginning and near the end of its context, whole
 prompts, and batches of 1 to 16 tokens. The roofline is the rate at which the same threads read the
@@ -39,11 +41,22 @@ same weights and do nothing else; decoding cannot be faster. Figures are medians
 and measures that: random weights are as fast as trained ones.
 
 With --draft it measures instead what speculation gains: the same texts without guesses, with 2, 4 and
-6 at a time, and with as many as are worth it, in turns.`,
+6 at a time, and with as many as are worth it, in turns.
+
+With --report it measures whole models and writes tables, charts and all figures into a directory. A
+source, as tti convert takes it, is measured in every mode. --draft names the model that drafts, which may be
+a source too; otherwise a source drafts for itself in its fewest bits.`,
 		Example: `  tti bench fable.tti
   tti bench --synthetic gpt2 --mode int4 --int4 all --threads 2 --json
-  tti bench fable.tti --draft fable-draft.tti --temp 0.8 --top-k 40`,
+  tti bench fable.tti --draft fable-draft.tti --temp 0.8 --top-k 40
+  tti bench --report report --quick --text story.txt --draft distilgpt2 gpt2`,
 		Args: func(_ *cobra.Command, args []string) error {
+			if flags.report.directory != "" {
+				if len(args) == 0 {
+					return errors.New("nothing given to report about, want at least one FILE.tti or SRC")
+				}
+				return nil
+			}
 			if made := flags.synthetic.value != ""; made != (len(args) == 0) || len(args) > 1 {
 				return fmt.Errorf("%d files given, want one FILE.tti, or none and --synthetic", len(args))
 			}
@@ -61,10 +74,17 @@ With --draft it measures instead what speculation gains: the same texts without 
 	flags.synthetic.register(cmd, "synthetic", "make a model of this size with random weights and measure that")
 	flags.modes.register(cmd)
 	flags.drafting.register(cmd)
+	flags.report.register(cmd)
 	return cmd
 }
 
 func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string) error {
+	if err := f.report.check(cmd, f.drafting.draft.drafts); err != nil {
+		return err
+	}
+	if f.report.directory != "" {
+		return f.report.run(ctx, cmd, args, f.drafting.draft.drafts, f.threads.value)
+	}
 	if err := f.drafting.check(cmd); err != nil {
 		return err
 	}
@@ -83,15 +103,15 @@ func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 		return write(cmd.OutOrStdout(), result.String())
 	}
 	bar := newProgress(cmd.ErrOrStderr(), "measuring", false)
-	result, err := bench.Measure(ctx, path, bench.Options{Threads: f.threads.value, Repeats: f.repeats.value, Progress: bar.set})
+	results, err := bench.Measure(ctx, []string{path}, bench.Options{Threads: f.threads.value, Repeats: f.repeats.value, Progress: bar.set})
 	bar.close()
 	if err != nil {
 		return about(path, err)
 	}
 	if f.json {
-		return writeJSON(cmd.OutOrStdout(), result)
+		return writeJSON(cmd.OutOrStdout(), results[0])
 	}
-	return write(cmd.OutOrStdout(), benchText(result))
+	return write(cmd.OutOrStdout(), benchText(results[0]))
 }
 
 // model returns the file to measure, which it makes if asked to.

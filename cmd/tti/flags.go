@@ -122,9 +122,16 @@ func exactly(names ...string) cobra.PositionalArgs {
 }
 
 // completeFiles offers .tti files for the first argument.
-func completeFiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+func completeFiles(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	return completeExtensions("tti")(cmd, args, word)
+}
+
+// completeExtensions offers files with one of the extensions for the first argument.
+func completeExtensions(extensions ...string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return extensions, cobra.ShellCompDirectiveFilterFileExt
 	}
-	return []string{"tti"}, cobra.ShellCompDirectiveFilterFileExt
 }

@@ -12,13 +12,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/packed"
 )
 
 // inspection is the object of inspect --json.
 type inspection struct {
 	File            string            `json:"file"`
-	Bytes           int64             `json:"bytes"`
-	Format          string            `json:"format"` // version of the container
+	Bytes           int64             `json:"bytes"`                  // of the .tti file
+	PackedBytes     int64             `json:"packed_bytes,omitempty"` // of a packed file
+	Format          string            `json:"format"`                 // version of the container
 	Architecture    string            `json:"architecture"`
 	Hyperparameters json.RawMessage   `json:"hyperparameters"`
 	Mode            string            `json:"mode"`
@@ -94,14 +96,15 @@ func newInspect() *cobra.Command {
 		Use:   "inspect FILE.tti",
 		Short: "Show what is in a .tti file",
 		Long: `Show a .tti file's architecture, hyper-parameters and sources, and how its tensors are encoded. The
-checksums shown are those the file states; tti verify compares them with the contents.`,
+checksums shown are those the file states; tti verify compares them with the contents. Of a packed
+file only the first frames are unpacked, to memory.`,
 		Example: `  tti inspect fable.tti
   tti inspect fable.tti --tensors
   tti inspect fable.tti --json | jq .total.bits_per_weight`,
 		Args:              exactly("FILE.tti"),
-		ValidArgsFunction: completeFiles,
+		ValidArgsFunction: completeExtensions("tti", "zst"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			file, err := format.Open(args[0])
+			file, err := openContainer(args[0])
 			if err != nil {
 				return err
 			}
@@ -125,7 +128,7 @@ checksums shown are those the file states; tti verify compares them with the con
 	return cmd
 }
 
-func inspect(file *format.File) (inspection, error) {
+func inspect(file container) (inspection, error) {
 	meta, err := file.Meta()
 	if err != nil {
 		return inspection{}, err
@@ -142,6 +145,9 @@ func inspect(file *format.File) (inspection, error) {
 		Specification:   meta.Specification,
 		Sources:         meta.Sources,
 		IndexChecksum:   checksum(file.IndexChecksum()),
+	}
+	if packed, ok := file.(*packed.File); ok {
+		found.PackedBytes = packed.PackedSize()
 	}
 	found.Encodings, found.Total = tally(file.Sections())
 	for _, s := range file.Sections() {
@@ -179,15 +185,18 @@ func (i inspection) writeHead(w io.Writer) error {
 		return fmt.Errorf("%s: hyperparameters: %w", i.File, err)
 	}
 	table := newTable(w, 0)
-	for _, line := range [][2]string{
-		{"file", i.File},
-		{"size", fmt.Sprintf("%s (%s bytes)", humanSize(i.Bytes), grouped(i.Bytes))},
+	size := func(bytes int64) string { return fmt.Sprintf("%s (%s bytes)", humanSize(bytes), grouped(bytes)) }
+	lines := [][2]string{{"file", i.File}, {"size", size(i.Bytes)}}
+	if i.PackedBytes > 0 {
+		lines = append(lines, [2]string{"packed", fmt.Sprintf("%s, %.1f %%", size(i.PackedBytes), 100*float64(i.PackedBytes)/float64(i.Bytes))})
+	}
+	for _, line := range append(lines, [][2]string{
 		{"format", i.Format},
 		{"architecture", i.Architecture},
 		{"mode", i.Mode},
 		{"written by", fmt.Sprintf("%s, specification %s", i.Tool, i.Specification)},
 		{"index checksum", i.IndexChecksum},
-	} {
+	}...) {
 		fmt.Fprintf(table, "%s\t%s\n", line[0], printable(line[1]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {

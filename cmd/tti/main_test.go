@@ -254,7 +254,7 @@ func TestDamageIsRefused(t *testing.T) {
 }
 
 func TestHelpGoesToStandardOutput(t *testing.T) {
-	for _, command := range []string{"convert", "inspect", "verify", "run", "eval", "tokenize", "bench"} {
+	for _, command := range []string{"convert", "pack", "unpack", "inspect", "verify", "run", "eval", "tokenize", "bench"} {
 		help := succeeds(t, "", command, "--help")
 		for _, want := range []string{"Usage:\n  tti " + command, "Examples:\n  tti " + command, "Flags:"} {
 			if !strings.Contains(help, want) {

@@ -5,21 +5,21 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/tti-llm/tti/format"
 )
 
 func newVerify() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify FILE.tti",
-		Short: "Check every byte of a .tti file",
+		Short: "Check every byte of a .tti file, packed or not",
 		Long: `Check header, index, every section's checksum and that nothing lies between sections: together every
-bit of the file. Prints "ok" and exits 0, or names the first bad section and exits 1.`,
-		Example:           `  tti verify fable.tti`,
+bit of the file. Prints "ok" and exits 0, or names the first bad section and exits 1. A packed file
+is unpacked to memory, a few frames at a time.`,
+		Example: `  tti verify fable.tti
+  tti verify fable.tti.zst`,
 		Args:              exactly("FILE.tti"),
-		ValidArgsFunction: completeFiles,
+		ValidArgsFunction: completeExtensions("tti", "zst"),
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
-			file, err := format.Open(args[0])
+			file, err := openContainer(args[0])
 			if err != nil {
 				return err
 			}

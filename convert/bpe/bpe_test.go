@@ -227,6 +227,7 @@ func TestAddedTokens(t *testing.T) {
 			if d.EndOfText != test.end {
 				t.Errorf("end of text %d, want %d", d.EndOfText, test.end)
 			}
+			exports(t, d, test.options)
 		})
 	}
 }

@@ -273,3 +273,23 @@ func (v *View) EndOfText() (id int32, ok bool) { return v.end, v.end != None }
 // Digest is the XXH64 of the tokens and merges, without the list of added tokens and the end of
 // text. Models whose digests agree mean the same by every id.
 func (v *View) Digest() uint64 { return xxhash.Sum64(v.tables) }
+
+// Definition returns what Build makes the section from. Its added tokens are in ascending order of
+// their bytes.
+func (v *View) Definition() Definition {
+	d := Definition{
+		Tokens: make([]string, v.tokens), Merges: make([]Merge, v.merges), Added: make([]Added, v.Added()), EndOfText: v.end,
+	}
+	slot := int32(0)
+	for id := range v.tokens {
+		d.Tokens[id] = string(v.Token(id))
+		for end := v.number(v.mergeEnds, int(id)); slot < end; slot++ {
+			rank := v.number(v.ranks, int(slot))
+			d.Merges[rank] = Merge{Left: id, Right: v.number(v.rights, int(slot)), Result: v.number(v.results, int(slot))}
+		}
+	}
+	for i := range d.Added {
+		d.Added[i] = v.AddedToken(i)
+	}
+	return d
+}

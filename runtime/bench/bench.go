@@ -19,7 +19,7 @@ import (
 	"github.com/tti-llm/tti/runtime"
 )
 
-// Result is what Measure finds. Rates are medians.
+// Result is what Measure finds about one model.
 type Result struct {
 	Model    string    `json:"model"`
 	Threads  int       `json:"threads"`
@@ -29,21 +29,35 @@ type Result struct {
 	Batch    []Batch   `json:"batch"`
 	Roofline float64   `json:"roofline_gb_s"` // reading the weights and nothing else, 10^9 bytes a second
 	Open     float64   `json:"open_ms"`       // without the checksums
-	PeakRSS  float64   `json:"peak_rss_mb"`   // of the process meanwhile, mapped weights included, 10^6 bytes; 0 if the system does not tell
+	PeakRSS  float64   `json:"peak_rss_mb"`   // of the process while this model alone reads a prompt and writes, mapped weights included, 10^6 bytes; 0 if the system does not tell
+}
+
+// Spread is what a figure was in most rounds.
+type Spread struct {
+	Low  float64 `json:"low"` // first quartile
+	High float64 `json:"high"`
 }
 
 // Decode is the speed of one token at a time.
 type Decode struct {
-	Depth      int     `json:"depth"` // positions in use before the first token
-	Rate       float64 `json:"tok_s"`
+	Span
+	Rate       float64 `json:"tok_s"` // the median
+	Spread     Spread  `json:"tok_s_quartiles"`
 	Bandwidth  float64 `json:"gb_s"` // bytes of weights and cache read, 10^9 a second
 	OfRoofline float64 `json:"of_roofline"`
+}
+
+// Span is a part of a text that is decoded token by token.
+type Span struct {
+	Depth  int `json:"depth"`  // positions in use before the first token
+	Tokens int `json:"tokens"` // decoded
 }
 
 // Prefill is the speed of a whole prompt in an empty context, up to its last token's logits.
 type Prefill struct {
 	Tokens int     `json:"tokens"`
-	Rate   float64 `json:"tok_s"`
+	Rate   float64 `json:"tok_s"` // the median
+	Spread Spread  `json:"tok_s_quartiles"`
 }
 
 // Batch is the time of a pass over several tokens with the logits of each, as verifying a draft
@@ -58,38 +72,58 @@ type Options struct {
 	Threads  int                     // as runtime.WithThreads takes it
 	Repeats  int                     // rounds; 0: 5
 	Progress func(done, total int64) // told of measurements made, if not nil
+
+	// Decodes are the spans to decode; nil: 64 tokens at the beginning and at the end of the context.
+	// Prompts are the lengths of prompts; nil: 128 and 512. What the context is too short for is left out.
+	Decodes []Span
+	Prompts []int
+	// Batches is the largest batch; 0: 16, negative: none.
+	Batches int
 }
 
 const (
-	decodeTokens = 64 // that one measurement of decoding takes
+	decodeTokens = 64 // of the usual spans
 	batchDepth   = 64 // positions in use before a batch
 	largestBatch = 16
+
+	// memoryPrompt and memoryTokens are what the peak of the resident memory is measured with.
+	memoryPrompt, memoryTokens = 64, 16
 )
 
-// prefillTokens are the prompts' lengths, where the context is long enough.
-var prefillTokens = []int{128, 512}
-
-// Measure measures the model in a file. It ends between two measurements when ctx is done.
-func Measure(ctx context.Context, path string, o Options) (Result, error) {
+// Measure measures the models in some files, in turns: every round has all measurements of all
+// models, so that what slows the machine down for a while tells nothing about one of them. It ends between two
+// measurements when ctx is done. Errors name the file.
+func Measure(ctx context.Context, paths []string, o Options) ([]Result, error) {
 	if o.Repeats == 0 {
 		o.Repeats = 5
 	}
-	debug.FreeOSMemory() // what was done before is not part of the peak
-	resetPeakRSS()
-	b, err := newBench(path, o.Threads)
-	if err != nil {
-		return Result{}, err
+	peaks := make([]int64, len(paths))
+	for i, path := range paths { // before any model is open that has nothing to do with it
+		var err error
+		if peaks[i], err = measureMemory(path, o.Threads, i == 0); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
 	}
-	defer b.close()
-	list := b.round()
+	var list []*measurement
+	var models []*bench
+	for i, path := range paths {
+		b, err := newBench(path, o)
+		if err != nil {
+			return nil, err
+		}
+		defer b.close()
+		b.peak = peaks[i]
+		models = append(models, b)
+		list = append(list, b.round()...)
+	}
 	total := int64((o.Repeats + 1) * len(list))
 	for round := range o.Repeats + 1 {
 		for i, m := range list {
 			if err := ctx.Err(); err != nil {
-				return Result{}, err
+				return nil, err
 			}
 			if err := m.take(); err != nil {
-				return Result{}, fmt.Errorf("measure %s: %w", m.name, err)
+				return nil, fmt.Errorf("%s: measure %s: %w", m.path, m.name, err)
 			}
 			if round == 0 { // which warms up
 				m.seconds = nil
@@ -99,20 +133,59 @@ func Measure(ctx context.Context, path string, o Options) (Result, error) {
 			}
 		}
 	}
-	return b.result(), nil
+	var results []Result
+	for _, b := range models {
+		results = append(results, b.result())
+	}
+	return results, nil
+}
+
+// measureMemory returns the most memory that is resident while a model reads and writes a short text,
+// 0 where the system's peak is that of another model's too.
+func measureMemory(path string, threads int, first bool) (bytes int64, err error) {
+	debug.FreeOSMemory() // what was done before is not part of the peak
+	if !resetPeakRSS() && !first {
+		return 0, nil
+	}
+	model, err := runtime.Open(path, runtime.WithThreads(threads))
+	if err != nil {
+		return 0, err
+	}
+	defer model.Close()
+	session, err := model.NewSession()
+	if err != nil {
+		return 0, err
+	}
+	prompt := min(memoryPrompt, max(model.Shape().Context-memoryTokens, 1))
+	if _, err := session.Append(make([]int32, prompt)); err != nil {
+		return 0, err
+	}
+	for range min(memoryTokens, model.Shape().Context-prompt) {
+		if _, err := session.Append([]int32{0}); err != nil {
+			return 0, err
+		}
+	}
+	return peakRSS(), nil
 }
 
 // measurement is one thing to measure, and what it took in every round.
 type measurement struct {
+	path    string // of the model
 	name    string
-	tokens  int // of a prompt or batch; in use before decoding
-	times   int // to run it in every round; 0: once
+	tokens  int  // of a prompt or batch
+	span    Span // of decoding
+	times   int  // to run it in every round; 0: once
 	run     func() (seconds float64, err error)
 	seconds []float64
 }
 
+// settle is how long idle threads of another measurement may still spin, with a margin; see
+// kernels/pool.
+const settle = 5 * time.Millisecond
+
 // take runs the measurement as often as one round asks for.
 func (m *measurement) take() error {
+	time.Sleep(settle)
 	for range max(m.times, 1) {
 		seconds, err := m.run()
 		if err != nil {
@@ -123,14 +196,21 @@ func (m *measurement) take() error {
 	return nil
 }
 
-// median returns the median time in seconds.
-func (m *measurement) median() float64 {
+// quantile returns the time in seconds below which that share of the rounds was.
+func (m *measurement) quantile(share float64) float64 {
 	sorted := slices.Sorted(slices.Values(m.seconds))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
+	place := share * float64(len(sorted)-1)
+	below := int(place)
+	above := min(below+1, len(sorted)-1)
+	return sorted[below] + (place-float64(below))*(sorted[above]-sorted[below])
+}
+
+func (m *measurement) median() float64 { return m.quantile(0.5) }
+
+// rate returns tokens a second: the median and the quartiles.
+func (m *measurement) rate(tokens int) (float64, Spread) {
+	n := float64(tokens)
+	return n / m.median(), Spread{Low: n / m.quantile(0.75), High: n / m.quantile(0.25)}
 }
 
 // bench is a model under measurement.
@@ -141,16 +221,16 @@ type bench struct {
 	reader  *reader
 	ids     []int32          // of a text as long as the context
 	session *runtime.Session // holds the beginning of that text
-	step    int              // tokens of one measurement of decoding
+	peak    int64            // bytes of resident memory
 
 	open, roofline *measurement
-	decodes        []*measurement // at the beginning and near the end
+	decodes        []*measurement
 	prefills       []*measurement
 	batches        []*measurement
 }
 
-func newBench(path string, threads int) (*bench, error) {
-	model, err := runtime.Open(path, runtime.WithThreads(threads))
+func newBench(path string, o Options) (*bench, error) {
+	model, err := runtime.Open(path, runtime.WithThreads(o.Threads))
 	if err != nil {
 		return nil, err
 	}
@@ -165,25 +245,39 @@ func newBench(path string, threads int) (*bench, error) {
 		return nil, err
 	}
 	shape := model.Shape()
-	step := max(min(decodeTokens, shape.Context/2), 1)
 	b := &bench{
-		path: path, threads: threads, model: model, session: session,
+		path: path, threads: o.Threads, model: model, session: session,
 		reader: newReader(model.Weights(), set, model.Threads()),
-		step:   step,
 	}
 	random := rand.New(rand.NewPCG(1, 2)) // which tokens they are does not change what a pass costs
 	for range shape.Context {
 		b.ids = append(b.ids, random.Int32N(int32(shape.Vocabulary)))
 	}
-	b.roofline = &measurement{name: "roofline", run: b.reader.measure}
-	b.open = &measurement{name: "open", times: 8, run: b.timeOpen}
-	b.decodes = []*measurement{b.decode(0), b.decode(shape.Context - step)}
-	for _, n := range prefillTokens {
+	b.roofline = &measurement{path: path, name: "roofline", run: b.reader.measure}
+	b.open = &measurement{path: path, name: "open", times: 8, run: b.timeOpen}
+	spans := o.Decodes
+	if spans == nil {
+		step := max(min(decodeTokens, shape.Context/2), 1)
+		spans = []Span{{0, step}, {shape.Context - step, step}}
+	}
+	for _, span := range spans {
+		if span.Depth+span.Tokens <= shape.Context {
+			b.decodes = append(b.decodes, b.decode(span))
+		}
+	}
+	prompts := o.Prompts
+	if prompts == nil {
+		prompts = []int{128, 512}
+	}
+	for _, n := range prompts {
 		if n <= shape.Context {
 			b.prefills = append(b.prefills, b.prompt(n))
 		}
 	}
-	for n := 1; n <= min(largestBatch, shape.Context); n++ {
+	if o.Batches == 0 {
+		o.Batches = largestBatch
+	}
+	for n := 1; n <= min(o.Batches, shape.Context); n++ {
 		b.batches = append(b.batches, b.verification(min(batchDepth, shape.Context-n), n))
 	}
 	return b, nil
@@ -194,12 +288,13 @@ func (b *bench) close() {
 	b.model.Close()
 }
 
-// round returns the measurements of one round. The roofline is taken on both sides of what is
+// round returns the measurements of one round. The roofline is taken before and after what is
 // compared with it.
 func (b *bench) round() []*measurement {
-	list := []*measurement{b.open, b.roofline, b.decodes[0], b.roofline}
-	list = append(list, b.prefills...) // which leaves much of the text that comes next
-	list = append(list, b.decodes[1], b.roofline)
+	list := append([]*measurement{b.open}, b.prefills...) // which leave much of the text that comes next
+	list = append(list, b.roofline)
+	list = append(list, b.decodes...)
+	list = append(list, b.roofline)
 	return append(list, b.batches...)
 }
 
@@ -224,15 +319,27 @@ func (b *bench) fill(n int) error {
 	return err
 }
 
-// decode measures b.step tokens, one by one, from position depth on.
-func (b *bench) decode(depth int) *measurement {
-	return &measurement{name: fmt.Sprintf("decode at %d", depth), tokens: depth, run: func() (float64, error) {
-		if err := b.fill(depth); err != nil {
+// wake runs one token and forgets it, so that the threads are up when the clock starts.
+func (b *bench) wake() error {
+	n := b.session.Len()
+	_, err := b.session.Append(b.ids[n : n+1])
+	b.session.Truncate(n)
+	return err
+}
+
+// decode measures the tokens of a span, one by one.
+func (b *bench) decode(span Span) *measurement {
+	name := fmt.Sprintf("decode of %d at %d", span.Tokens, span.Depth)
+	return &measurement{path: b.path, name: name, span: span, run: func() (float64, error) {
+		if err := b.fill(span.Depth); err != nil {
+			return 0, err
+		}
+		if err := b.wake(); err != nil {
 			return 0, err
 		}
 		start := time.Now()
-		for i := range b.step {
-			if _, err := b.session.Append(b.ids[depth+i : depth+i+1]); err != nil {
+		for i := span.Depth; i < span.Depth+span.Tokens; i++ {
+			if _, err := b.session.Append(b.ids[i : i+1]); err != nil {
 				return 0, err
 			}
 		}
@@ -242,8 +349,11 @@ func (b *bench) decode(depth int) *measurement {
 
 // prompt measures a prompt of n tokens.
 func (b *bench) prompt(n int) *measurement {
-	return &measurement{name: fmt.Sprintf("prefill of %d", n), tokens: n, run: func() (float64, error) {
+	return &measurement{path: b.path, name: fmt.Sprintf("prefill of %d", n), tokens: n, run: func() (float64, error) {
 		b.session.Truncate(0)
+		if err := b.wake(); err != nil {
+			return 0, err
+		}
 		start := time.Now()
 		_, err := b.session.Append(b.ids[:n])
 		return time.Since(start).Seconds(), err
@@ -252,7 +362,7 @@ func (b *bench) prompt(n int) *measurement {
 
 // verification measures a pass over n tokens from position depth on.
 func (b *bench) verification(depth, n int) *measurement {
-	return &measurement{name: fmt.Sprintf("batch of %d", n), tokens: n, times: 8, run: func() (float64, error) {
+	return &measurement{path: b.path, name: fmt.Sprintf("batch of %d", n), tokens: n, times: 8, run: func() (float64, error) {
 		if err := b.fill(depth); err != nil {
 			return 0, err
 		}
@@ -267,18 +377,21 @@ func (b *bench) result() Result {
 		Model:    b.path,
 		Threads:  b.model.Threads(),
 		Kernels:  b.model.Kernels(),
+		Decode:   []Decode{},
 		Prefill:  []Prefill{},
+		Batch:    []Batch{},
 		Roofline: float64(b.reader.bytes) / b.roofline.median() / 1e9,
 		Open:     1000 * b.open.median(),
-		PeakRSS:  float64(peakRSS()) / 1e6,
+		PeakRSS:  float64(b.peak) / 1e6,
 	}
 	for _, m := range b.decodes {
-		rate := float64(b.step) / m.median()
-		bandwidth := rate * (float64(b.reader.bytes) + b.cacheBytes(m.tokens)) / 1e9
-		r.Decode = append(r.Decode, Decode{m.tokens, rate, bandwidth, bandwidth / r.Roofline})
+		rate, spread := m.rate(m.span.Tokens)
+		bandwidth := rate * (float64(b.reader.bytes) + b.cacheBytes(m.span)) / 1e9
+		r.Decode = append(r.Decode, Decode{m.span, rate, spread, bandwidth, bandwidth / r.Roofline})
 	}
 	for _, m := range b.prefills {
-		r.Prefill = append(r.Prefill, Prefill{m.tokens, float64(m.tokens) / m.median()})
+		rate, spread := m.rate(m.tokens)
+		r.Prefill = append(r.Prefill, Prefill{m.tokens, rate, spread})
 	}
 	for _, m := range b.batches {
 		r.Batch = append(r.Batch, Batch{m.tokens, 1000 * m.median()})
@@ -286,9 +399,9 @@ func (b *bench) result() Result {
 	return r
 }
 
-// cacheBytes returns the mean number of bytes of cache that a token of decode reads: a pass reads
+// cacheBytes returns the mean number of bytes of cache that a token of a span reads: a pass reads
 // its own position too, and the positions in use grow by one with each.
-func (b *bench) cacheBytes(depth int) float64 {
+func (b *bench) cacheBytes(span Span) float64 {
 	perPosition := float64(b.session.CacheBytes()) / float64(b.session.Len())
-	return perPosition * (float64(depth) + float64(b.step+1)/2)
+	return perPosition * (float64(span.Depth) + float64(span.Tokens+1)/2)
 }

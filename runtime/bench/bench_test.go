@@ -87,7 +87,7 @@ func TestReaderReadsEveryWeightOnce(t *testing.T) {
 
 // TestCacheBytes compares the mean with the bytes of each token added up.
 func TestCacheBytes(t *testing.T) {
-	b, err := newBench(draft(t), 1)
+	b, err := newBench(draft(t), Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,15 +96,44 @@ func TestCacheBytes(t *testing.T) {
 		if err := b.fill(depth); err != nil {
 			t.Fatal(err)
 		}
-		sum := int64(0)
-		for i := range b.step {
+		sum, span := int64(0), Span{depth, 30}
+		for i := range span.Tokens {
 			if _, err := b.session.Append(b.ids[depth+i : depth+i+1]); err != nil {
 				t.Fatal(err)
 			}
 			sum += b.session.CacheBytes()
 		}
-		if got, want := b.cacheBytes(depth), float64(sum)/float64(b.step); math.Abs(got-want) > 1e-6*want {
+		if got, want := b.cacheBytes(span), float64(sum)/float64(span.Tokens); math.Abs(got-want) > 1e-6*want {
 			t.Errorf("at %d a token reads %v bytes of cache, want %v", depth, got, want)
+		}
+	}
+}
+
+// TestQuantiles: the rates' low quartile is that of the long times.
+func TestQuantiles(t *testing.T) {
+	m := measurement{seconds: []float64{5, 1, 2, 4, 3}}
+	if rate, spread := m.rate(12); rate != 4 || spread != (Spread{Low: 3, High: 6}) {
+		t.Errorf("rate %v, spread %v", rate, spread)
+	}
+}
+
+// TestMeasureTakesTurns measures what it is told to, of two models.
+func TestMeasureTakesTurns(t *testing.T) {
+	paths := []string{draft(t), draft(t)}
+	results, err := Measure(t.Context(), paths, Options{
+		Threads: 1, Repeats: 2, Batches: -1, Prompts: []int{1, 7, 100000}, Decodes: []Span{{0, 16}, {480, 32}, {481, 32}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		if r.Model != paths[i] || len(r.Batch) != 0 || len(r.Prefill) != 2 || len(r.Decode) != 2 || r.Decode[1].Depth != 480 || r.Decode[1].Tokens != 32 {
+			t.Errorf("result %+v", r)
+		}
+		for _, d := range r.Decode {
+			if !(d.Spread.Low > 0 && d.Spread.Low <= d.Rate && d.Rate <= d.Spread.High) {
+				t.Errorf("rate %v of %v", d.Rate, d.Spread)
+			}
 		}
 	}
 }
@@ -112,7 +141,7 @@ func TestCacheBytes(t *testing.T) {
 func TestMeasure(t *testing.T) {
 	path := draft(t)
 	steps, last := 0, int64(0)
-	r, err := Measure(t.Context(), path, Options{Threads: 2, Repeats: 1, Progress: func(done, total int64) {
+	results, err := Measure(t.Context(), []string{path}, Options{Threads: 2, Repeats: 1, Progress: func(done, total int64) {
 		steps++
 		if last = total; done != int64(steps) {
 			t.Errorf("step %d is told as %d of %d", steps, done, total)
@@ -121,12 +150,13 @@ func TestMeasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r := results[0]
 	if int64(steps) != last || r.Threads != 2 || r.Model != path || len(r.Batch) != 16 || len(r.Decode) != 2 || len(r.Prefill) != 2 {
 		t.Errorf("%d of %d steps, result %+v", steps, last, r)
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Measure(cancelled, path, Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := Measure(cancelled, []string{path}, Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled measurement ends with %v", err)
 	}
 }
@@ -178,11 +208,11 @@ func TestSynthetic(t *testing.T) {
 	}
 
 	// A context shorter than prompts and batches of the usual length leaves those out.
-	r, err := Measure(t.Context(), path, Options{Threads: 1, Repeats: 1})
+	results, err := Measure(t.Context(), []string{path}, Options{Threads: 1, Repeats: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Prefill) != 0 || len(r.Batch) != 16 || r.Decode[1].Depth != 20 {
+	if r := results[0]; len(r.Prefill) != 0 || len(r.Batch) != 16 || r.Decode[1].Depth != 20 {
 		t.Errorf("result %+v", r)
 	}
 }

@@ -3,7 +3,7 @@ package bench
 import "syscall"
 
 // resetPeakRSS does nothing: this system's peak is that of the whole life of the process.
-func resetPeakRSS() {}
+func resetPeakRSS() bool { return false }
 
 // peakRSS returns the most memory that was resident, in bytes, 0 if that is not known.
 func peakRSS() int64 {

@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// resetPeakRSS lets the peak begin anew, where the kernel allows it; see proc(5), clear_refs.
-func resetPeakRSS() { os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
+// resetPeakRSS lets the peak begin anew and reports whether the kernel allows it; see proc(5), clear_refs.
+func resetPeakRSS() bool { return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) == nil }
 
 // peakRSS returns the most memory that was resident, in bytes, 0 if that is not known.
 func peakRSS() int64 {

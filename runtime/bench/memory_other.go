@@ -2,7 +2,7 @@
 
 package bench
 
-func resetPeakRSS() {}
+func resetPeakRSS() bool { return false }
 
 // peakRSS is not known on this system.
 func peakRSS() int64 { return 0 }

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tti-llm/tti/cmd/tti/report"
+)
+
+// reportFlags are the flags of bench about reports.
+type reportFlags struct {
+	directory string
+	text      string
+	quick     bool
+}
+
+func (f *reportFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.directory, "report", "", "measure every mode and write tables and charts into `DIR`")
+	cmd.Flags().StringVar(&f.text, "text", "", "with --report: the `FILE` of which to compute the perplexity")
+	cmd.Flags().BoolVar(&f.quick, "quick", false, "with --report: fewer rounds and shorter texts")
+	cmd.MarkFlagDirname("report")
+}
+
+// check refuses flags that have no effect with what else is given.
+func (f *reportFlags) check(cmd *cobra.Command, drafts []string) error {
+	for _, name := range []string{"text", "quick"} {
+		if f.directory == "" && cmd.Flags().Changed(name) {
+			return usagef(cmd, "--%s belongs to --report", name)
+		}
+	}
+	if f.directory == "" {
+		return nil
+	}
+	for _, name := range []string{"repeats", "json", "synthetic", "mode", "int4", "prompts", "tokens", "temp", "top-k", "top-p"} {
+		if cmd.Flags().Changed(name) {
+			return usagef(cmd, "--%s does not go with --report", name)
+		}
+	}
+	if len(drafts) > 1 || len(drafts) == 1 && drafts[0] == ngram {
+		return usagef(cmd, "--report takes one model as --draft, got %q", drafts)
+	}
+	return nil
+}
+
+// run writes the report about models.
+func (f *reportFlags) run(ctx context.Context, cmd *cobra.Command, models, drafts []string, threads int) error {
+	start := time.Now()
+	var bar *progress
+	part := ""
+	options := report.Options{Models: models, Text: f.text, Threads: threads, Quick: f.quick, Progress: func(now string, done, total int64) {
+		if now != part {
+			if bar != nil {
+				bar.close()
+			}
+			bar, part = newProgress(cmd.ErrOrStderr(), now, false), now
+		}
+		bar.set(done, total)
+	}}
+	if len(drafts) == 1 {
+		options.Draft = drafts[0]
+	}
+	r, err := report.Measure(ctx, options)
+	if bar != nil {
+		bar.close()
+	}
+	if err == nil {
+		err = r.Write(f.directory)
+	}
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	note := ""
+	if f.text == "" {
+		note = "; without --text there is no perplexity"
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s, %s and charts, in %.0f s%s\n", f.directory, report.MarkdownName, report.JSONName, time.Since(start).Seconds(), note)
+	return nil
+}

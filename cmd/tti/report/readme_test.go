@@ -1,0 +1,44 @@
+package report
+
+import (
+	"flag"
+	"os"
+	"regexp"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the committed report's tables into README.md")
+
+// TestREADME compares the tables of README.md with the committed report. A table is all between
+// <!-- report: NAME --> and <!-- end -->.
+func TestREADME(t *testing.T) {
+	const path = "../../../README.md"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, shown := read(t), 0
+	block := regexp.MustCompile(`(?s)(<!-- report: ([a-z]+) -->\n).*?(<!-- end -->)`)
+	want := block.ReplaceAllFunc(text, func(found []byte) []byte {
+		parts := block.FindSubmatch(found)
+		table, ok := tables[string(parts[2])]
+		if !ok {
+			t.Fatalf("README.md asks for table %q, which there is not", parts[2])
+		}
+		shown++
+		return []byte(string(parts[1]) + "\n" + table(r) + "\n" + string(parts[3]))
+	})
+	if shown == 0 {
+		t.Error("README.md shows no table of the report")
+	}
+	if string(want) == string(text) {
+		return
+	}
+	if *update {
+		if err := os.WriteFile(path, want, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Error("README.md shows other figures than the committed report; make readme mends it")
+}

@@ -1,0 +1,321 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"image/png"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/convert/synthetic"
+)
+
+// committed is the report that README.md shows, as "make report" wrote it.
+const committed = "../../../testdata/report"
+
+func read(t *testing.T) Report {
+	t.Helper()
+	r, err := Read(committed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestMeasure makes a whole report about a tiny model, which is its own draft, and a text.
+func TestMeasure(t *testing.T) {
+	source, folder := t.TempDir(), t.TempDir()
+	tiny := synthetic.Model{Vocabulary: 300, Positions: 40, Embedding: 24, Layers: 1, Heads: 2}
+	if err := synthetic.Write(t.Context(), source, tiny); err != nil {
+		t.Fatal(err)
+	}
+	text, file := filepath.Join(folder, "text.txt"), filepath.Join(folder, "one.tti")
+	if err := os.WriteFile(text, []byte(strings.Repeat("Once upon a time. ", 20)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := convert.Convert(t.Context(), source, file, convert.Options{Mode: convert.Int8}); err != nil {
+		t.Fatal(err)
+	}
+	parts := map[string]bool{}
+	r, err := Measure(t.Context(), Options{
+		Models: []string{source, file}, Text: text, Threads: 1, Quick: true, Rounds: 1, Progress: func(part string, done, total int64) {
+			if parts[part] = true; done < 1 || done > total {
+				t.Errorf("%s: %d of %d", part, done, total)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(parts) != 4 || len(r.Modes) != len(modes)+1 || r.Modes[0].Name != filepath.Base(source)+" f32" || r.Modes[len(modes)].Name != "one" || r.Text != "text.txt" {
+		t.Errorf("parts %v, report %+v", parts, r)
+	}
+	for _, m := range r.Modes {
+		// What does not fit into 40 positions is left out: texts and prompts of 64 tokens, and depths.
+		if m.FileBytes <= m.WeightBytes || m.Roofline <= 0 || len(m.Short) != 2 || len(m.Prefill) != 2 || len(m.Deep) == 0 || m.Quality == nil || m.Quality.Tokens == 0 {
+			t.Errorf("mode %+v", m)
+		}
+	}
+	if s := r.Speculation; s == nil || s.Target != r.Modes[0].Name || s.Draft != r.Modes[len(modes)-1].Name || len(s.Rows) != 5 {
+		t.Errorf("speculation %+v", s)
+	}
+	if len(r.Errors) == 0 || r.Errors[0].Mode != r.Modes[1].Name || !(r.Errors[0].Relative > 0) {
+		t.Errorf("errors %+v", r.Errors)
+	}
+
+	directory := filepath.Join(folder, "new", "report")
+	if err := r.Write(directory); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Read(directory)
+	if err != nil || !reflect.DeepEqual(again, r) {
+		t.Errorf("read again: %+v (%v)", again, err)
+	}
+	checkFiles(t, r, directory)
+}
+
+// TestCommittedReport: its charts and tables are those of its figures.
+func TestCommittedReport(t *testing.T) {
+	r := read(t)
+	checkFiles(t, r, committed)
+	text, err := os.ReadFile(filepath.Join(committed, MarkdownName))
+	if err != nil || string(text) != r.markdown() {
+		t.Errorf("%s is not that of %s (%v)", MarkdownName, JSONName, err)
+	}
+}
+
+// checkFiles checks that every chart that the report has is there, as two pictures that are not blank.
+func checkFiles(t *testing.T, r Report, directory string) {
+	t.Helper()
+	for _, c := range charts {
+		if len(c.figures(r)) == 0 {
+			t.Errorf("%s: nothing to show", c.name)
+			continue
+		}
+		contents, err := os.ReadFile(filepath.Join(directory, c.name+".png"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		picture, err := png.Decode(bytes.NewReader(contents))
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		inked, colours := 0, map[any]int{}
+		bounds := picture.Bounds()
+		for y := range bounds.Dy() {
+			for x := range bounds.Dx() {
+				at := picture.At(x, y)
+				if colours[at]++; at != picture.At(0, 0) {
+					inked++
+				}
+			}
+		}
+		if share := float64(inked) / float64(bounds.Dx()*bounds.Dy()); bounds.Dx() != 1152 || bounds.Dy() != 720 || share < 0.01 || len(colours) < 10 {
+			t.Errorf("%s: %v, %.3f inked, %d colours", c.name, bounds, share, len(colours))
+		}
+		svg, err := os.ReadFile(filepath.Join(directory, c.name+".svg"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		written := textOf(t, svg)
+		for _, f := range c.figures(r) {
+			for _, title := range []string{c.title, f.x, f.y} {
+				if !written[title] {
+					t.Errorf("%s: no %q in the SVG", c.name, title)
+				}
+			}
+			for _, s := range f.series {
+				for _, p := range s.points {
+					if p.label != "" && !written[p.label] {
+						t.Errorf("%s: no %q in the SVG", c.name, p.label)
+					}
+				}
+			}
+		}
+	}
+}
+
+// textOf returns the texts of an SVG.
+func textOf(t *testing.T, svg []byte) map[string]bool {
+	t.Helper()
+	texts := map[string]bool{"": true}
+	for decoder := xml.NewDecoder(bytes.NewReader(svg)); ; {
+		token, err := decoder.Token()
+		if err == io.EOF {
+			return texts
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data, ok := token.(xml.CharData); ok {
+			texts[string(data)] = true
+		}
+	}
+}
+
+// TestChartsShowTheFigures compares what is plotted with report.json, found there by other ways than those
+// of the charts. Every entry lists a chart's numbers in the order of figures, series and points.
+func TestChartsShowTheFigures(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(committed, JSONName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var object map[string]any
+	if err := json.Unmarshal(text, &object); err != nil {
+		t.Fatal(err)
+	}
+	// at returns the numbers under a path, in which * stands for all elements of a list.
+	at := func(path string) []float64 { return numbers(t, object, strings.Fields(path)) }
+	scaled := func(by float64, values []float64) []float64 {
+		for i := range values {
+			values[i] *= by
+		}
+		return values
+	}
+	inverse := func(values, times []float64) []float64 {
+		for i := range values {
+			values[i] = 1000 * times[i] / values[i]
+		}
+		return values
+	}
+	want := map[string][]float64{
+		"memory": append(append(scaled(1e-6, at("modes * file_bytes")), scaled(1e-6, at("modes * weight_bytes"))...), scaled(1e-6, at("modes * peak_bytes"))...),
+		"decode": at("modes * short * tok_s"), "tradeoff": at("modes * short 2 tok_s"), "depth": at("modes * deep * tok_s"),
+		"prefill":     inverse(at("modes * prefill * tok_s"), at("modes * prefill * tokens")),
+		"roofline":    scaled(100, at("modes * short 2 of_roofline")),
+		"perplexity":  at("modes * quality perplexity"),
+		"speculation": append(at("speculation rows * speedup"), scaled(100, at("speculation rows * acceptance")[1:])...),
+	}
+	r := read(t)
+	for _, c := range charts {
+		var got []float64
+		for _, f := range c.figures(r) {
+			for _, s := range f.series {
+				for _, p := range s.points {
+					got = append(got, p.y)
+				}
+			}
+		}
+		if wanted, ok := want[c.name]; ok && !near(got, wanted) {
+			t.Errorf("%s: plots %v, want %v", c.name, got, wanted)
+		}
+	}
+	for _, s := range (Report).errors(r)[0].series { // each shape once, in any of the modes that have it
+		for _, p := range s.points {
+			shape := (Report).errors(r)[0].categories[int(p.x)]
+			found := false
+			for _, e := range r.Errors {
+				found = found || e.Encoding == s.name && fmt.Sprintf("%d × %d", e.Shape[0], e.Shape[1]) == shape && p.y == 100*e.Relative
+			}
+			if !found {
+				t.Errorf("errors: %s of %s is %v", s.name, shape, p.y)
+			}
+		}
+	}
+}
+
+func near(a, b []float64) bool {
+	if len(a) != len(b) || len(a) == 0 {
+		return false
+	}
+	for i := range a {
+		if math.Abs(a[i]-b[i]) > 1e-9*math.Abs(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func numbers(t *testing.T, value any, path []string) []float64 {
+	t.Helper()
+	if len(path) == 0 {
+		return []float64{value.(float64)}
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		return numbers(t, v[path[0]], path[1:])
+	case []any:
+		if i, err := strconv.Atoi(path[0]); err == nil {
+			return numbers(t, v[i], path[1:])
+		}
+		var all []float64
+		for _, element := range v {
+			all = append(all, numbers(t, element, path[1:])...)
+		}
+		return all
+	}
+	t.Fatalf("no %v in the report", path)
+	return nil
+}
+
+// TestDrawingFollowsTheFigures changes one plotted number at a time: the picture must change with it.
+func TestDrawingFollowsTheFigures(t *testing.T) {
+	r := read(t)
+	for _, c := range charts {
+		figures := c.figures(r)
+		before := drawn(t, c, figures)
+		for _, f := range figures {
+			for _, s := range f.series {
+				for i := range s.points {
+					p := s.points[i]
+					s.points[i].y *= 0.9
+					if drawn(t, c, figures) == before {
+						t.Errorf("%s: %s does not show its point %d", c.name, s.name, i)
+					}
+					s.points[i] = p
+				}
+			}
+		}
+	}
+}
+
+func TestMeasureRefuses(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	if _, err := Measure(t.Context(), Options{Models: []string{missing + ".tti"}}); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	if _, err := Measure(t.Context(), Options{Models: []string{missing}}); err == nil || !strings.Contains(err.Error(), missing) {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Measure(ctx, Options{Models: []string{"../../../testdata/fable-draft"}}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestSignificant(t *testing.T) {
+	for x, want := range map[float64]string{0: "0", 0.00763: "0.00763", 9.995: "9.99", 15.2993: "15.3", 499: "499", 7404.4: "7,404", 1234567: "1,234,567"} {
+		if got := significant(x); got != want {
+			t.Errorf("%v is written %q, want %q", x, got, want)
+		}
+	}
+}
+
+// drawn returns a chart as SVG.
+func drawn(t *testing.T, c chart, figures []figure) string {
+	t.Helper()
+	canvas := vgsvg.New(width, height)
+	if err := c.draw(draw.New(canvas), figures); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if _, err := canvas.WriteTo(&text); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
+}

@@ -1,0 +1,357 @@
+package convert
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tti-llm/tti/convert/bpe"
+	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/vocabulary"
+	"github.com/tti-llm/tti/quant"
+)
+
+// ExportOptions are the choices of Export. The zero value exports float32 on all cores.
+type ExportOptions struct {
+	Elements Elements
+
+	Workers  int                     // tensors decoded at the same time; 0: all cores
+	Progress func(done, total int64) // told of bytes of weights written, if not nil; its calls never overlap
+}
+
+// Elements is the type of the numbers in a model directory.
+type Elements string
+
+const (
+	ElementsF32 Elements = "f32" // exact, whatever the mode of the file
+	ElementsF16 Elements = "f16" // exact where the weights are binary16 already, else rounded to nearest even
+)
+
+// elementTypes are the names of element types and what appends a value, which fails if that overflows.
+var elementTypes = map[Elements]struct {
+	safetensors, torch string
+	size               int
+	put                func(dst []byte, x float32) bool
+}{
+	ElementsF32: {"F32", "float32", 4, func(dst []byte, x float32) bool {
+		binary.LittleEndian.PutUint32(dst, math.Float32bits(x))
+		return true
+	}},
+	ElementsF16: {"F16", "float16", 2, func(dst []byte, x float32) bool {
+		half := quant.Float16(x)
+		binary.LittleEndian.PutUint16(dst, half)
+		return !math.IsInf(float64(quant.Float32(half)), 0)
+	}},
+}
+
+// ErrExists is wrapped by the error about a target directory that has something in it.
+var ErrExists = errors.New("exists and is not empty")
+
+// Export writes the model in a .tti file as a HuggingFace model directory: the weights as numbers,
+// codes multiplied with their scales, and the configuration and tokenizer files that transformers
+// wants beside them. Converted to f32, a file of mode f32 or f16 gives the same weights and tokens
+// again, bit for bit.
+//
+// The directory appears whole or not at all, and must not exist or be empty. Beside the file's own
+// pages, Export holds at most one tensor for each worker.
+func Export(ctx context.Context, file, directory string, o ExportOptions) error {
+	if err := export(ctx, file, directory, o); err != nil {
+		return fmt.Errorf("export %s: %w", file, err)
+	}
+	return nil
+}
+
+func export(ctx context.Context, path, directory string, o ExportOptions) error {
+	if o.Elements == "" {
+		o.Elements = ElementsF32
+	}
+	if _, ok := elementTypes[o.Elements]; !ok {
+		return fmt.Errorf("unknown element type %q (types: f32, f16)", o.Elements)
+	}
+	file, err := format.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := file.Verify(ctx, nil); err != nil {
+		return err
+	}
+	directory = filepath.Clean(directory)
+	if err := vacant(directory); err != nil {
+		return err
+	}
+	private, err := os.MkdirTemp(filepath.Dir(directory), filepath.Base(directory)+".partial-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(private)
+	partial := filepath.Join(private, "model") // with the permissions that the user's new directories have
+	if err := os.Mkdir(partial, 0o777); err != nil {
+		return err
+	}
+	e := &exporter{file: file, directory: partial, options: o}
+	if err := e.run(ctx); err != nil {
+		return err
+	}
+	if err := os.Remove(directory); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty one
+		return err
+	}
+	return os.Rename(partial, directory)
+}
+
+// vacant fails unless the directory is empty or can be made.
+func vacant(directory string) error {
+	entries, err := os.ReadDir(directory)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case len(entries) > 0:
+		return fmt.Errorf("%s: %w", directory, ErrExists)
+	}
+	return nil
+}
+
+// exporter writes one model directory.
+type exporter struct {
+	file      *format.File
+	directory string
+	options   ExportOptions
+
+	mutex       sync.Mutex
+	done, total int64
+}
+
+func (e *exporter) run(ctx context.Context) error {
+	meta, err := e.file.Meta()
+	if err != nil {
+		return err
+	}
+	index := slices.IndexFunc(architectures, func(a architecture) bool { return a.modelType() == meta.Architecture })
+	if index < 0 {
+		return fmt.Errorf("%w: architecture %.60q", format.ErrUnsupported, meta.Architecture)
+	}
+	model, err := architectures[index].export(meta.Hyperparameters, elementTypes[e.options.Elements].torch)
+	if err != nil {
+		return err
+	}
+	configuration, err := json.MarshalIndent(model.configuration, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := e.write(configurationFile, append(configuration, '\n')); err != nil {
+		return err
+	}
+	if err := e.tokenizer(model); err != nil {
+		return err
+	}
+	return e.weights(ctx, model)
+}
+
+// write writes a small file.
+func (e *exporter) write(name string, contents []byte) error {
+	file, err := os.Create(filepath.Join(e.directory, name))
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(contents)
+	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// tokenizer writes the tokenizer's files, and makes sure that they say what the section says.
+func (e *exporter) tokenizer(model exported) error {
+	s, ok := e.file.Section(format.TokenizerName)
+	if !ok {
+		return nil
+	}
+	section := e.file.Bytes(s)
+	return format.GuardFault(func() error {
+		view, err := vocabulary.Open(section)
+		if err != nil {
+			return err
+		}
+		options := bpe.Options{Size: view.Tokens(), EndOfText: model.endOfText, BeginOfText: model.beginOfText}
+		files, err := bpe.Export(view.Definition(), options, model.positions)
+		if err != nil {
+			return err
+		}
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			if err := e.write(name, files[name]); err != nil {
+				return err
+			}
+		}
+		definition, _, err := bpe.Load(os.DirFS(e.directory), options)
+		if err != nil {
+			return fmt.Errorf("the tokenizer cannot be expressed in HuggingFace's files: %w", err)
+		}
+		if again, err := vocabulary.Build(definition); err != nil || string(again) != string(section) {
+			return errors.Join(errors.New("the tokenizer cannot be expressed in HuggingFace's files"), err)
+		}
+		return nil
+	})
+}
+
+// exportedTensor is a tensor section and the weight that it holds.
+type exportedTensor struct {
+	weight
+	section format.Section
+}
+
+// weights writes model.safetensors.
+func (e *exporter) weights(ctx context.Context, model exported) error {
+	var tensors []exportedTensor
+	var names []string
+	var shapes [][]int
+	for w := range model.weights {
+		s, ok := e.file.Section(w.name)
+		switch {
+		case !ok:
+			return fmt.Errorf("%w: tensor %s is missing", format.ErrCorrupt, w.name)
+		case !slices.Equal(s.Shape, w.shape) || s.Kind != format.KindTensor || s.Encoding.IsPanel() == (w.role == vector):
+			return fmt.Errorf("%w: tensor %s is %v of shape %v, want shape %v", format.ErrCorrupt, w.name, s.Encoding, s.Shape, w.shape)
+		}
+		tensors = append(tensors, exportedTensor{w, s})
+		names, shapes = append(names, model.sourceName(w.name)), append(shapes, w.sourceShape())
+	}
+	elements := elementTypes[e.options.Elements]
+	layout, err := layOut(elements.safetensors, int64(elements.size), names, shapes)
+	if err != nil {
+		return err
+	}
+	file, err := os.Create(filepath.Join(e.directory, weightsFile))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := file.Truncate(layout.size); err != nil {
+		return err
+	}
+	if _, err := file.WriteAt(layout.header, 0); err != nil {
+		return err
+	}
+	e.total = layout.size - int64(len(layout.header))
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(e.options.workers())
+	for i, t := range tensors {
+		group.Go(func() error {
+			out := &progressWriter{exporter: e, ctx: ctx, out: io.NewOffsetWriter(file, layout.offsets[i])}
+			if err := format.GuardFault(func() error { return e.decode(t, out) }); err != nil {
+				return fmt.Errorf("tensor %s: %w", t.name, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
+
+func (o ExportOptions) workers() int {
+	if o.Workers > 0 {
+		return o.Workers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// progressWriter ends when its context does.
+type progressWriter struct {
+	*exporter
+	ctx context.Context
+	out io.Writer
+}
+
+func (w *progressWriter) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := w.out.Write(p)
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if w.done += int64(n); w.options.Progress != nil {
+		w.options.Progress(w.done, w.total)
+	}
+	return n, err
+}
+
+// decode writes the values of a tensor in the order of the source.
+func (e *exporter) decode(t exportedTensor, out io.Writer) error {
+	section := e.file.Bytes(t.section)
+	if t.role == vector {
+		values := format.Float32s(section)
+		return e.put(out, values, func(i int) []int { return tensor{shape: t.shape}.index(i) })
+	}
+	m, err := quant.View(t.section.Encoding, t.shape[0], t.shape[1], section)
+	if err != nil {
+		return err
+	}
+	if t.transposed {
+		return e.put(out, turned(m), func(i int) []int { return []int{i / m.Rows, i % m.Rows} })
+	}
+	chunk := max(1, chunkBytes/4/m.Columns)
+	values := make([]float32, chunk*m.Columns)
+	for first := 0; first < m.Rows; first += chunk {
+		count := min(chunk, m.Rows-first)
+		for r := range count {
+			m.Row(first+r, values[r*m.Columns:(r+1)*m.Columns])
+		}
+		err := e.put(out, values[:count*m.Columns], func(i int) []int { return []int{first + i/m.Columns, i % m.Columns} })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turned returns the values of a matrix as [columns, rows].
+func turned(m quant.Matrix) []float32 {
+	values := make([]float32, m.Rows*m.Columns)
+	panel := make([]float32, format.PanelRows*m.Columns)
+	for first := 0; first < m.Rows; first += format.PanelRows {
+		count := min(format.PanelRows, m.Rows-first)
+		for r := range count {
+			m.Row(first+r, panel[r*m.Columns:(r+1)*m.Columns])
+		}
+		for k := range m.Columns {
+			line := values[k*m.Rows+first:][:count]
+			for r := range line {
+				line[r] = panel[r*m.Columns+k]
+			}
+		}
+	}
+	return values
+}
+
+// put writes values. index says where in the tensor one of them is, for an error.
+func (e *exporter) put(out io.Writer, values []float32, index func(i int) []int) error {
+	elements := elementTypes[e.options.Elements]
+	buffer := make([]byte, min(len(values)*elements.size, chunkBytes))
+	for first := 0; first < len(values); {
+		part := values[first:min(len(values), first+len(buffer)/elements.size)]
+		for i, x := range part {
+			if !elements.put(buffer[i*elements.size:], x) {
+				return fmt.Errorf("value %v at %v is too large for %s", x, index(first+i), e.options.Elements)
+			}
+		}
+		if _, err := out.Write(buffer[:len(part)*elements.size]); err != nil {
+			return err
+		}
+		first += len(part)
+	}
+	return nil
+}

@@ -1,0 +1,258 @@
+package convert
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nlpodyssey/safetensors"
+
+	"github.com/tti-llm/tti/convert/synthetic"
+	"github.com/tti-llm/tti/format"
+)
+
+// exportModels are directories to convert and export.
+func exportModels(t *testing.T) map[string]string {
+	t.Helper()
+	directories := map[string]string{"fable": filepath.Join("..", "testdata", "fable")}
+	for name, change := range map[string]func(m *synthetic.Model){
+		"tied":     func(*synthetic.Model) {},
+		"untied":   func(m *synthetic.Model) { m.Untied = true },
+		"sharded":  func(m *synthetic.Model) { m.Shards = 3; m.Prefix = "transformer."; m.Untied = true },
+		"bfloat16": func(m *synthetic.Model) { m.Type = "BF16"; m.Inner = 70 },
+		"half":     func(m *synthetic.Model) { m.Type = "F16"; m.Embedding = 72 },
+	} {
+		m := tiny
+		change(&m)
+		directories[name] = newTestModel(t, m).write(t)
+		if m.Shards > 0 {
+			directories[name] = t.TempDir()
+			if err := synthetic.Write(t.Context(), directories[name], m); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return directories
+}
+
+// there converts a directory, and back exports the file.
+func there(t *testing.T, directory string, o Options) string {
+	t.Helper()
+	target := filepath.Join(t.TempDir(), "model.tti")
+	o.NoSync = true
+	if err := Convert(t.Context(), directory, target, o); err != nil {
+		t.Fatal(err)
+	}
+	return target
+}
+
+func back(t *testing.T, file string, o ExportOptions) string {
+	t.Helper()
+	directory := filepath.Join(t.TempDir(), "export")
+	if err := Export(t.Context(), file, directory, o); err != nil {
+		t.Fatal(err)
+	}
+	return directory
+}
+
+// TestExportIsExact goes from source to f32 file to source: every tensor of the source must be there
+// again, bit for bit, under the name that transformers gives it, and the file made from it must be the
+// same but for the digests of its sources.
+func TestExportIsExact(t *testing.T) {
+	for name, directory := range exportModels(t) {
+		t.Run(name, func(t *testing.T) {
+			file := there(t, directory, Options{Mode: F32})
+			exported := back(t, file, ExportOptions{})
+			want, got := readTestModel(t, directory), readTestModel(t, exported)
+			for name := range want.tensors {
+				wanted := name
+				if name != "lm_head.weight" && !strings.HasPrefix(name, "transformer.") {
+					wanted = "transformer." + name
+				}
+				view := got.tensors[wanted]
+				if view.DType() != safetensors.F32 || !slices.Equal(view.Shape(), want.tensors[name].Shape()) || !slices.Equal(got.values(wanted), want.values(name)) {
+					t.Errorf("%s is %v %v, or has other values", wanted, view.DType(), view.Shape())
+				}
+			}
+			if len(got.tensors) != len(want.tensors) {
+				t.Errorf("%d tensors, want %d", len(got.tensors), len(want.tensors))
+			}
+			for key, value := range want.configuration {
+				if again, ok := got.configuration[key]; ok && value != nil && key != "torch_dtype" && !reflect.DeepEqual(again, value) {
+					t.Errorf("config.json: %s is %v, was %v", key, again, value)
+				}
+			}
+			sameModel(t, there(t, exported, Options{Mode: F32}), file)
+		})
+	}
+}
+
+// sameModel compares two files but for the digests of their sources.
+func sameModel(t *testing.T, got, want string) {
+	t.Helper()
+	a, b := open(t, got), open(t, want)
+	metaA, errA := a.Meta()
+	metaB, errB := b.Meta()
+	metaA.Sources, metaB.Sources = nil, nil
+	if errA != nil || errB != nil || !reflect.DeepEqual(metaA, metaB) {
+		t.Errorf("meta %s, want %s (%v, %v)", metaA.Hyperparameters, metaB.Hyperparameters, errA, errB)
+	}
+	for _, s := range b.Sections() {
+		if s.Kind == format.KindMeta {
+			continue
+		}
+		again, ok := a.Section(s.Name)
+		if !ok || again.Encoding != s.Encoding || !slices.Equal(again.Shape, s.Shape) || !bytes.Equal(a.Bytes(again), b.Bytes(s)) {
+			t.Errorf("section %s differs", s.Name)
+		}
+	}
+}
+
+// TestExportHalf: weights that are binary16 already survive in it.
+func TestExportHalf(t *testing.T) {
+	file := there(t, exportModels(t)["fable"], Options{Mode: F16})
+	for _, elements := range []Elements{ElementsF16, ElementsF32} {
+		exported := back(t, file, ExportOptions{Elements: elements, Workers: 1})
+		if want := map[Elements]safetensors.DType{ElementsF16: safetensors.F16, ElementsF32: safetensors.F32}[elements]; readTestModel(t, exported).tensors["transformer.ln_f.bias"].DType() != want {
+			t.Errorf("%s: not %v", elements, want)
+		}
+		sameModel(t, there(t, exported, Options{Mode: F16}), file)
+	}
+}
+
+// TestExportQuantized exports what the panels decode to.
+func TestExportQuantized(t *testing.T) {
+	directory := exportModels(t)["untied"]
+	for _, mode := range modes {
+		path := there(t, directory, Options{Mode: mode.mode, Int4: mode.scope})
+		f, m := open(t, path), readTestModel(t, back(t, path, ExportOptions{}))
+		for _, s := range f.Sections()[2:] {
+			want := decoded(t, f, s)
+			name := "transformer." + s.Name
+			if s.Name == "lm_head.weight" {
+				name = s.Name
+			}
+			if strings.HasPrefix(s.Name, "h.") && len(s.Shape) == 2 {
+				want = transposed(want, s.Shape[1])
+			}
+			if !slices.Equal(m.values(name), want) {
+				t.Errorf("%s: %s differs", mode.name, s.Name)
+			}
+		}
+	}
+}
+
+func TestExportRefuses(t *testing.T) {
+	large := newTestModel(t, tiny)
+	large.put(t, "h.1.mlp.c_fc.weight", 96*3+5, 0, 0x08, 0x80, 0x47) // 65552
+	file := there(t, large.write(t), Options{})
+	for name, c := range map[string]struct {
+		prepare func(directory string) error
+		options ExportOptions
+		context func() context.Context
+		want    string
+	}{
+		"overflow":  {options: ExportOptions{Elements: ElementsF16}, want: "tensor h.1.mlp.c_fc.weight: value 65552 at [3 5] is too large for f16"},
+		"type":      {options: ExportOptions{Elements: "f64"}, want: `unknown element type "f64"`},
+		"occupied":  {prepare: func(d string) error { return errors.Join(os.Mkdir(d, 0o777), os.WriteFile(d+"/x", nil, 0o666)) }, want: "exists and is not empty"},
+		"a file":    {prepare: func(d string) error { return os.WriteFile(d, nil, 0o666) }, want: "not a directory"},
+		"cancelled": {context: func() context.Context { ctx, cancel := context.WithCancel(t.Context()); cancel(); return ctx }, want: "context canceled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			parent := t.TempDir()
+			directory := filepath.Join(parent, "export")
+			if c.prepare != nil {
+				if err := c.prepare(directory); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx := t.Context()
+			if c.context != nil {
+				ctx = c.context()
+			}
+			before, _ := os.ReadDir(parent)
+			err := Export(ctx, file, directory, c.options)
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "export "+file+": ") {
+				t.Errorf("%v, want %s", err, c.want)
+			}
+			if after, _ := os.ReadDir(parent); len(after) != len(before) {
+				t.Errorf("%v is left behind", after)
+			}
+		})
+	}
+}
+
+// TestExportIntoEmptyDirectory uses one that is there, and gives it usual permissions.
+func TestExportIntoEmptyDirectory(t *testing.T) {
+	file, directory := there(t, newTestModel(t, tiny).write(t), Options{Mode: Int8}), t.TempDir()
+	if err := Export(t.Context(), file, directory, ExportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want := "config.json generation_config.json merges.txt model.safetensors special_tokens_map.json tokenizer_config.json vocab.json"
+	var names []string
+	entries, err := os.ReadDir(directory)
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	if got := strings.Join(names, " "); err != nil || got != want {
+		t.Errorf("%s, want %s (%v)", got, want, err)
+	}
+	info, err := os.Stat(directory)
+	if err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("permissions %v (%v)", info.Mode(), err)
+	}
+}
+
+// TestExportRefusesForeignFiles has files whose tensors are not what their hyperparameters say.
+func TestExportRefusesForeignFiles(t *testing.T) {
+	path := there(t, newTestModel(t, tiny).write(t), Options{Mode: Int8})
+	f := open(t, path)
+	meta, err := f.Meta()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for change, want := range map[string]string{
+		`"n_layer":2`:      `"n_layer":1000000000` + "\x00tensor h.2.ln_1.weight is missing",
+		`"vocab_size":300`: `"vocab_size":301` + "\x00tensor wte.weight is int8 of shape [300 24], want shape [301 24]",
+		`"n_embd":24`:      `"n_embd":-24` + "\x00tensor wte.weight",
+	} {
+		to, want, _ := strings.Cut(want, "\x00")
+		changed := meta
+		changed.Hyperparameters = []byte(strings.Replace(string(meta.Hyperparameters), change, to, 1))
+		err := Export(t.Context(), rewritten(t, f, changed), filepath.Join(t.TempDir(), "export"), ExportOptions{})
+		if !errors.Is(err, format.ErrCorrupt) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", to, err, want)
+		}
+	}
+}
+
+// rewritten returns a copy of the file with another meta section.
+func rewritten(t *testing.T, f *format.File, meta format.Meta) string {
+	t.Helper()
+	text, err := meta.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := f.Sections()
+	sections[0].Shape = []int{len(text)}
+	path := filepath.Join(t.TempDir(), "rewritten.tti")
+	err = format.Write(t.Context(), path, sections, func(_ context.Context, i int, w io.Writer) error {
+		contents := text
+		if i > 0 {
+			contents = f.Bytes(f.Sections()[i])
+		}
+		_, err := w.Write(contents)
+		return err
+	}, format.WriteOptions{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
