@@ -33,6 +33,10 @@ bench: build ## speed of a full-size model with random weights on this machine
 	bin/tti bench --synthetic gpt2 --mode int8
 	bin/tti bench --synthetic gpt2 --mode int4
 
+.PHONY: spec-bench
+spec-bench: ## what drafts gain, beside what is aimed at; a hopeless one; the curve of gain against acceptance
+	$(GO) test ./spec/bench -run 'TestAims|TestHopeless|TestCurve' -aims -v -count 1 -timeout 2h
+
 REPORT ?= report
 
 .PHONY: report

@@ -18,52 +18,65 @@ type Score struct {
 // context, each of which starts afresh at position 0; a window's first token is not scored and no
 // token is put in front. progress, if not nil, is told how many tokens are through.
 func (m *Model) Evaluate(ctx context.Context, ids []int32, progress func(done, total int)) (Score, error) {
-	score := Score{Tokens: len(ids)}
-	sum := 0.0
-	err := m.predictions(ctx, ids, progress, func(logits []float32, next int32) error {
-		sum -= logProbability(logits, next)
-		score.Scored++
-		return nil
+	scored, sum := 0, 0.0
+	err := predictions(ctx, []*Model{m}, ids, progress, func(position int, logits [][]float32) {
+		sum -= logProbability(logits[0], ids[position])
+		scored++
 	})
 	if err != nil {
 		return Score{}, err
 	}
-	if score.Scored == 0 {
-		return Score{}, fmt.Errorf("%w: %d tokens leave nothing to score", ErrEmpty, len(ids))
-	}
-	score.NLL = sum / float64(score.Scored)
-	score.Perplexity = math.Exp(score.NLL)
-	if math.IsNaN(score.NLL) {
-		return Score{}, ErrNotANumber
-	}
-	return score, nil
+	return newScore(len(ids), scored, sum)
 }
 
-// predictions calls visit with the logits that precede each scored token, and that token.
-func (m *Model) predictions(ctx context.Context, ids []int32, progress func(done, total int), visit func(logits []float32, next int32) error) error {
-	s, err := m.NewSession()
-	if err != nil {
-		return err
+// newScore returns the score of a text from the sum of its negative log-likelihoods.
+func newScore(tokens, scored int, sum float64) (Score, error) {
+	if scored == 0 {
+		return Score{}, fmt.Errorf("%w: %d tokens leave nothing to score", ErrEmpty, tokens)
 	}
-	for start := 0; start < len(ids); start += m.shape.Context {
-		window := ids[start:min(start+m.shape.Context, len(ids))]
-		s.Truncate(0)
-		for from := 0; from < len(window)-1; from += chunkTokens {
+	nll := sum / float64(scored)
+	if math.IsNaN(nll) {
+		return Score{}, ErrNotANumber
+	}
+	return Score{Tokens: tokens, Scored: scored, NLL: nll, Perplexity: math.Exp(nll)}, nil
+}
+
+// predictions runs the tokens of a text through models that have the same context, and calls visit
+// for the position of each scored token with every model's logits there.
+func predictions(ctx context.Context, models []*Model, ids []int32, progress func(done, total int), visit func(position int, logits [][]float32)) error {
+	sessions := make([]*Session, len(models))
+	for i, m := range models {
+		var err error
+		if sessions[i], err = m.NewSession(); err != nil {
+			return err
+		}
+	}
+	context := models[0].shape.Context
+	chunks, logits := make([][][]float32, len(models)), make([][]float32, len(models))
+	for start := 0; start < len(ids); start += context {
+		end := min(start+context, len(ids)) - 1 // the last token of a window is scored, but predicts nothing
+		for _, s := range sessions {
+			s.Truncate(0)
+		}
+		for from := start; from < end; from += chunkTokens {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			chunk := window[from:min(from+chunkTokens, len(window)-1)]
-			all, err := s.AppendAll(chunk)
-			if err != nil {
-				return err
-			}
-			for i, logits := range all {
-				if err := visit(logits, window[from+i+1]); err != nil {
+			to := min(from+chunkTokens, end)
+			for i, s := range sessions {
+				var err error
+				if chunks[i], err = s.AppendAll(ids[from:to]); err != nil {
 					return err
 				}
 			}
+			for t := range to - from {
+				for i := range chunks {
+					logits[i] = chunks[i][t]
+				}
+				visit(from+t+1, logits)
+			}
 			if progress != nil {
-				progress(start+from+len(chunk), len(ids))
+				progress(to, len(ids))
 			}
 		}
 	}

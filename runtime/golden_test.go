@@ -128,3 +128,16 @@ func TestPerplexityMatchesReference(t *testing.T) {
 		}
 	}
 }
+
+// TestInt8CacheKeepsQuality holds the rise of perplexity through a KV cache of int8, beside that through
+// the weights, to 0.15 %.
+func TestInt8CacheKeepsQuality(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs 24,000 tokens")
+	}
+	path := modelFile(t, "fable", convert.Options{Mode: convert.Int8})
+	exact, int8 := evaluate(t, open(t, path, WithKV(F32))), evaluate(t, open(t, path, WithKV(Int8)))
+	if rise := int8.Perplexity/exact.Perplexity - 1; !(math.Abs(rise) < 0.0015) || rise == 0 {
+		t.Errorf("perplexity %v, with float32 %v: %+.3f %%", int8.Perplexity, exact.Perplexity, 100*rise)
+	}
+}

@@ -107,7 +107,11 @@ func (p *pass) normalized(w *pool.Worker, next *linear, x []float32, n *norm, fr
 
 // multiply computes this thread's share of out = l in and returns which columns of out it is.
 func (p *pass) multiply(w *pool.Worker, out []float32, l *linear, in *kernels.Input) (first, last int) {
-	firstPanel, lastPanel := w.Share(l.weights.Panels(), kernels.PanelTile)
+	unit := kernels.PanelTile
+	if l.weights.Panels()%(unit*w.Count) != 0 { // a small matrix is shared more evenly in halves
+		unit /= 2
+	}
+	firstPanel, lastPanel := w.Share(l.weights.Panels(), unit)
 	p.kernels.MatMul(out, l.rows(), &l.weights, in, l.bias, firstPanel, lastPanel)
 	return firstPanel * format.PanelRows, lastPanel * format.PanelRows
 }

@@ -79,6 +79,7 @@ func TestFiltersKeepWhatTheirDefinitionsSay(t *testing.T) {
 		}
 		s := sampler(t, settings)
 		id := draw(t, s, logits, nil)
+		s.keep(logits, slices.Max(logits))
 		var kept []int32
 		for _, c := range s.candidates {
 			kept = append(kept, c.id)
@@ -93,23 +94,47 @@ func TestFiltersKeepWhatTheirDefinitionsSay(t *testing.T) {
 	}
 }
 
-// TestBoundSparesNothing compares the draw with one that computes the noise of every candidate.
-func TestBoundSparesNothing(t *testing.T) {
+// drawByDefinition is a draw that computes the sum of every token that the filters leave. The
+// margin is that to the next best.
+func drawByDefinition(s Sampling, logits []float32, position int) (id int32, margin float64) {
+	highest := float64(slices.Max(logits)) / s.Temperature
+	best, second := math.Inf(-1), math.Inf(-1)
+	n := newNoise(s.Seed, position)
+	for _, one := range keptBySorting(s, logits) {
+		sum := float64(logits[one])/s.Temperature - highest + gumbel(n.random(one))
+		if sum > best {
+			id, best, second = one, sum, best
+		} else {
+			second = max(second, sum)
+		}
+	}
+	return id, best - second
+}
+
+// TestBoundsSpareNothing compares draws, and margins, with those by definition, at temperatures of any
+// size and with ties.
+func TestBoundsSpareNothing(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 2))
-	for position := range 300 {
-		logits := normalLogits(random, 500)
-		s := sampler(t, Sampling{Temperature: 1.3, Seed: 5})
-		preceding := make([]int32, position)
-		got := draw(t, s, logits, preceding)
-		best, highest := int32(-1), math.Inf(-1)
-		n := newNoise(5, position)
-		for _, c := range s.candidates {
-			if sum := c.score + gumbel(n.random(c.id)); sum > highest {
-				best, highest = c.id, sum
+	for position := range 150 {
+		logits := normalLogits(random, 20+random.IntN(3000))
+		if position%3 == 0 {
+			for i := range logits {
+				logits[i] = float32(math.Round(float64(logits[i])))
 			}
 		}
-		if got != best {
-			t.Fatalf("position %d: %d, want %d", position, got, best)
+		for _, settings := range []Sampling{{}, {TopK: 2}, {TopK: 13}, {TopK: 40}, {TopK: 200}, {TopP: 0.9}, {MinP: 0.05}, {TopK: 50, TopP: 0.8, MinP: 0.01}} {
+			settings.Temperature = []float64{1e-9, 0.1, 0.8, 1, 3, 1e6}[random.IntN(6)]
+			settings.Seed = uint64(position)
+			s := sampler(t, settings)
+			preceding := make([]int32, position)
+			want, wantMargin := drawByDefinition(settings, logits, position)
+			id, margin, err := s.DrawMargin(logits, preceding)
+			if err != nil || id != want || margin != min(wantMargin, LargestMargin) {
+				t.Fatalf("%+v of %d at %d: %d with %v (%v), want %d with %v", settings, len(logits), position, id, margin, err, want, wantMargin)
+			}
+			if id := draw(t, s, logits, preceding); id != want {
+				t.Fatalf("%+v of %d at %d: %d, want %d", settings, len(logits), position, id, want)
+			}
 		}
 	}
 }
@@ -199,40 +224,25 @@ func TestProbability(t *testing.T) {
 	}
 }
 
-// TestMargin compares with the sums of all candidates, sorted.
-func TestMargin(t *testing.T) {
+// TestGreedyMargin compares with the logits, sorted.
+func TestGreedyMargin(t *testing.T) {
 	random := rand.New(rand.NewPCG(8, 8))
-	for position := range 200 {
-		logits := normalLogits(random, 200)
-		for _, settings := range []Sampling{{}, {Temperature: 1.3, Seed: 5}, {Temperature: 0.8, TopK: 10}, {Temperature: 2, TopP: 0.7, RepetitionPenalty: 1.5}} {
-			s := sampler(t, settings)
-			preceding := tale(position)
-			for i := range preceding {
-				preceding[i] %= 200
-			}
-			id, margin, err := s.DrawMargin(logits, preceding)
-			if err != nil || id != draw(t, s, logits, preceding) {
-				t.Fatalf("%+v: %d (%v), not what Draw draws", settings, id, err)
-			}
-			var sums []float64
-			if settings.Temperature == 0 {
-				for _, logit := range logits {
-					sums = append(sums, float64(logit))
-				}
-			} else {
-				n := newNoise(settings.Seed, position)
-				for _, c := range s.candidates {
-					sums = append(sums, c.score+gumbel(n.random(c.id)))
-				}
-			}
-			slices.Sort(sums)
-			if want := sums[len(sums)-1] - sums[len(sums)-2]; margin != want {
-				t.Fatalf("%+v: margin %v, want %v", settings, margin, want)
-			}
+	s := sampler(t, Sampling{})
+	for range 200 {
+		logits := normalLogits(random, 2+random.IntN(200))
+		id, margin, err := s.DrawMargin(logits, nil)
+		if err != nil || id != draw(t, s, logits, nil) {
+			t.Fatalf("%d (%v), not what Draw draws", id, err)
+		}
+		slices.Sort(logits)
+		if want := float64(logits[len(logits)-1]) - float64(logits[len(logits)-2]); margin != min(want, LargestMargin) {
+			t.Fatalf("margin %v, want %v", margin, want)
 		}
 	}
-	if _, margin, _ := sampler(t, Sampling{Temperature: 1, TopK: 1}).DrawMargin([]float32{1, 2}, nil); !math.IsInf(margin, 1) {
-		t.Errorf("margin %v without another candidate", margin)
+	for _, settings := range []Sampling{{}, {Temperature: 1, TopK: 1}} {
+		if _, margin, _ := sampler(t, settings).DrawMargin([]float32{-99, 2}, nil); margin != LargestMargin {
+			t.Errorf("%+v: margin %v without another candidate", settings, margin)
+		}
 	}
 }
 

@@ -95,9 +95,13 @@ func (s *Sampler) Draw(logits []float32, preceding []int32) (int32, error) {
 	return id, err
 }
 
+// LargestMargin is the largest margin that DrawMargin tells: wider ones, which are worth no time, are
+// told as this one.
+const LargestMargin = 4.0
+
 // DrawMargin is Draw that also says by how much the token won: the difference of its logit, divided
-// by the temperature and with its noise unless the draw is greedy, to that of the next best. It is
-// +Inf where the filters left no other.
+// by the temperature and with its noise unless the draw is greedy, to that of the next best, at most
+// LargestMargin.
 func (s *Sampler) DrawMargin(logits []float32, preceding []int32) (int32, float64, error) {
 	return s.draw(logits, preceding, true)
 }
@@ -110,24 +114,30 @@ func (s *Sampler) draw(logits []float32, preceding []int32, wantMargin bool) (id
 	}
 	if s.Temperature == 0 {
 		if wantMargin {
-			margin = lead(logits, best)
+			margin = s.lead(logits, best)
 		}
 		return int32(best), margin, nil
 	}
-	s.keep(logits, logits[best])
-	id, margin = s.drawNoisy(newNoise(s.Seed, len(preceding)), wantMargin)
-	return id, margin, nil
+	c := s.newContest(logits, best, newNoise(s.Seed, len(preceding)), wantMargin)
+	if s.TopK > 0 && s.TopK < len(logits) || s.TopP > 0 && s.TopP < 1 {
+		s.keep(logits, logits[best])
+		c.enterAll(s.candidates)
+	} else {
+		s.enterUnfiltered(&c, logits)
+	}
+	return c.winner, min(c.highest-c.second, LargestMargin), nil
 }
 
 // lead returns by how much the largest logit exceeds all others.
-func lead(logits []float32, best int) float64 {
+func (s *Sampler) lead(logits []float32, best int) float64 {
 	second := float32(math.Inf(-1))
-	for i, logit := range logits {
-		if logit > second && i != best {
-			second = logit
+	for _, others := range [][]float32{logits[:best], logits[best+1:]} {
+		if len(others) > 0 {
+			i, _ := s.kernels.ArgMax(others)
+			second = max(second, others[i])
 		}
 	}
-	return float64(logits[best]) - float64(second)
+	return min(float64(logits[best])-float64(second), LargestMargin)
 }
 
 // penalize returns the logits after the repetition penalty, in memory of the sampler if it changes
@@ -201,12 +211,8 @@ func descending(a, b candidate) int {
 type rank uint64
 
 func rankOf(id int32, logit float32) rank {
-	bits := math.Float32bits(logit + 0) // which makes -0 the zero that it equals
-	if bits>>31 != 0 {
-		bits = ^bits
-	} else {
-		bits |= 1 << 31
-	}
+	bits := math.Float32bits(logit + 0)     // which makes -0 the zero that it equals
+	bits ^= uint32(int32(bits)>>31) | 1<<31 // all bits of a negative number, the sign of another
 	return rank(bits)<<32 | rank(^uint32(id))
 }
 
@@ -323,26 +329,71 @@ func (s *Sampler) keepNucleus() {
 	s.candidates = kept
 }
 
-// drawNoisy returns the candidate with the largest sum of score and noise, ties to the lower id,
-// and, if wanted, by how much it exceeds the second largest. The cheap bound spares most candidates
-// their two logarithms.
-func (s *Sampler) drawNoisy(n noise, wantMargin bool) (winner int32, margin float64) {
-	winner, highest, second := int32(-1), math.Inf(-1), math.Inf(-1)
-	threshold := &highest
+// contest finds the token with the largest sum of score and noise, ties to the lower id.
+type contest struct {
+	noise
+	best            int32 // has the largest logit, and is in from the beginning
+	winner          int32
+	highest, second float64 // sums
+	// threshold is what a sum must reach to matter: to win or, where the margin is wanted, to be close.
+	threshold float64
+	reach     float64 // by how much the threshold is below the highest sum
+}
+
+func (s *Sampler) newContest(logits []float32, best int, n noise, wantMargin bool) contest {
+	highest := float64(logits[best]) / s.Temperature
+	sum := highest - highest + gumbel(n.random(int32(best)))
+	c := contest{noise: n, best: int32(best), winner: int32(best), highest: sum, second: math.Inf(-1)}
 	if wantMargin {
-		threshold = &second
+		c.reach = LargestMargin
 	}
-	for _, c := range s.candidates {
-		random := n.random(c.id)
-		if c.score+gumbelBound(random) < *threshold {
+	c.threshold = c.highest - c.reach
+	return c
+}
+
+// enter compares a sum with those before.
+func (c *contest) enter(id int32, sum float64) {
+	if sum > c.highest || sum == c.highest && id < c.winner {
+		c.winner, c.highest, c.second = id, sum, c.highest
+	} else {
+		c.second = max(c.second, sum)
+	}
+	c.threshold = c.highest - c.reach
+	if c.reach > 0 {
+		c.threshold = max(c.threshold, c.second)
+	}
+}
+
+// enterAll lets the candidates in. The cheap bound spares most of them two logarithms.
+func (c *contest) enterAll(candidates []candidate) {
+	for _, one := range candidates {
+		random := c.random(one.id)
+		if one.id != c.best && !(one.score+gumbelBound(random) < c.threshold) {
+			c.enter(one.id, one.score+gumbel(random))
+		}
+	}
+}
+
+// enterUnfiltered lets all tokens in that are not below MinP. A product that is a bit too large, in the
+// place of the division by the temperature, spares most of them even that.
+func (s *Sampler) enterUnfiltered(c *contest, logits []float32) {
+	highest, minimum := float64(logits[c.best])/s.Temperature, math.Inf(-1)
+	if s.MinP > 0 {
+		minimum = kernels.Log(s.MinP)
+	}
+	// The product and the difference are exact to 2^-51 of their operands.
+	const precision = 1e-12
+	inverse, slack := 1/s.Temperature, float64(math.Abs(highest)*precision)
+	for i, logit := range logits {
+		id := int32(i)
+		random := c.random(id)
+		bound := float64(float64(logit)*inverse) - highest
+		bound += float64(math.Abs(bound)*precision) + slack
+		if bound+gumbelBound(random) < c.threshold || id == c.best {
 			continue
 		}
-		sum := c.score + gumbel(random)
-		if sum > highest || sum == highest && c.id < winner {
-			winner, highest, second = c.id, sum, highest
-		} else {
-			second = max(second, sum)
+		if score := float64(logit)/s.Temperature - highest; score >= minimum {
+			c.enter(id, score+gumbel(random))
 		}
 	}
-	return winner, highest - second
 }

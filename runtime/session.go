@@ -51,6 +51,13 @@ func (s *Session) CacheBytes() int64 {
 	return bytes
 }
 
+// CacheBytes returns how much KV cache a session holds when the model's context is full.
+func (m *Model) CacheBytes() int64 {
+	s := m.shape
+	head := kernels.Head{Encoding: m.cache, Dimensions: kernels.PaddedHead(s.HeadWidth)}
+	return int64(s.Layers) * int64(s.Heads) * int64(s.Context) * int64(head.BytesPerPosition())
+}
+
 // Append runs the tokens and returns the logits of the last one, one for each token of the
 // vocabulary, valid until the session's next call. The results do not depend on how a sequence is
 // divided into calls. After an error the session is as it was before.

@@ -201,3 +201,22 @@ func TestModelsShareThreads(t *testing.T) {
 		t.Errorf("after the guest was closed: %v", err)
 	}
 }
+
+// TestCacheBytes compares it with what a full session reads, and with a count of values and scales.
+func TestCacheBytes(t *testing.T) {
+	path := modelFile(t, "fable-draft", convert.Options{Mode: convert.Int8})
+	shape := open(t, path).Shape()
+	values := int64(2 * shape.Layers * shape.Heads * shape.HeadWidth * shape.Context)
+	for encoding, want := range map[kernels.CacheEncoding]int64{
+		F32: 4 * values, F16: 2 * values, Int8: values + int64(2*4*shape.Layers*shape.Heads*shape.Context),
+	} {
+		m := open(t, path, WithKV(encoding))
+		s := session(t, m)
+		if _, err := s.Append(make([]int32, shape.Context)); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.CacheBytes(); got != want || s.CacheBytes() != want {
+			t.Errorf("%v: %d bytes, a full session reads %d, want %d", encoding, got, s.CacheBytes(), want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,19 +15,53 @@ import (
 type evaluation struct {
 	Model string `json:"model"`
 	runtime.Score
+	KV      string      `json:"kv"`       // encoding of the KV cache
+	KVBytes int64       `json:"kv_bytes"` // of it, when the context is full
+	Compare *comparison `json:"compare,omitempty"`
 }
+
+// comparison is what eval --compare adds: the model against a reference.
+type comparison struct {
+	Reference  string      `json:"reference"`
+	Perplexity float64     `json:"reference_perplexity"`
+	NLL        float64     `json:"reference_nll"`
+	Rise       float64     `json:"perplexity_rise"` // as a part of the reference's
+	Divergence float64     `json:"kl_divergence"`
+	Agreement  float64     `json:"top1_agreement"`
+	Worst      []worstCase `json:"worst"`
+}
+
+// worstCase is a token at which the models differ much.
+type worstCase struct {
+	runtime.Deviation
+	Before        string `json:"before"` // the text that leads to the token
+	Text          string `json:"text"`
+	ReferenceText string `json:"reference_best_text"`
+	ModelText     string `json:"model_best_text"`
+}
+
+const (
+	worstCases = 10
+	// contextTokens is how much of the text before a token is shown.
+	contextTokens = 6
+)
 
 func newEval() *cobra.Command {
 	var flags modelFlags
-	var path string
+	var path, reference string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "eval FILE.tti --text FILE",
 		Short: "Measure how well a model predicts a text",
 		Long: `Measure the perplexity of a text. Its tokens are cut into windows of the model's context, each of which
 starts afresh; the first token of a window is not scored. NLL is the mean negative log-likelihood of
-a scored token in nats, perplexity its exponential.`,
+a scored token in nats, perplexity its exponential.
+
+With --compare the model is judged against a reference, such as the same model in f32: by how much
+perplexity rises, the mean Kullback-Leibler divergence of the reference's distributions of the next
+token from the model's, in nats, how often both find the same token most likely, and where they differ most.`,
 		Example: `  tti eval fable.tti --text testdata/golden/fable-eval.txt
+  tti eval fable-int4.tti --text story.txt --compare fable-f32.tti
   tti eval fable.tti --text - --json < story.txt`,
 		Args:              exactly("FILE.tti"),
 		ValidArgsFunction: completeFiles,
@@ -47,23 +82,88 @@ a scored token in nats, perplexity its exponential.`,
 			if err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
-			bar := newProgress(cmd.ErrOrStderr(), "scoring tokens", false)
-			score, err := model.Evaluate(ctx, ids, func(done, total int) { bar.set(int64(done), int64(total)) })
-			bar.close()
+			found, err := evaluate(ctx, cmd, model, reference, ids)
 			if err != nil {
 				return fmt.Errorf("%s of %s: %w", args[0], path, err)
 			}
 			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), evaluation{args[0], score})
+				return writeJSON(cmd.OutOrStdout(), found)
 			}
-			return write(cmd.OutOrStdout(), fmt.Sprintf("tokens      %d\nscored      %d\nnll         %.6f\nperplexity  %.4f\n",
-				score.Tokens, score.Scored, score.NLL, score.Perplexity))
+			return write(cmd.OutOrStdout(), found.String())
 		}),
 	}
 	cmd.Flags().StringVar(&path, "text", "", "the `FILE` to score, - for standard input")
+	cmd.Flags().StringVar(&reference, "compare", "", "the `FILE.tti` to compare predictions with")
+	cmd.MarkFlagFilename("compare", "tti")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	flags.register(cmd)
 	return cmd
+}
+
+// evaluate scores the model, and compares it with the reference if there is one.
+func evaluate(ctx context.Context, cmd *cobra.Command, model *runtime.Model, reference string, ids []int32) (evaluation, error) {
+	found := evaluation{Model: model.File().Path(), KV: model.KV().String(), KVBytes: model.CacheBytes()}
+	bar := newProgress(cmd.ErrOrStderr(), "scoring tokens", false)
+	defer bar.close()
+	progress := func(done, total int) { bar.set(int64(done), int64(total)) }
+	if reference == "" {
+		score, err := model.Evaluate(ctx, ids, progress)
+		found.Score = score
+		return found, err
+	}
+	other, err := runtime.Open(reference, runtime.WithThreadsOf(model))
+	if err != nil {
+		return found, err
+	}
+	defer other.Close()
+	c, err := runtime.Compare(ctx, other, model, ids, worstCases, progress)
+	if err != nil {
+		return found, fmt.Errorf("compare with %s: %w", reference, err)
+	}
+	found.Score = c.Model
+	found.Compare = &comparison{
+		Reference: reference, Perplexity: c.Reference.Perplexity, NLL: c.Reference.NLL, Rise: c.Rise,
+		Divergence: c.Divergence, Agreement: c.Agreement, Worst: []worstCase{},
+	}
+	for _, d := range c.Worst {
+		token := func(ids ...int32) string {
+			text, _ := model.Tokenizer().Decode(ids) // ids that the models know
+			return text
+		}
+		found.Compare.Worst = append(found.Compare.Worst, worstCase{
+			Deviation: d, Before: token(ids[max(0, d.Position-contextTokens):d.Position]...),
+			Text: token(d.Token), ReferenceText: token(d.ReferenceBest), ModelText: token(d.ModelBest),
+		})
+	}
+	return found, nil
+}
+
+// String returns the text of a human reader.
+func (e evaluation) String() string {
+	var text strings.Builder
+	table := newTable(&text, 0)
+	fmt.Fprintf(table, "tokens\t%d\nscored\t%d\nnll\t%.6f\nperplexity\t%.4f\nKV cache\t%s, %s when the context is full\n",
+		e.Tokens, e.Scored, e.NLL, e.Perplexity, e.KV, humanSize(e.KVBytes))
+	c := e.Compare
+	if c == nil {
+		table.Flush()
+		return text.String()
+	}
+	fmt.Fprintf(table, "reference\t%s\nits perplexity\t%.4f\nrise\t%+.3f %%\nmean KL divergence\t%.6f nats\ntop-1 agreement\t%.2f %%\n",
+		c.Reference, c.Perplexity, 100*c.Rise, c.Divergence, 100*c.Agreement)
+	table.Flush()
+	if len(c.Worst) == 0 {
+		return text.String()
+	}
+	fmt.Fprintln(&text, "\nwhere they differ most, with the probability of the text's token and what each finds most likely:")
+	table = newTable(&text, 0)
+	fmt.Fprintln(table, "position\tKL\ttext\treference\tmodel")
+	for _, w := range c.Worst {
+		fmt.Fprintf(table, "%d\t%.3f\t%q %q\t%.4f %q\t%.4f %q\n",
+			w.Position, w.Divergence, w.Before, w.Text, w.ReferenceProbability, w.ReferenceText, w.ModelProbability, w.ModelText)
+	}
+	table.Flush()
+	return text.String()
 }
 
 // readText reads a file, or standard input for "-".

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ type inspection struct {
 	Encodings       []total           `json:"encodings"`
 	Total           total             `json:"total"`
 	Sections        []sectionEntry    `json:"sections"`
+	Errors          []matrixErrors    `json:"errors,omitempty"` // of --errors
 }
 
 type sectionEntry struct {
@@ -92,18 +94,24 @@ func bitsPerWeight(bytes, weights int64) float64 { return float64(8*bytes) / flo
 
 func newInspect() *cobra.Command {
 	var tensors, asJSON bool
+	var source string
 	cmd := &cobra.Command{
 		Use:   "inspect FILE.tti",
 		Short: "Show what is in a .tti file",
 		Long: `Show a .tti file's architecture, hyper-parameters and sources, and how its tensors are encoded. The
 checksums shown are those the file states; tti verify compares them with the contents. Of a packed
-file only the first frames are unpacked, to memory.`,
+file only the first frames are unpacked, to memory.
+
+With --errors the weight matrices are compared with those of the model that the file was made from, by
+their shape: the mean absolute error as a part of the mean absolute weight, the root of the mean
+squared error, the largest error, and the signal-to-quantization-noise ratio.`,
 		Example: `  tti inspect fable.tti
   tti inspect fable.tti --tensors
+  tti inspect fable-int4.tti --errors testdata/fable
   tti inspect fable.tti --json | jq .total.bits_per_weight`,
 		Args:              exactly("FILE.tti"),
 		ValidArgsFunction: completeExtensions("tti", "zst"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			file, err := openContainer(args[0])
 			if err != nil {
 				return err
@@ -113,6 +121,11 @@ file only the first frames are unpacked, to memory.`,
 			if err != nil {
 				return err
 			}
+			if source != "" {
+				if found.Errors, err = measureErrors(ctx, cmd, file, source); err != nil {
+					return err
+				}
+			}
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), found)
 			}
@@ -121,8 +134,9 @@ file only the first frames are unpacked, to memory.`,
 				return err
 			}
 			return write(cmd.OutOrStdout(), text)
-		},
+		}),
 	}
+	cmd.Flags().StringVar(&source, "errors", "", "compare the weights with the model `SRC`, a directory or hub id")
 	cmd.Flags().BoolVar(&tensors, "tensors", false, "list every section")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object, every section included")
 	return cmd
@@ -174,6 +188,10 @@ func (i inspection) text(tensors bool) (string, error) {
 	text.WriteString("\n")
 	i.writeTotals(&text)
 	text.WriteString("\n")
+	if i.Errors != nil {
+		writeErrors(&text, i.Errors)
+		text.WriteString("\n")
+	}
 	i.writeSections(&text, tensors)
 	return text.String(), nil
 }

@@ -84,3 +84,31 @@ func TestVerify(t *testing.T) {
 		t.Errorf("verify says %q", text)
 	}
 }
+
+// TestInspectErrors compares the int8 file, and the f32 file, with their source.
+func TestInspectErrors(t *testing.T) {
+	var found inspection
+	decodeStrictly(t, succeeds(t, "", "inspect", draftInt8, "--errors", draftSource, "--json"), &found)
+	matrices := 0
+	for _, e := range found.Errors {
+		matrices += e.Matrices
+		// A uniform error of at most half a step, the step being 1/127 of a row's largest weight.
+		if e.Encoding != "int8" || !(e.Relative > 0.004 && e.Relative < 0.02) || e.SQNR == nil || !(*e.SQNR > 35 && *e.SQNR < 55) || !(e.Max > e.RMSE) {
+			t.Errorf("errors %+v", e)
+		}
+	}
+	want := 0
+	for _, e := range found.Encodings {
+		if e.Encoding == "int8" {
+			want = e.Tensors
+		}
+	}
+	if matrices != want || want == 0 {
+		t.Errorf("errors of %d matrices, want %d", matrices, want)
+	}
+	if text := succeeds(t, "", "inspect", draftF32, "--errors", draftSource); !strings.Contains(text, "mean|e|/mean|w|") || strings.Count(text, "exact") == 0 {
+		t.Errorf("output %q", text)
+	}
+	refuses(t, 1, "made from another model", "inspect", draftInt8, "--errors", "../../testdata/fable")
+	refuses(t, 1, "nowhere", "inspect", draftInt8, "--errors", "./nowhere")
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -71,7 +72,7 @@ func TestEvalMatchesReference(t *testing.T) {
 	}
 	want := golden.Eval
 	output := succeeds(t, "", "eval", draftF32, "--text", "../../testdata/golden/fable-eval.txt", "--json")
-	hasKeys(t, output, "model", "tokens", "scored", "nll", "perplexity")
+	hasKeys(t, output, "model", "tokens", "scored", "nll", "perplexity", "kv", "kv_bytes")
 	var got evaluation
 	decodeStrictly(t, output, &got)
 	if got.Model != draftF32 || got.Tokens != want.Tokens || got.Scored != want.Scored ||
@@ -87,4 +88,41 @@ func TestEvalText(t *testing.T) {
 			t.Errorf("output lacks %q: %q", want, output)
 		}
 	}
+}
+
+// TestEvalCompare compares in both directions, and with itself.
+func TestEvalCompare(t *testing.T) {
+	text := "../../testdata/golden/fable-eval.txt"
+	story := filepath.Join(t.TempDir(), "story.txt")
+	contents, err := os.ReadFile(text)
+	if err == nil {
+		err = os.WriteFile(story, contents[:6000], 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare := func(model, reference string) evaluation {
+		var e evaluation
+		decodeStrictly(t, succeeds(t, "", "eval", model, "--text", story, "--compare", reference, "--json"), &e)
+		return e
+	}
+	there, back, same := compare(draftInt8, draftF32), compare(draftF32, draftInt8), compare(draftF32, draftF32)
+	if c := same.Compare; c.Divergence != 0 || c.Agreement != 1 || c.Rise != 0 || c.Perplexity != same.Perplexity {
+		t.Errorf("with itself: %+v", c)
+	}
+	a, b := there.Compare, back.Compare
+	if !(a.Divergence > 0 && a.Divergence < 0.01 && a.Agreement > 0.9) || a.Agreement != b.Agreement || a.Perplexity != back.Perplexity || b.Perplexity != there.Perplexity {
+		t.Errorf("there %+v, back %+v", a, b)
+	}
+	if len(a.Worst) != 10 || a.Worst[0].Divergence < a.Worst[9].Divergence || !strings.Contains(string(contents), a.Worst[0].Before+a.Worst[0].Text) {
+		t.Errorf("worst %+v", a.Worst)
+	}
+	output := succeeds(t, "", "eval", draftInt8, "--text", story, "--compare", draftF32)
+	for _, want := range []string{"rise", "mean KL divergence", "top-1 agreement", "position"} {
+		if !strings.Contains(output, want) {
+			t.Errorf("output lacks %q:\n%s", want, output)
+		}
+	}
+	refuses(t, 1, "compare with .*tiny-f32.tti: models do not match", "eval", draftInt8, "--text", story, "--compare", "../../testdata/version1/tiny-f32.tti")
+	refuses(t, 1, "missing.tti", "eval", draftInt8, "--text", story, "--compare", "missing.tti")
 }

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/tti-llm/tti/runtime"
 	"github.com/tti-llm/tti/spec"
@@ -31,6 +30,7 @@ type Options struct {
 	Sampling runtime.Sampling
 	Lengths  []int                   // of drafts, 2, 4 and 6 if nil; the adaptive length always comes last
 	Repeats  int                     // how often every text is written in each way; 3 if 0
+	NoCosts  bool                    // leaves Costs and Theory out
 	Progress func(done, total int64) // told of texts written, if not nil
 }
 
@@ -120,6 +120,9 @@ func Measure(ctx context.Context, target *runtime.Model, makeDrafters func() ([]
 	for _, w := range ways {
 		result.Rows = append(result.Rows, w.result())
 	}
+	if o.NoCosts {
+		return result, nil
+	}
 	drafters, err := makeDrafters()
 	if err != nil {
 		return Result{}, err
@@ -208,102 +211,4 @@ func quantile(values []float64, share float64) float64 {
 	at := share * float64(len(sorted)-1)
 	low, part := int(at), at-math.Floor(at)
 	return sorted[low] + part*(sorted[min(low+1, len(sorted)-1)]-sorted[low])
-}
-
-// Costs are what theory wants to know, in parts of the time that plain decoding takes for a token.
-type Costs struct {
-	Guess float64   `json:"guess"`  // r: one token of the draft
-	Draw  float64   `json:"draw"`   // drawing one token from the target's logits, a part of plain decoding
-	Pass  []float64 `json:"passes"` // v: the target's pass over k guesses and the token before them
-}
-
-// costRounds is how often MeasureCosts goes through all lengths, and costRuns how often it takes each
-// then, one after the other. The first costWarm of them do not count.
-const costRounds, costRuns, costWarm = 3, 8, 3
-
-// MeasureCosts times the parts of speculation as they follow each other: for every length some
-// drafts and passes in turns, because what one leaves in the caches the other must do without.
-func MeasureCosts(ctx context.Context, target *runtime.Model, drafter spec.Drafter, prompt []int32, sampling runtime.Sampling) (Costs, error) {
-	sampler, err := runtime.NewSampler(sampling)
-	if err != nil {
-		return Costs{}, err
-	}
-	session, err := target.NewSession()
-	if err != nil {
-		return Costs{}, err
-	}
-	if _, err = session.Append(prompt); err != nil {
-		return Costs{}, err
-	}
-	ids := make([]int32, spec.MaxLength+1)
-	for i := range ids {
-		ids[i] = prompt[i%len(prompt)]
-	}
-	var guess, draw []float64
-	var passes [spec.MaxLength + 1][]float64
-	run := func(k int, counts bool) error {
-		start, drafting := time.Now(), 0.0
-		if k > 0 {
-			guesses, err := drafter.Propose(ctx, prompt, k, sampler, nil)
-			if err != nil {
-				return err
-			}
-			drafting = time.Since(start).Seconds() / float64(max(len(guesses), 1))
-		}
-		session.Truncate(len(prompt))
-		start = time.Now()
-		logits, err := session.AppendAll(ids[:k+1])
-		if err != nil {
-			return err
-		}
-		passing := time.Since(start).Seconds()
-		start = time.Now()
-		if _, err := sampler.Draw(logits[k], prompt); err != nil || !counts {
-			return err
-		}
-		draw = append(draw, time.Since(start).Seconds())
-		passes[k] = append(passes[k], passing)
-		if k > 0 {
-			guess = append(guess, drafting)
-		}
-		return nil
-	}
-	longest := min(spec.MaxLength, drafter.Offer(prompt).Length, target.Shape().Context-len(prompt)-1)
-	for range costRounds {
-		for k := range longest + 1 {
-			for i := range costRuns {
-				if err := errors.Join(ctx.Err(), run(k, i >= costWarm)); err != nil {
-					return Costs{}, err
-				}
-			}
-		}
-	}
-	plain := median(passes[0]) + median(draw)
-	c := Costs{Guess: median(guess) / plain, Draw: median(draw) / plain}
-	for k := range longest + 1 {
-		c.Pass = append(c.Pass, median(passes[k])/plain)
-	}
-	return c, nil
-}
-
-// Gain is the speed-up over plain decoding of drafts of k guesses, each of which is right with
-// probability a where those before it are: (1-a^(k+1)) / (1-a) tokens for the time of k guesses, a
-// pass and the draws.
-func (c Costs) Gain(a float64, k int) float64 {
-	tokens := float64(k + 1)
-	if a < 1 {
-		tokens = (1 - math.Pow(a, float64(k+1))) / (1 - a)
-	}
-	return tokens / (float64(k)*c.Guess + c.Pass[k] + tokens*c.Draw)
-}
-
-// Best is the largest gain of any fixed length, and that length, 0 where nothing is gained.
-func (c Costs) Best(a float64) (gain float64, length int) {
-	gain = 1
-	for k := 1; k < len(c.Pass); k++ {
-		if g := c.Gain(a, k); g > gain {
-			gain, length = g, k
-		}
-	}
-	return gain, length
 }

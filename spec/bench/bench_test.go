@@ -125,3 +125,23 @@ func TestGain(t *testing.T) {
 		t.Errorf("hopeless: %v with %d", gain, k)
 	}
 }
+
+func TestLuckIsAsOftenAsAsked(t *testing.T) {
+	for _, rate := range []float64{0, 0.3, 0.85, 0.99, 1} {
+		right, inARow := 0, 0
+		for i := range 20_000 {
+			if lucky(i, 7, rate) {
+				right++
+				if lucky(i+1, 7, rate) {
+					inARow++
+				}
+			}
+		}
+		if got := float64(right) / 20_000; math.Abs(got-rate) > 1e-9 {
+			t.Errorf("right at a rate of %v, want %v", got, rate)
+		}
+		if got := float64(inARow) / float64(max(right, 1)); math.Abs(got-rate) > 0.05 {
+			t.Errorf("right at a rate of %v after right ones, want %v", got, rate)
+		}
+	}
+}

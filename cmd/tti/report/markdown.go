@@ -24,7 +24,7 @@ var parts = []struct{ title, table, explanation string }{
 	{"Decoding", "speed", "Short texts, one token at a time. The roofline is the rate at which the same threads read the same weights and do nothing else."},
 	{"Prefill", "prefill", "Milliseconds to the logits after the last token of a prompt."},
 	{"Depth", "depth", "Tokens per second with that many positions of the context in use."},
-	{"Quality", "quality", ""},
+	{"Quality", "quality", "KL is the mean Kullback-Leibler divergence of the next token's distribution under the first mode from that under this one; top-1 agreement is how often both find the same token most likely."},
 	{"Weights", "errors", ""},
 	{"Speculative decoding", "speculation", "Texts are the same with and without a draft; the length of a draft changes their speed only."},
 }
@@ -173,10 +173,11 @@ func (r Report) qualityTable() string {
 		if q := m.Quality; q != nil {
 			rows = append(rows, []string{
 				m.Name, grouped(fmt.Sprint(m.FileBytes)), fmt.Sprintf("%.2f", m.BitsPerWeight), fmt.Sprintf("%.4f", q.Perplexity), fmt.Sprintf("%+.2f %%", 100*q.Rise),
+				fmt.Sprintf("%.5f", q.Divergence), fmt.Sprintf("%.1f %%", 100*q.Agreement),
 			})
 		}
 	}
-	return table([]string{"mode", "bytes", "bits per weight", "perplexity of " + r.Text, "rise"}, rows)
+	return table([]string{"mode", "bytes", "bits per weight", "perplexity of " + r.Text, "rise", "KL, nats", "top-1 agreement"}, rows)
 }
 
 func (r Report) errorsTable() string {

@@ -239,38 +239,47 @@ func describe(f file) (mode Mode, context int, err error) {
 	return mode, model.Shape().Context, nil
 }
 
-// qualities scores the text with every file.
+// qualities scores the text with every file and compares it with the first one of its source.
 func (m meter) qualities(ctx context.Context, files []file, modes []Mode) error {
 	text, err := os.ReadFile(m.options.Text)
 	if err != nil {
 		return err
 	}
-	base := 0.0
+	reference := ""
 	for i, f := range files {
-		score, err := m.score(ctx, f.path, string(text))
-		if err != nil {
-			return fmt.Errorf("%s: %w", m.options.Text, err)
-		}
 		if f.first {
-			base = score.Perplexity
+			reference = f.path
 		}
-		modes[i].Quality = &Quality{Tokens: score.Scored, Perplexity: score.Perplexity, Rise: score.Perplexity/base - 1}
+		if modes[i].Quality, err = m.quality(ctx, reference, f.path, string(text)); err != nil {
+			return fmt.Errorf("%s of %s: %w", f.name, m.options.Text, err)
+		}
 		m.options.Progress("scoring the text", int64(i+1), int64(len(files)))
 	}
 	return nil
 }
 
-func (m meter) score(ctx context.Context, path, text string) (runtime.Score, error) {
+func (m meter) quality(ctx context.Context, reference, path, text string) (*Quality, error) {
 	model, err := runtime.Open(path, runtime.WithThreads(m.options.Threads))
 	if err != nil {
-		return runtime.Score{}, err
+		return nil, err
 	}
 	defer model.Close()
+	other, err := runtime.Open(reference, runtime.WithThreadsOf(model))
+	if err != nil {
+		return nil, err
+	}
+	defer other.Close()
 	ids, err := model.Tokenizer().Encode(text)
 	if err != nil {
-		return runtime.Score{}, err
+		return nil, err
 	}
-	return model.Evaluate(ctx, ids, nil)
+	c, err := runtime.Compare(ctx, other, model, ids, 0, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Quality{
+		Tokens: c.Model.Scored, Perplexity: c.Model.Perplexity, Rise: c.Rise, Divergence: c.Divergence, Agreement: c.Agreement,
+	}, nil
 }
 
 // speculation measures what a draft gains for the first model, nil where nothing can be the draft.

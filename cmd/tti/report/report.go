@@ -54,7 +54,10 @@ type Mode struct {
 type Quality struct {
 	Tokens     int     `json:"tokens"` // scored
 	Perplexity float64 `json:"perplexity"`
-	Rise       float64 `json:"rise"` // of the perplexity over that of the first mode of the same source, as a part
+	// Compared with the first mode of the same source; see runtime.Comparison.
+	Rise       float64 `json:"rise"`
+	Divergence float64 `json:"kl_divergence"`
+	Agreement  float64 `json:"top1_agreement"`
 }
 
 // Errors compares the weights of one mode that have the same shape and encoding with their source.

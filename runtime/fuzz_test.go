@@ -1,0 +1,183 @@
+package runtime
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"testing"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/convert/synthetic"
+	"github.com/tti-llm/tti/format"
+)
+
+// parts are the sections of a file, to be changed and put together again.
+type parts struct {
+	sections []format.Section
+	contents [][]byte
+}
+
+// takeApart reads a very small model.
+func takeApart(t testing.TB) parts {
+	t.Helper()
+	source, path := t.TempDir(), filepath.Join(t.TempDir(), "model.tti")
+	err := synthetic.Write(context.Background(), source, synthetic.Model{Vocabulary: 257, Positions: 8, Embedding: 16, Layers: 1, Heads: 2})
+	if err == nil {
+		err = convert.Convert(context.Background(), source, path, convert.Options{Mode: convert.Int4, Int4: convert.Blocks, NoSync: true})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := format.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	p := parts{sections: file.Sections()}
+	for _, s := range p.sections {
+		p.contents = append(p.contents, append([]byte{}, file.Bytes(s)...))
+	}
+	return p
+}
+
+// file lays the sections out as FORMAT.md says, with checksums that are right.
+func (p parts) file() []byte {
+	align := func(b []byte) []byte { return append(b, make([]byte, (64-len(b)%64)%64)...) }
+	var body, index []byte
+	start := 64 + 128*len(p.sections)
+	for i, s := range p.sections {
+		content := p.contents[i]
+		body = align(body)
+		record := binary.LittleEndian.AppendUint64(nil, uint64(start+len(body)))
+		record = binary.LittleEndian.AppendUint64(record, uint64(len(content)))
+		record = binary.LittleEndian.AppendUint64(record, xxhash.Sum64(content))
+		for _, field := range []uint32{uint32(s.Kind), 1, uint32(s.Encoding), uint32(len(s.Shape))} {
+			record = binary.LittleEndian.AppendUint32(record, field)
+		}
+		for _, dimension := range s.Shape {
+			record = binary.LittleEndian.AppendUint64(record, uint64(dimension))
+		}
+		record = append(record, make([]byte, 72-len(record))...)
+		record = append(record, s.Name...)
+		index = append(index, append(record, make([]byte, 128-len(record))...)...)
+		body = append(body, content...)
+	}
+	header := append([]byte("\x89TTI\r\n\x1a\n"), 1, 0, 0, 0, 0, 0, 0, 0)
+	for _, field := range []uint64{uint64(start + len(body)), 64, uint64(len(index)), xxhash.Sum64(index), 0} {
+		header = binary.LittleEndian.AppendUint64(header, field)
+	}
+	header = binary.LittleEndian.AppendUint64(header, xxhash.Sum64(header))
+	return append(append(header, index...), body...)
+}
+
+// replaced returns the parts with other contents of the sections meta and tokenizer.
+func (p parts) replaced(meta, tokenizer []byte) parts {
+	p.sections, p.contents = append([]format.Section{}, p.sections...), append([][]byte{}, p.contents...)
+	for i, content := range [][]byte{meta, tokenizer} {
+		p.sections[i].Shape, p.contents[i] = []int{len(content)}, content
+	}
+	return p
+}
+
+// use opens a file, runs a few tokens and tokenizes. Whatever it says is an error or none.
+func use(t testing.TB, path string) error {
+	m, err := Open(path, WithThreads(1))
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if _, err := m.Tokenizer().EncodeSpecial("Hello, wörld! <|endoftext|>"); err != nil {
+		return err
+	}
+	for _, err := range m.Generate(context.Background(), []int32{0, 1}, Sampling{Temperature: 1, TopK: 5}, MaxTokens(3)) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FuzzOpen opens files whose container is right and whose contents are anything: meta, tokenizer and
+// bytes of weights, which edits changes in groups of four: three for the place, one for the value.
+func FuzzOpen(f *testing.F) {
+	whole := takeApart(f)
+	meta, tokenizer := whole.contents[0], whole.contents[1]
+	f.Add(meta, tokenizer, []byte{})
+	for from, to := range map[string]string{
+		`"n_layer":1`: `"n_layer":1000000000`, `"n_embd":16`: `"n_embd":-16`, `"n_head":2`: `"n_head":16`, `"n_ctx":8`: `"n_ctx":9007199254740993`,
+		`"gelu_new"`: `"relu"`, `"layer_norm_epsilon":0.00001`: `"layer_norm_epsilon":1e308`, `"tied_head":true`: `"tied_head":false`,
+		`"eos_token_id":256`: `"eos_token_id":-1`, `"n_inner":64`: `"n_inner":[64]`,
+	} {
+		changed := strings.Replace(string(meta), from, to, 1)
+		if changed == string(meta) {
+			f.Fatalf("no %s in %s", from, meta)
+		}
+		f.Add([]byte(changed), tokenizer, []byte{0, 0, 0, 255, 0, 16, 0, 127})
+	}
+	folder := f.TempDir()
+	f.Fuzz(func(t *testing.T, meta, tokenizer, edits []byte) {
+		if len(meta) == 0 || len(tokenizer) == 0 || len(meta)+len(tokenizer) > 1<<16 {
+			return
+		}
+		p := whole.replaced(meta, tokenizer)
+		for ; len(edits) >= 4; edits = edits[4:] {
+			i := 2 + int(edits[0])%(len(p.contents)-2)
+			content := append([]byte{}, p.contents[i]...)
+			content[(int(edits[1])<<8|int(edits[2]))%len(content)] = edits[3]
+			p.contents[i] = content
+		}
+		path := filepath.Join(folder, "fuzzed.tti")
+		if err := os.WriteFile(path, p.file(), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := use(t, path); err != nil && strings.ContainsRune(err.Error(), '\n') {
+			t.Errorf("not one line: %q", err)
+		}
+	})
+}
+
+// TestAssembledFileIsTheOriginal makes sure that FuzzOpen gets as far as a model that works.
+func TestAssembledFileIsTheOriginal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "model.tti")
+	if err := os.WriteFile(path, takeApart(t).file(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := use(t, path); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestHostileFilesAllocateLittle has hyperparameters that ask for everything in a file that is small.
+func TestHostileFilesAllocateLittle(t *testing.T) {
+	whole := takeApart(t)
+	meta := string(whole.contents[0])
+	for _, change := range [][2]string{
+		{`"n_layer":1`, `"n_layer":2147483647`}, {`"n_ctx":8`, `"n_ctx":2147483647`}, {`"vocab_size":257`, `"vocab_size":2147483647`},
+		{`"n_embd":16`, `"n_embd":2147483647`}, {`"n_inner":64`, `"n_inner":2147483647`}, {`"n_head":2`, `"n_head":2147483647`},
+		{`"n_layer":1`, `"n_layer":1e999`}, {`"n_layer":1`, `"n_layer":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000)},
+		{meta, "{}"}, {meta, "null"},
+	} {
+		changed := strings.Replace(meta, change[0], change[1], 1)
+		path := filepath.Join(t.TempDir(), "hostile.tti")
+		contents := whole.replaced([]byte(changed), whole.contents[1]).file()
+		if err := os.WriteFile(path, contents, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		var before, after goruntime.MemStats
+		goruntime.ReadMemStats(&before)
+		err := use(t, path)
+		goruntime.ReadMemStats(&after)
+		if err == nil {
+			t.Errorf("%.60s: opened", change[1])
+		}
+		// A parser of JSON takes 160 bytes for a bracket, of which there can be 10,000.
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > uint64(8*len(contents))+4<<20 {
+			t.Errorf("%.60s: %d bytes allocated for a file of %d (%v)", change[1], allocated, len(contents), err)
+		}
+	}
+}
