@@ -15,7 +15,7 @@ import (
 // Damping is what is added to the diagonal of second moments, as a part of its mean: how far what
 // was seen of a matrix's inputs is trusted. A text of tens of thousands of tokens says little about
 // the directions in which its inputs vary least.
-const Damping = 0.1
+const Damping = 0.2
 
 // ErrMoments is returned for second moments that are none, because inputs were not finite.
 var ErrMoments = errors.New("second moments are not those of finite inputs")
