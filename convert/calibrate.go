@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -59,7 +60,7 @@ func calibrate(ctx context.Context, p plan, encodings [roles]format.Encoding, to
 		return nil, err
 	}
 	if len(tokens) == 0 {
-		return nil, fmt.Errorf("the text is empty")
+		return nil, errors.New("calibration: the text is empty")
 	}
 	c := &calibration{
 		weights: map[string]weight{}, encodings: encodings, tokens: tokens[:min(len(tokens), CalibrationTokens)],
