@@ -100,39 +100,71 @@ func (x *rounding) feedbackInt8() {
 		x.scales[r][0] = searchInt8(x.weights[r])
 	}
 	for k := x.columns - 1; k >= 0; k-- {
-		x.roundColumn(k)
+		for r := range rows {
+			x.set(r, k, x.code(r, k, x.target(r, k, k+1)))
+		}
 	}
 }
 
-// feedbackInt4 does so group by group: the scale of a group is searched for what its columns should
-// be once the groups after it are there, each column as important as its pivot says.
+// feedbackInt4 does so group by group, and tries the scales of a group with the feedback in place.
 func (x *rounding) feedbackInt4() {
-	n := x.columns
 	var targets [rows][groups]float32
-	var importance [groups]float32
-	for first := n - groups; first >= 0; first -= groups {
-		last := first + groups
-		for k := first; k < last; k++ {
-			pivot := float32(x.factor[k*n+k])
-			importance[k-first] = pivot * pivot
+	for first := x.columns - groups; first >= 0; first -= groups {
+		for i := range groups {
 			for r := range rows {
-				targets[r][k-first] = x.target(r, k, last)
+				targets[r][i] = x.target(r, first+i, first+groups)
 			}
 		}
 		for r := range rows {
-			x.scales[r][first/groups] = Float32(searchInt4(&targets[r], &importance))
-		}
-		for k := last - 1; k >= first; k-- {
-			x.roundColumn(k)
+			best := x.searchGroup(first, &targets[r], x.weights[r][first:])
+			x.scales[r][first/groups] = best.scale
+			for i, code := range best.codes {
+				x.set(r, first+i, code)
+			}
 		}
 	}
 }
 
-// roundColumn rounds a column of every row under the scales as they are.
-func (x *rounding) roundColumn(k int) {
-	for r := range rows {
-		x.set(r, k, x.code(r, k, x.target(r, k, k+1)))
+// roundedGroup is a way to round 64 columns of a row, and the sum of their squares.
+type roundedGroup struct {
+	scale float32
+	codes [groups]float32
+	cost  float32
+}
+
+// searchGroup returns the best of some ways to round the weights of the group that begins with
+// column first. targets are what they should be for the errors of the groups after it.
+func (s *Solver) searchGroup(first int, targets *[groups]float32, weights []float32) roundedGroup {
+	var importance [groups]float32
+	for i := range importance {
+		pivot := float32(s.factor[(first+i)*s.columns+first+i])
+		importance[i] = pivot * pivot
 	}
+	best := s.roundGroup(first, targets, weights, &importance, Float32(searchInt4(targets, &importance)))
+	largest := largestOf(targets[:])
+	for _, step := range int4Steps {
+		scale := Float32(Float16(min(max(largest/step, -MaxFloat16), MaxFloat16)))
+		if found := s.roundGroup(first, targets, weights, &importance, scale); found.cost < best.cost {
+			best = found
+		}
+	}
+	return best
+}
+
+func (s *Solver) roundGroup(first int, targets *[groups]float32, weights []float32, importance *[groups]float32, scale float32) roundedGroup {
+	g := roundedGroup{scale: scale}
+	inverse := inverseOf(scale)
+	var errors [groups]float32
+	for i := groups - 1; i >= 0; i-- {
+		feedback := s.feedback[(first+i)*s.columns+first+i+1:][:groups-1-i]
+		target := targets[i] - dot(feedback, errors[i+1:])
+		g.codes[i] = clippedInt4(float32(target * inverse))
+		value := float32(g.codes[i] * scale)
+		errors[i] = value - weights[i]
+		residue := value - target
+		g.cost += float32(float32(residue*residue) * importance[i])
+	}
+	return g
 }
 
 // target returns what column k of row r should be for the errors of the columns from later on.
