@@ -57,20 +57,18 @@ func quality(t *testing.T, o convert.Options, length int) (c Comparison, bits fl
 	return c, float64(8*info.Size()) / parameters, info.Size()
 }
 
-// TestCalibrationKeepsMore holds a calibration by a short text to less than half of what plain
-// rounding loses.
+// TestCalibrationKeepsMore holds what is lost after a calibration by a very short text to 60 % of
+// what plain rounding loses.
 func TestCalibrationKeepsMore(t *testing.T) {
 	if testing.Short() {
 		t.Skip("calibrates a model")
 	}
-	for _, scope := range []convert.Scope{convert.MLP, convert.All} {
-		o := convert.Options{Mode: convert.Int4, Int4: scope}
-		plain, _, _ := quality(t, o, 8000)
-		o.Calibrate = calibration(t, 20000)
-		calibrated, _, _ := quality(t, o, 8000)
-		if t.Logf("int4 %s: divergence %.5f, calibrated %.5f", scope, plain.Divergence, calibrated.Divergence); calibrated.Divergence > plain.Divergence/2 {
-			t.Errorf("int4 %s: divergence %v, calibrated %v", scope, plain.Divergence, calibrated.Divergence)
-		}
+	o := convert.Options{Mode: convert.Int4, Int4: convert.All}
+	plain, _, _ := quality(t, o, 4000)
+	o.Calibrate = calibration(t, 10000)
+	calibrated, _, _ := quality(t, o, 4000)
+	if t.Logf("divergence %.5f, calibrated %.5f", plain.Divergence, calibrated.Divergence); calibrated.Divergence > 0.6*plain.Divergence {
+		t.Errorf("divergence %v, calibrated %v", plain.Divergence, calibrated.Divergence)
 	}
 }
 
