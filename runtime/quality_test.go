@@ -8,10 +8,11 @@ import (
 	"testing"
 
 	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/runtime/tokenizer"
 )
 
-// calibration is a calibration by the first tokens of the text that is there for it.
+// calibration is one by the first bytes of the text that is there for it.
 func calibration(t *testing.T, bytes int) *convert.Calibration {
 	t.Helper()
 	text, err := os.ReadFile("../testdata/golden/fable-calib.txt")
@@ -28,7 +29,7 @@ func calibration(t *testing.T, bytes int) *convert.Calibration {
 }
 
 // quality converts the fable model and compares it with the one in f32 on a text that neither training
-// nor calibration has seen.
+// nor calibration has seen. It returns the bits per weight of the tensors and the size of the file too.
 func quality(t *testing.T, o convert.Options, length int) (c Comparison, bits float64, bytes int64) {
 	t.Helper()
 	o.NoSync = true
@@ -49,12 +50,22 @@ func quality(t *testing.T, o convert.Options, length int) (c Comparison, bits fl
 	if c, err = Compare(t.Context(), reference, model, ids, 0, nil); err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Stat(path)
+	file, err := format.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const parameters = 3_814_400 // (2048 + 512) 256 + 4 (12 256^2 + 13 256) + 2 256
-	return c, float64(8*info.Size()) / parameters, info.Size()
+	defer file.Close()
+	var used, weights int64
+	for _, s := range file.Sections() {
+		if s.Kind == format.KindTensor {
+			count := int64(1)
+			for _, n := range s.Shape {
+				count *= int64(n)
+			}
+			used, weights = used+s.Length, weights+count
+		}
+	}
+	return c, float64(8*used) / float64(weights), file.Size()
 }
 
 // TestCalibrationKeepsMore holds what is lost after a calibration by a very short text to 60 % of
