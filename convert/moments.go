@@ -18,7 +18,7 @@ type moments struct {
 	sumInputs       []float64 // [inputs]
 	sumOutputs      []float64 // [outputs]; empty without targets, as the next is
 	products        []float64 // [outputs, inputs]: sum of y x'
-	squares         []float64 // [inputs, inputs]: sum of x x'; only what lies below or on the diagonal, until solver completes it
+	squares         []float64 // [inputs, inputs]: sum of x x'; only what lies below or on the diagonal, until mean completes it
 }
 
 // newMoments returns moments of padded columns inputs and padded rows outputs, 0 for none.
