@@ -83,8 +83,9 @@ func TestCalibrationKeepsMore(t *testing.T) {
 	}
 }
 
-// TestQuality prints the quality of every mode and holds the rise of perplexity to its aims. It runs
-// where TTI_QUALITY is set, as make quality does: it takes minutes.
+// TestQuality prints the quality of every mode and bounds the rise of perplexity: for int8 and what is
+// calibrated by what is aimed at, for int4 without calibration by little more than was measured. It
+// runs where TTI_QUALITY is set, as make quality does: it takes minutes.
 func TestQuality(t *testing.T) {
 	if os.Getenv("TTI_QUALITY") == "" {
 		t.Skip("TTI_QUALITY is not set")
