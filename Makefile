@@ -24,6 +24,10 @@ test: ## all tests
 spec-grid: ## texts with every kind of draft against plain decoding, all combinations
 	TTI_SPEC_GRID=1 $(GO) test ./spec -run TestSameTokens -v -count 1 -timeout 2h
 
+.PHONY: quality
+quality: ## what every mode keeps of the fable model, calibrated or not
+	TTI_QUALITY=1 $(GO) test ./runtime -run TestQuality -v -count 1 -timeout 1h
+
 .PHONY: generate
 generate: ## the assembly kernels, from kernels/asm
 	$(GO) generate ./kernels

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -21,13 +22,17 @@ type Options struct {
 	Mode Mode
 	Int4 Scope // which matrices mode Int4 is for; empty: MLP
 
+	// Calibrate rounds the weights of modes Int8 and Int4 by a text, if not nil.
+	Calibrate *Calibration
+
 	Workers  int                     // sections encoded at the same time, beside the hashing of the source; 0: all cores
 	NoSync   bool                    // leave it to the system when the target reaches the disk
 	Progress func(done, total int64) // told of bytes of the target written, if not nil; its calls never overlap
 }
 
 // Convert writes the model that source names, see Resolve, to the file target. The same source and
-// mode give the same bytes, whatever else is chosen. On an error, or when ctx is done, nothing is
+// mode give the same bytes, whatever else is chosen; with a calibration the same text gives them, on
+// processors of one architecture. On an error, or when ctx is done, nothing is
 // left behind and an existing target is as it was.
 func Convert(ctx context.Context, source, target string, o Options) error {
 	if err := convert(ctx, source, target, o); err != nil {
@@ -40,6 +45,9 @@ func convert(ctx context.Context, name, target string, o Options) error {
 	mode, err := modeName(o.Mode, o.Int4)
 	if err != nil {
 		return err
+	}
+	if o.Calibrate != nil && !slices.Contains([]Mode{Int8, Int4}, o.Mode) {
+		return fmt.Errorf("mode %s rounds nothing that a calibration could help", mode)
 	}
 	source, err := Resolve(ctx, name, nil)
 	if err != nil {
@@ -73,8 +81,15 @@ func convert(ctx context.Context, name, target string, o Options) error {
 	digests := sync.OnceValues(func() (map[string]string, error) { return m.digests(ctx) })
 	hashing.Go(func() { digests() })
 
+	var calibrated map[string][]byte
+	if o.Calibrate != nil {
+		if calibrated, err = calibrate(ctx, p, encodings[mode], tokenizer, o); err != nil {
+			return err
+		}
+	}
+
 	// The length of meta is known before the digests are: they all have one length.
-	meta, err := p.meta(mode, m.noDigests()).Encode()
+	meta, err := p.meta(mode, m.noDigests(), o.Calibrate).Encode()
 	if err != nil {
 		return err
 	}
@@ -93,7 +108,7 @@ func convert(ctx context.Context, name, target string, o Options) error {
 			if err != nil {
 				return err
 			}
-			meta, err := p.meta(mode, digests).Encode()
+			meta, err := p.meta(mode, digests, o.Calibrate).Encode()
 			if err != nil {
 				return err
 			}
@@ -103,12 +118,21 @@ func convert(ctx context.Context, name, target string, o Options) error {
 			_, err := out.Write(tokenizer)
 			return err
 		}
+		if section, ok := calibrated[sections[i].Name]; ok {
+			_, err := out.Write(section)
+			return err
+		}
 		return format.GuardFault(func() error { return p.weights[i-first].encode(ctx, sections[i].Encoding, out) })
 	}
 	return format.Write(ctx, target, sections, fill, format.WriteOptions{Workers: o.Workers, NoSync: o.NoSync, Progress: o.Progress})
 }
 
-func (p plan) meta(mode string, digests map[string]string) format.Meta {
+func (p plan) meta(mode string, digests map[string]string, calibration *Calibration) format.Meta {
+	if calibration != nil {
+		mode += "-calibrated"
+		digests = maps.Clone(digests)
+		digests[calibrationSource] = calibration.digest()
+	}
 	return format.Meta{
 		Architecture:    p.architecture,
 		Hyperparameters: p.hyperparameters,

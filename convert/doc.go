@@ -6,8 +6,9 @@
 // of 16 rows at a time, so that memory does not grow with the model.
 //
 // The source is mapped and never trusted: everything a hostile directory can contain is refused by
-// an error of one line that names the file or tensor. The package never runs a model and never
-// writes anything but the target.
+// an error of one line that names the file or tensor. The package writes nothing but the target, and
+// runs a model only to calibrate it by a text.
 //
-// Start reading at convert.go, then plan.go and gpt2.go; encode.go does the work.
+// Start reading at convert.go, then plan.go and gpt2.go; encode.go does the work. Calibration has
+// its own files: calibrate.go, moments.go and gpt2_calibrate.go.
 package convert

@@ -61,7 +61,7 @@ func (gpt2) plan(c *configuration, p *planner) (any, error) {
 		}
 	}
 	endOfText := 50256
-	h := gpt2Hyperparameters{
+	h := &gpt2Hyperparameters{
 		Vocabulary:          c.size("vocab_size", 50257),
 		Positions:           c.size("n_positions", c.size("n_ctx", 1024)), // n_ctx is its name in old files
 		Embedding:           c.size("n_embd", 768),
@@ -100,6 +100,7 @@ func (gpt2) plan(c *configuration, p *planner) (any, error) {
 	}
 
 	p.tokenizer = bpe.Options{Size: h.Vocabulary, EndOfText: h.EndOfText, BeginOfText: h.BeginningOfText}
+	p.calibrate = h.calibrate
 	p.prefixes = []string{gpt2Prefix, ""}
 	for w := range h.weights() {
 		if p.add(w); p.err != nil {

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -75,6 +76,7 @@ type plan struct {
 	hyperparameters json.RawMessage
 	tokenizer       bpe.Options
 	weights         []weight // in file order
+	calibrate       func(ctx context.Context, c *calibration) error
 }
 
 // plan makes the plan of a model. Errors name the configuration's field or the tensor.
@@ -103,7 +105,7 @@ func (m *model) plan() (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	return plan{architecture.modelType(), text, p.tokenizer, p.weights}, nil
+	return plan{architecture.modelType(), text, p.tokenizer, p.weights, p.calibrate}, nil
 }
 
 // weight is one tensor section of the target and where it comes from.
@@ -143,7 +145,8 @@ type planner struct {
 	tensors   map[string]tensor
 	prefixes  []string // that a source may put before a name; tried in this order
 	used      map[string]bool
-	tokenizer bpe.Options // for the architecture to fill in
+	tokenizer bpe.Options // for the architecture to fill in, as is what runs the model over a text and rounds its matrices
+	calibrate func(ctx context.Context, c *calibration) error
 	weights   []weight
 	err       error // the first one sticks
 }

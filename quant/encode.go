@@ -147,3 +147,23 @@ func (e *Encoder) encodeInt4(dst []byte, p int, weights []float32) {
 		}
 	}
 }
+
+// store writes the codes of row r of panel p to dst and keeps its scales.
+func (e *Encoder) store(dst []byte, p, r int, codes, scales []float32) {
+	if e.encoding == format.PanelInt8 {
+		binary.LittleEndian.PutUint32(e.scales[(p*rows+r)*4:], math.Float32bits(scales[0]))
+		for k, code := range codes {
+			dst[k/4*64+r*4+k%4] = byte(int(code) + int8Offset)
+		}
+		return
+	}
+	for g, scale := range scales {
+		binary.LittleEndian.PutUint16(e.scales[((p*len(scales)+g)*rows+r)*2:], Float16(scale))
+	}
+	for k := 0; k < len(codes); k += 8 {
+		for c := range 4 {
+			low, high := int(codes[k+c])+int4Offset, int(codes[k+4+c])+int4Offset
+			dst[k*rows/2+r*4+c] = byte(low | high<<4)
+		}
+	}
+}

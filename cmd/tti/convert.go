@@ -11,6 +11,7 @@ import (
 
 	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/runtime/tokenizer"
 )
 
 // modeFlags choose how a model's weights are encoded.
@@ -43,17 +44,22 @@ func (f *modeFlags) suffix() string {
 
 func newConvert() *cobra.Command {
 	var modes modeFlags
-	var target string
+	var target, text string
 	cmd := &cobra.Command{
 		Use:   "convert SRC",
 		Short: "Pack a HuggingFace model directory into one .tti file",
 		Long: `Pack a HuggingFace model into one .tti file. SRC is a directory with config.json, the weights as
 safetensors and the vocabulary, or the hub's id of a model; a directory of that name wins.
 
+--calibrate rounds int8 and int4 weights by a text of the kind that the model is for, some ten thousands
+of words: what matrices make of the text should change little. It takes minutes for a model of GPT-2's
+size, and makes int4 lose less than half of what it loses otherwise.
+
 The target appears whole or not at all: an existing one stays as it was until the new one is
 complete. The same source and mode always give the same bytes.`,
 		Example: `  tti convert testdata/fable
   tti convert gpt2 --mode int4
+  tti convert gpt2 --mode int4 --calibrate wiki.txt
   tti convert openai-community/gpt2@main --mode int4 --int4 all -o gpt2.tti`,
 		Args: exactly("SRC"),
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
@@ -61,12 +67,22 @@ complete. The same source and mode always give the same bytes.`,
 			if err != nil {
 				return err
 			}
+			if text != "" && options.Mode != convert.Int8 && options.Mode != convert.Int4 {
+				return usagef(cmd, "--calibrate belongs to --mode int8 or int4, the mode is %s", options.Mode)
+			}
+			suffix := modes.suffix()
+			if text != "" {
+				suffix += "-calibrated"
+				if options.Calibrate, err = readCalibration(cmd, text); err != nil {
+					return err
+				}
+			}
 			source, err := resolve(ctx, cmd, args[0])
 			if err != nil {
 				return err
 			}
 			if target == "" {
-				if target, err = defaultTarget(args[0], modes.suffix()); err != nil {
+				if target, err = defaultTarget(args[0], suffix); err != nil {
 					return err
 				}
 			}
@@ -76,7 +92,23 @@ complete. The same source and mode always give the same bytes.`,
 	modes.register(cmd)
 	cmd.Flags().StringVarP(&target, "output", "o", "", "the `FILE` to write (default NAME-MODE.tti in the current directory)")
 	cmd.MarkFlagFilename("output", "tti")
+	cmd.Flags().StringVar(&text, "calibrate", "", "round weights by the text in `FILE`, - for standard input")
+	cmd.MarkFlagFilename("calibrate")
 	return cmd
+}
+
+func readCalibration(cmd *cobra.Command, path string) (*convert.Calibration, error) {
+	text, err := readText(cmd, path)
+	if err != nil {
+		return nil, err
+	}
+	return &convert.Calibration{Text: text, Tokenize: func(section []byte, text string) ([]int32, error) {
+		t, err := tokenizer.New(section)
+		if err != nil {
+			return nil, err
+		}
+		return t.Encode(text)
+	}}, nil
 }
 
 // resolve finds the directory of the source, which may take a download.
@@ -115,6 +147,11 @@ func convertTo(ctx context.Context, cmd *cobra.Command, source convert.Source, t
 	start := time.Now()
 	bar := newProgress(cmd.ErrOrStderr(), "converting", true)
 	o.Progress = bar.set
+	if o.Calibrate != nil {
+		rounding := newProgress(cmd.ErrOrStderr(), "rounding weights", false)
+		defer rounding.close()
+		o.Calibrate.Progress = rounding.set
+	}
 	err := convert.Convert(ctx, source.Directory, target, o)
 	bar.close()
 	if err != nil {

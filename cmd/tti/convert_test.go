@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/tti-llm/tti/format"
@@ -45,6 +46,24 @@ func TestConvertNamesItsTarget(t *testing.T) {
 	if target, err := defaultTarget("org/name@main", "-int8"); target != "name-int8.tti" || err != nil {
 		t.Errorf("target of a hub id is %q (%v)", target, err)
 	}
+}
+
+func TestConvertCalibrates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("calibrates a model")
+	}
+	target, text := filepath.Join(t.TempDir(), "calibrated.tti"), "Once upon a time there was a wolf who lived by the river. "
+	o := tti(t, strings.Repeat(text, 20), "convert", draftSource, "--mode", "int4", "--calibrate", "-", "-o", target)
+	if o.code != 0 || o.stdout != "" {
+		t.Fatalf("exit code %d, output %q, standard error %q", o.code, o.stdout, o.stderr)
+	}
+	var found inspection
+	decodeStrictly(t, succeeds(t, "", "inspect", target, "--json"), &found)
+	if found.Mode != "int4-calibrated" || found.Sources["(calibration text)"] == "" {
+		t.Errorf("mode %q, sources %v", found.Mode, found.Sources)
+	}
+	refuses(t, 1, `calibration: the text is empty`, "convert", draftSource, "--calibrate", os.DevNull, "-o", target)
+	refuses(t, 1, `no such file`, "convert", draftSource, "--calibrate", filepath.Join(t.TempDir(), "none"), "-o", target)
 }
 
 func TestConvertLeavesTargetAlone(t *testing.T) {
