@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tti-llm/tti/convert/hub/hubtest"
 )
 
 func TestParseReference(t *testing.T) {
@@ -19,7 +21,7 @@ func TestParseReference(t *testing.T) {
 		"openai-community/gpt2":           {"openai-community/gpt2", ""},
 		"org/name_1.5@v1.0":               {"org/name_1.5", "v1.0"},
 		"gpt2@refs/pr/1":                  {"gpt2", "refs/pr/1"},
-		"org/name@" + testCommit:          {"org/name", testCommit},
+		"org/name@" + hubtest.Commit:      {"org/name", hubtest.Commit},
 		"__DUMMY_USER__/EleutherAI_gpt-j": {"__DUMMY_USER__/EleutherAI_gpt-j", ""},
 	} {
 		if got, err := ParseReference(text); got != want || err != nil || got.String() != text {
@@ -191,7 +193,7 @@ func TestPublish(t *testing.T) {
 		"copy":      {none, none},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, err := newFolder(t.TempDir(), testRepository)
+			f, err := newFolder(t.TempDir(), hubtest.Repository)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -199,14 +201,14 @@ func TestPublish(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, file := range []string{"config.json", "deep/down/config.json", "config.json"} {
-				if err := f.publish("x", testCommit, file, linkers); err != nil {
+				if err := f.publish("x", hubtest.Commit, file, linkers); err != nil {
 					t.Fatal(err)
 				}
-				if got, err := os.ReadFile(filepath.Join(f.root, "models--fables--tiny-gpt", "snapshots", testCommit, file)); string(got) != "content" {
+				if got, err := os.ReadFile(filepath.Join(f.root, "models--fables--tiny-gpt", "snapshots", hubtest.Commit, file)); string(got) != "content" {
 					t.Errorf("%s: %q, %v", file, got, err)
 				}
 			}
-			if entries, _ := os.ReadDir(f.snapshot(testCommit)); len(entries) != 2 {
+			if entries, _ := os.ReadDir(f.snapshot(hubtest.Commit)); len(entries) != 2 {
 				t.Errorf("left behind: %v", entries)
 			}
 		})
