@@ -61,14 +61,18 @@ complete. The same source and mode always give the same bytes.`,
 			if err != nil {
 				return err
 			}
-			source, err := resolve(ctx, cmd, args[0])
-			if err != nil {
-				return err
-			}
-			if target == "" {
+			if !cmd.Flags().Changed("output") {
 				if target, err = defaultTarget(args[0], modes.suffix()); err != nil {
 					return err
 				}
+			}
+			// Before the download, which may take long.
+			if err := format.CheckTarget(target); err != nil {
+				return fmt.Errorf("convert %s: write %s: %w", args[0], target, err)
+			}
+			source, err := resolve(ctx, cmd, args[0])
+			if err != nil {
+				return err
 			}
 			return convertTo(ctx, cmd, source, target, options)
 		}),
@@ -90,6 +94,11 @@ func resolve(ctx context.Context, cmd *cobra.Command, name string) (convert.Sour
 	})
 	if err != nil {
 		return source, fmt.Errorf("convert %s: %w", name, err)
+	}
+	bar.close()
+	if source.Unconfirmed != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "tti: %s: the hub cannot be asked (%v); the cached commit %.7s is used\n",
+			name, source.Unconfirmed, source.Commit)
 	}
 	return source, nil
 }

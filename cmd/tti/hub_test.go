@@ -5,11 +5,14 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -199,5 +202,227 @@ func TestConvertKilledDuringDownload(t *testing.T) {
 	}
 	if left := user.partials(); len(left) > 0 {
 		t.Errorf("the cache holds %v", left)
+	}
+}
+
+// TestConvertKilledAnyTime kills the program at random moments while it replaces a file by another: it
+// is the old one or the new one, whole, and the next run leaves nothing beside it.
+func TestConvertKilledAnyTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts many processes")
+	}
+	model := shardedModel
+	model.Embedding = 256
+	source, _ := writeSynthetic(t, model)
+	directory := t.TempDir()
+	target := filepath.Join(directory, "out.tti")
+	versions := map[string][]byte{}
+	began := time.Now()
+	for _, mode := range []string{"int8", "f32"} {
+		began = time.Now()
+		if text, err := command(t, "convert", source, "--mode", mode, "-o", target).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		versions[mode] = readFile(t, target)
+	}
+	whole := time.Since(began)
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	const kills = 40
+	was, finished, debris := "f32", 0, 0
+	for i := range kills {
+		next := map[string]string{"int8": "f32", "f32": "int8"}[was]
+		cmd := command(t, "convert", source, "--mode", next, "-o", target)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(random.Int64N(int64(whole) * 5 / 4)))
+		cmd.Process.Kill()
+		cmd.Wait()
+		if len(names(t, directory)) > 1 {
+			debris++
+		}
+		switch got := readFile(t, target); {
+		case bytes.Equal(got, versions[next]):
+			was, finished = next, finished+1
+		case !bytes.Equal(got, versions[was]):
+			t.Fatalf("kill %d of seed %d: %d bytes that are neither the old file nor the new one", i, seed, len(got))
+		}
+		if i%4 == 3 { // several kills may come before a run that ends
+			if o := tti(t, "", "convert", source, "--mode", was, "-o", target); o.code != 0 {
+				t.Fatal(o.stderr)
+			}
+			if left := names(t, directory); len(left) != 1 {
+				t.Fatalf("kill %d of seed %d: after the next run there is %q", i, seed, left)
+			}
+		}
+	}
+	t.Logf("%d kills within %v: %d times the new file, %d times something for the next run to clear", kills, whole*5/4, finished, debris)
+}
+
+// TestConvertInterrupted presses Ctrl-C during the download and during the conversion.
+func TestConvertInterrupted(t *testing.T) {
+	_, files := writeSynthetic(t, shardedModel)
+	hub := hubtest.New(t, files)
+	halfThenHang(hub)
+	user := newHubUser(t, hub)
+	cmd := user.command("convert", hubtest.Repository)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	user.waitForHalves(files)
+	cmd.Process.Signal(os.Interrupt)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 || stderr.String() != "tti: interrupted\n" {
+		t.Errorf("exit code %d, standard error %q", code, stderr.String())
+	}
+	if left := names(t, user.directory); len(left) > 0 {
+		t.Errorf("interrupted, it leaves %q", left)
+	}
+	if len(user.partials()) == 0 {
+		t.Error("what has been downloaded is not kept")
+	}
+
+	large := shardedModel
+	large.Embedding, large.Layers = 512, 6 // takes half a second
+	source, _ := writeSynthetic(t, large)
+	cmd = user.command("convert", source, "-o", "out.tti")
+	stderr.Reset()
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		if _, err := os.Stat(filepath.Join(user.directory, "out.tti.partial")); err == nil {
+			break
+		}
+	}
+	cmd.Process.Signal(os.Interrupt)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 || stderr.String() != "tti: interrupted\n" {
+		t.Errorf("exit code %d, standard error %q", code, stderr.String())
+	}
+	if left := names(t, user.directory); len(left) > 0 {
+		t.Errorf("interrupted, it leaves %q", left)
+	}
+}
+
+// TestConvertFromHub goes through what a user of the hub meets.
+func TestConvertFromHub(t *testing.T) {
+	source, files := writeSynthetic(t, shardedModel)
+	hub := hubtest.New(t, files)
+	user := newHubUser(t, hub)
+	expect := func(environment string, code int, pattern string, args ...string) {
+		t.Helper()
+		got, stderr := user.run(environment, append([]string{"convert"}, args...)...)
+		if got != code || !regexp.MustCompile(`^(?:`+pattern+`)\n$`).MatchString(stderr) {
+			t.Errorf("%s tti convert %q: exit code %d, standard error %q, want %d and %q", environment, args, got, stderr, code, pattern)
+		}
+	}
+	const offline, unreachable = "HF_HUB_OFFLINE=1", "HF_ENDPOINT=http://127.0.0.1:1"
+	const converted = `tiny-gpt-int8\.tti: .* from the hub's cache in .* s`
+
+	expect(offline, 1, `tti: convert fables/tiny-gpt: no such directory, and hub fables/tiny-gpt: offline and not in the cache: .*HF_HUB_OFFLINE.*`, hubtest.Repository)
+	expect("", 1, `tti: convert fables/tiny-gpt: write nowhere/x\.tti: directory nowhere: .*`, hubtest.Repository, "-o", "nowhere/x.tti")
+	expect("", 1, `tti: convert fables/tiny-gpt: [^\n]*is a directory, want a file`, hubtest.Repository, "-o", user.directory)
+	if seen := hub.Seen(""); len(seen) > 0 {
+		t.Errorf("the hub is asked although nothing can come of it: %q", seen)
+	}
+	expect("", 0, converted, hubtest.Repository)
+	served := hub.Served()
+	expect(offline, 0, converted, hubtest.Repository)
+	if hub.Served() != served {
+		t.Error("offline, the hub is asked")
+	}
+	expect(unreachable, 0, `tti: fables/tiny-gpt: the hub cannot be asked [^\n]*127\.0\.0\.1:1[^\n]*; the cached commit 0123456 is used\n`+converted, hubtest.Repository)
+
+	local := filepath.Join(user.directory, hubtest.Repository)
+	if err := os.MkdirAll(filepath.Dir(local), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(local, os.DirFS(source)); err != nil {
+		t.Fatal(err)
+	}
+	served = hub.Served()
+	expect("", 0, `tiny-gpt-int8\.tti: .* from local directory fables/tiny-gpt in .* s`, hubtest.Repository)
+	if hub.Served() != served {
+		t.Error("the hub is asked although there is a local directory")
+	}
+
+	pickled := map[string][]byte{"config.json": files["config.json"], "vocab.json": files["vocab.json"],
+		"merges.txt": files["merges.txt"], "pytorch_model.bin": []byte("\x80\x04")}
+	user = newHubUser(t, hubtest.New(t, pickled))
+	expect("", 1, `tti: .*no safetensors weights: only pickled ones \(pytorch_model\.bin\).* runs the code in it.*`, hubtest.Repository)
+	if left := names(t, user.directory); len(left) > 0 {
+		t.Errorf("refused, it leaves %q", left)
+	}
+}
+
+// TestConvertTwice lets two processes download one model into one cache at the same time.
+func TestConvertTwice(t *testing.T) {
+	_, files := writeSynthetic(t, shardedModel)
+	hub := hubtest.New(t, files)
+	hub.OnStore = func(http.ResponseWriter, *http.Request, []byte, int) bool {
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && len(hub.Seen("GET /api/models/")) < 2; {
+			time.Sleep(time.Millisecond) // until the second process is at work too
+		}
+		return false
+	}
+	user := newHubUser(t, hub)
+	targets := []string{"int8.tti", "again.tti"}
+	var processes []*exec.Cmd
+	for _, target := range targets {
+		cmd := user.command("convert", hubtest.Repository, "-o", target)
+		cmd.Stderr = new(bytes.Buffer)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		processes = append(processes, cmd)
+	}
+	for _, cmd := range processes {
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v: %s", err, cmd.Stderr)
+		}
+	}
+	for name := range files {
+		if got := hub.Seen("STORE " + name); hubtest.IsLarge(name) && len(got) != 1 {
+			t.Errorf("requests %q, want one", got)
+		}
+	}
+	if !bytes.Equal(readFile(t, filepath.Join(user.directory, targets[0])), readFile(t, filepath.Join(user.directory, targets[1]))) {
+		t.Error("the files differ")
+	}
+}
+
+// TestRunOnTruncatedFile truncates the file while the program decodes from its mapping.
+func TestRunOnTruncatedFile(t *testing.T) {
+	for _, length := range []int64{0, 4096, int64(len(readFile(t, draftInt8))) / 2} {
+		path := filepath.Join(t.TempDir(), "truncated.tti")
+		if err := os.WriteFile(path, readFile(t, draftInt8), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		cmd := command(t, append([]string{"run", path, "--prompt", "The wolf"}, longAnswer...)...)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(stdout, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, length); err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, stdout)
+		cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 1 || !regexp.MustCompile(`^tti: [^\n]*truncated[^\n]*\n$`).MatchString(stderr.String()) {
+			t.Errorf("truncated to %d bytes: exit code %d, standard error %q", length, code, stderr.String())
+		}
 	}
 }

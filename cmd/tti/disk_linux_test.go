@@ -1,0 +1,30 @@
+package main
+
+import (
+	"bytes"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// TestConvertFullDisk converts to a file system that has room for the int8 file and not for the f32
+// one beside it. Mounting it takes root.
+func TestConvertFullDisk(t *testing.T) {
+	directory := t.TempDir()
+	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size=2m"); err != nil {
+		t.Skipf("mount a small tmpfs: %v", err)
+	}
+	defer syscall.Unmount(directory, 0)
+	target := filepath.Join(directory, "out.tti")
+	if o := tti(t, "", "convert", draftSource, "--mode", "int8", "-o", target); o.code != 0 {
+		t.Fatal(o.stderr)
+	}
+	before := readFile(t, target)
+	refuses(t, 1, `out\.tti: .*no space left on device`, "convert", draftSource, "--mode", "f32", "-o", target)
+	if !bytes.Equal(readFile(t, target), before) {
+		t.Error("the existing target was touched")
+	}
+	if left := names(t, directory); len(left) != 1 {
+		t.Errorf("beside the target there is %q", left)
+	}
+}
