@@ -3,7 +3,9 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -212,5 +214,25 @@ func TestPublish(t *testing.T) {
 				t.Errorf("left behind: %v", entries)
 			}
 		})
+	}
+}
+
+// TestUnknownHost is not tried again: a wrong name in HF_ENDPOINT, or a computer without a network, would
+// only make the user wait. A name server that fails may do better the next time.
+func TestUnknownHost(t *testing.T) {
+	s := &session{timing: quickTiming(nil)}
+	for _, test := range []struct {
+		notFound bool
+		want     int
+	}{{true, 1}, {false, s.timing.attempts}} {
+		tries := 0
+		err := s.retry(t.Context(), s.timing.attempts, func() (bool, error) {
+			tries++
+			lookup := &net.DNSError{Err: "fails", Name: "hub.invalid", IsNotFound: test.notFound}
+			return false, networkError("hub.invalid", &url.Error{Op: "Get", Err: &net.OpError{Op: "dial", Err: lookup}})
+		})
+		if tries != test.want || !errors.As(err, new(*transientError)) {
+			t.Errorf("not found %v: %d tries, want %d; %v", test.notFound, tries, test.want, err)
+		}
 	}
 }
