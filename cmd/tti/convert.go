@@ -87,10 +87,14 @@ complete. The same source and mode always give the same bytes.`,
 func resolve(ctx context.Context, cmd *cobra.Command, name string) (convert.Source, error) {
 	bar := newProgress(cmd.ErrOrStderr(), "downloading", true)
 	defer bar.close()
-	sizes, present := map[string]int64{}, map[string]int64{}
+	// What an earlier download has left is not counted, lest it make this one look fast.
+	sizes, present, before := map[string]int64{}, map[string]int64{}, map[string]int64{}
 	source, err := convert.Resolve(ctx, name, func(file string, done, total int64) {
-		sizes[file], present[file] = total, done
-		bar.set(sum(present), sum(sizes))
+		if _, known := sizes[file]; !known {
+			before[file] = done
+		}
+		sizes[file], present[file], before[file] = total, done, min(before[file], done)
+		bar.set(sum(present)-sum(before), sum(sizes)-sum(before))
 	})
 	if err != nil {
 		return source, fmt.Errorf("convert %s: %w", name, err)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"testing"
 )
@@ -27,4 +28,16 @@ func TestConvertFullDisk(t *testing.T) {
 	if left := names(t, directory); len(left) != 1 {
 		t.Errorf("beside the target there is %q", left)
 	}
+}
+
+// TestConvertRefusedByDirectory converts to a directory that takes no new files. It is mounted
+// so, since permissions mean nothing to root.
+func TestConvertRefusedByDirectory(t *testing.T) {
+	directory := t.TempDir()
+	if err := syscall.Mount("tmpfs", directory, "tmpfs", syscall.MS_RDONLY, ""); err != nil {
+		t.Skipf("mount a read-only tmpfs: %v", err)
+	}
+	defer syscall.Unmount(directory, 0)
+	refuses(t, 1, `create a file in `+regexp.QuoteMeta(directory)+`: read-only file system`,
+		"convert", draftSource, "-o", filepath.Join(directory, "x.tti"))
 }

@@ -119,12 +119,17 @@ func halfThenHang(hub *hubtest.Server) {
 		if attempt > 1 {
 			return false
 		}
-		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
-		w.Write(content[:len(content)/2])
-		w.(http.Flusher).Flush()
-		hub.Hang(r)
+		sendHalf(hub, w, r, content)
 		return true
 	}
+}
+
+// sendHalf sends half of a file and then nothing more.
+func sendHalf(hub *hubtest.Server, w http.ResponseWriter, r *http.Request, content []byte) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+	w.Write(content[:len(content)/2])
+	w.(http.Flusher).Flush()
+	hub.Hang(r)
 }
 
 // waitForHalves waits until half of every shard has arrived.

@@ -1,42 +1,65 @@
 package main
 
 import (
+	"bytes"
 	"net/http"
 	"path/filepath"
 	"regexp"
-	"strconv"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/tti-llm/tti/convert/hub/hubtest"
 )
 
-// TestDownloadProgress looks at the terminal during a slow download: how much there is, how fast it
-// comes and how long it will take.
+// TestDownloadProgress looks at the terminal while the other half of an interrupted download comes in
+// slowly: how much there is, how fast it comes and how long it will take.
 func TestDownloadProgress(t *testing.T) {
 	_, files := writeSynthetic(t, shardedModel)
 	hub := hubtest.New(t, files)
-	hub.OnStore = func(w http.ResponseWriter, r *http.Request, content []byte, _ int) bool {
-		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
-		for len(content) > 0 && r.Context().Err() == nil {
-			n := min(len(content), 20<<10)
-			w.Write(content[:n])
-			w.(http.Flusher).Flush()
-			content = content[n:]
-			time.Sleep(50 * time.Millisecond)
+	hub.OnStore = func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool {
+		if attempt == 1 {
+			sendHalf(hub, w, r, content)
+			return true
 		}
+		http.ServeContent(slowWriter{w}, r, "", time.Time{}, bytes.NewReader(content))
 		return true
 	}
+	user := newHubUser(t, hub)
+	interrupted := user.command("convert", hubtest.Repository)
+	if err := interrupted.Start(); err != nil {
+		t.Fatal(err)
+	}
+	user.waitForHalves(files)
+	interrupted.Process.Kill()
+	interrupted.Wait()
+
 	ownCache(t)
-	t.Setenv("HF_ENDPOINT", hub.URL())
-	t.Setenv("HF_HOME", t.TempDir())
+	t.Setenv("HF_ENDPOINT", user.endpoint)
+	t.Setenv("HF_HOME", user.home)
 	t.Setenv("HF_TOKEN", hubtest.Token)
 	target := filepath.Join(t.TempDir(), "out.tti")
 	s, process := newScreen(t, "convert", hubtest.Repository, "-o", target)
 	s.sees("from the hub's cache", 0)
 	process.Wait()
 	shown := s.text(0)
-	if !regexp.MustCompile(`downloading +\d+% \|[^|]*\| \([\d.]+/[\d.]+ MB, [\d.]+ [kM]B/s\) \[\d+s:\d+s\]`).MatchString(shown) {
+	if !regexp.MustCompile(`downloading +\d+% \|[^|]*\| \(\d+/9\d\d kB, [\d.]+ [kM]B/s\) \[\d+s:\d+s\]`).MatchString(shown) {
 		t.Errorf("the terminal shows %q", shown)
 	}
+}
+
+// slowWriter sends at most 500 kB/s.
+type slowWriter struct{ http.ResponseWriter }
+
+func (s slowWriter) Write(p []byte) (written int, err error) {
+	for chunk := range slices.Chunk(p, 20<<10) {
+		n, err := s.ResponseWriter.Write(chunk)
+		written += n
+		if err != nil {
+			return written, err
+		}
+		s.ResponseWriter.(http.Flusher).Flush()
+		time.Sleep(40 * time.Millisecond)
+	}
+	return written, nil
 }
