@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"syscall"
 	"testing"
+
+	"github.com/tti-llm/tti/convert/hub/hubtest"
 )
 
 // TestConvertFullDisk converts to a file system that has room for the int8 file and not for the f32
@@ -40,4 +42,28 @@ func TestConvertRefusedByDirectory(t *testing.T) {
 	defer syscall.Unmount(directory, 0)
 	refuses(t, 1, `create a file in `+regexp.QuoteMeta(directory)+`: read-only file system`,
 		"convert", draftSource, "-o", filepath.Join(directory, "x.tti"))
+}
+
+// TestDownloadFullDisk has a cache without room for the model. With more room, the download goes on.
+func TestDownloadFullDisk(t *testing.T) {
+	_, files := writeSynthetic(t, shardedModel)
+	hub := hubtest.New(t, files)
+	user := newHubUser(t, hub)
+	if err := syscall.Mount("tmpfs", user.home, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("mount a small tmpfs: %v", err)
+	}
+	defer syscall.Unmount(user.home, 0)
+	code, stderr := user.run("", "convert", hubtest.Repository)
+	if code != 1 || !regexp.MustCompile(`^tti: .*\.safetensors: .*no space left on device\n$`).MatchString(stderr) {
+		t.Errorf("exit code %d, standard error %q", code, stderr)
+	}
+	if left := names(t, user.directory); len(left) > 0 {
+		t.Errorf("it leaves %q", left)
+	}
+	if err := syscall.Mount("tmpfs", user.home, "tmpfs", syscall.MS_REMOUNT, "size=8m"); err != nil {
+		t.Fatal(err)
+	}
+	if code, stderr := user.run("", "convert", hubtest.Repository); code != 0 {
+		t.Errorf("exit code %d, standard error %q", code, stderr)
+	}
 }
