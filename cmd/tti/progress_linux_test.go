@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -33,6 +35,12 @@ func TestDownloadProgress(t *testing.T) {
 	user.waitForHalves(files)
 	interrupted.Process.Kill()
 	interrupted.Wait()
+	// The index is to be downloaded too: when it is whole, before the shards are known, the bar is at its end.
+	folder := filepath.Join(user.home, "hub", "models--fables--tiny-gpt")
+	const index = "model.safetensors.index.json"
+	if err := errors.Join(os.RemoveAll(filepath.Join(folder, "snapshots")), os.Remove(filepath.Join(folder, "blobs", hubtest.ETag(index, files[index])))); err != nil {
+		t.Fatal(err)
+	}
 
 	ownCache(t)
 	t.Setenv("HF_ENDPOINT", user.endpoint)
