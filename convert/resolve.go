@@ -14,6 +14,11 @@ import (
 type Source struct {
 	Directory string
 	Local     bool // Directory is what the name says, and not HuggingFace's cache of downloads
+
+	// Of a download: the commit it is of and, if the hub could not be asked whether the name still stands
+	// for that commit, the reason.
+	Commit      string
+	Unconfirmed error
 }
 
 // Resolve finds the model directory that a name stands for: the local directory of that name or, if
@@ -39,8 +44,11 @@ func Resolve(ctx context.Context, name string, download hub.Progress) (Source, e
 		return Source{}, err
 	}
 	snapshot, err := client.Fetch(ctx, reference, download)
-	if err != nil {
+	switch {
+	case errors.Is(err, hub.ErrOffline):
+		return Source{}, fmt.Errorf("no such directory, and %w; HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set", err)
+	case err != nil:
 		return Source{}, fmt.Errorf("no such directory, and %w", err)
 	}
-	return Source{Directory: snapshot.Directory}, nil
+	return Source{Directory: snapshot.Directory, Commit: snapshot.Commit, Unconfirmed: snapshot.Unconfirmed}, nil
 }

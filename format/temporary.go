@@ -51,6 +51,13 @@ func newTemporary(target string) (*temporary, error) {
 	return t, nil
 }
 
+// CheckTarget says why Write or Replace would refuse a target, for callers with long work to do before.
+// That the directory takes new files only they find out.
+func CheckTarget(path string) error {
+	_, _, err := checkTarget(path)
+	return err
+}
+
 // checkTarget says why a target cannot be written, or returns what it is after all links, and the
 // permissions of the file that is there already, or 0. It asks what a rename would not: a rename
 // replaces read-only files and devices.
@@ -120,6 +127,9 @@ func lockFile(path string) (*flock.Flock, error) {
 	for range 100 {
 		lock := flock.New(path, flock.SetFlag(os.O_RDWR|os.O_CREATE), flock.SetPermissions(0o666))
 		ok, err := lock.TryLock()
+		if refused := (*fs.PathError)(nil); errors.As(err, &refused) {
+			return nil, fmt.Errorf("create a file in %s: %w", filepath.Dir(path), refused.Err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}

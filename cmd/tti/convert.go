@@ -77,14 +77,18 @@ complete. The same source and mode always give the same bytes.`,
 					return err
 				}
 			}
-			source, err := resolve(ctx, cmd, args[0])
-			if err != nil {
-				return err
-			}
-			if target == "" {
+			if !cmd.Flags().Changed("output") {
 				if target, err = defaultTarget(args[0], suffix); err != nil {
 					return err
 				}
+			}
+			// Before the download, which may take long.
+			if err := format.CheckTarget(target); err != nil {
+				return fmt.Errorf("convert %s: write %s: %w", args[0], target, err)
+			}
+			source, err := resolve(ctx, cmd, args[0])
+			if err != nil {
+				return err
 			}
 			return convertTo(ctx, cmd, source, target, options)
 		}),
@@ -115,13 +119,22 @@ func readCalibration(cmd *cobra.Command, path string) (*convert.Calibration, err
 func resolve(ctx context.Context, cmd *cobra.Command, name string) (convert.Source, error) {
 	bar := newProgress(cmd.ErrOrStderr(), "downloading", true)
 	defer bar.close()
-	sizes, present := map[string]int64{}, map[string]int64{}
+	// What an earlier download has left is not counted, lest it make this one look fast.
+	sizes, present, before := map[string]int64{}, map[string]int64{}, map[string]int64{}
 	source, err := convert.Resolve(ctx, name, func(file string, done, total int64) {
-		sizes[file], present[file] = total, done
-		bar.set(sum(present), sum(sizes))
+		if _, known := sizes[file]; !known {
+			before[file] = done
+		}
+		sizes[file], present[file], before[file] = total, done, min(before[file], done)
+		bar.set(sum(present)-sum(before), sum(sizes)-sum(before))
 	})
 	if err != nil {
 		return source, fmt.Errorf("convert %s: %w", name, err)
+	}
+	bar.close()
+	if source.Unconfirmed != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "tti: %s: the hub cannot be asked (%v); the cached commit %.7s is used\n",
+			name, source.Unconfirmed, source.Commit)
 	}
 	return source, nil
 }

@@ -76,3 +76,31 @@ func TestConvertLeavesTargetAlone(t *testing.T) {
 		t.Errorf("target holds %q (%v)", kept, err)
 	}
 }
+
+// TestConvertSparesItsSource asks for a target that is one of the files it is made from.
+func TestConvertSparesItsSource(t *testing.T) {
+	source := t.TempDir()
+	if err := os.CopyFS(source, os.DirFS(draftSource)); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link.tti")
+	if err := os.Symlink(filepath.Join(source, "model.safetensors"), link); err != nil {
+		t.Skip("no symbolic links here: ", err)
+	}
+	for target, name := range map[string]string{
+		filepath.Join(source, "config.json"):       "config.json",
+		filepath.Join(source, "model.safetensors"): "model.safetensors",
+		filepath.Join(source, "merges.txt"):        "merges.txt",
+		link:                                       "model.safetensors",
+	} {
+		refuses(t, 1, `the model's own `+regexp.QuoteMeta(name), "convert", source, "-o", target)
+	}
+	if err := os.RemoveAll(link); err != nil {
+		t.Fatal(err)
+	}
+	// It is still the model it was.
+	if o := tti(t, "", "convert", source, "-o", link); o.code != 0 {
+		t.Error(o.stderr)
+	}
+	refuses(t, 1, `is empty`, "convert", source, "-o", "")
+}

@@ -72,22 +72,24 @@ func newProgress(w io.Writer, label string, bytes bool) *progress {
 	return &progress{bar: progressbar.NewOptions64(1, options...)}
 }
 
-// set tells how far the work is. Calls must not overlap.
+// set tells how far the work is. Calls must not overlap. The total may grow; as a bar that has once
+// been full shows nothing any more, none is ever full.
 func (p *progress) set(done, total int64) {
-	if p.bar == nil {
+	if p.bar == nil || done >= total {
 		return
 	}
 	if p.bar.GetMax64() != total {
 		p.bar.ChangeMax64(total)
 	}
-	p.bar.Set64(done) // fails where done is more than total
+	p.bar.Set64(done)
 }
 
-// close takes the bar away.
+// close takes the bar away, once.
 func (p *progress) close() {
 	if p.bar != nil {
 		p.bar.Exit()
 		p.bar.Clear()
+		p.bar = nil
 	}
 }
 

@@ -22,9 +22,11 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/tti-llm/tti/convert/hub/hubtest"
 )
 
-var testReference = Reference{Repository: testRepository}
+var testReference = Reference{Repository: hubtest.Repository}
 
 // repositoryFolder is where the cache keeps the test repository, spelled out as HuggingFace documents it.
 func repositoryFolder(c *Client) string {
@@ -43,7 +45,7 @@ func mustFetch(t *testing.T, c *Client, progress Progress) Snapshot {
 // checkSnapshot compares every wanted file with the hub's, and looks for debris.
 func checkSnapshot(t *testing.T, c *Client, snapshot Snapshot, files map[string][]byte) {
 	t.Helper()
-	if want := filepath.Join(repositoryFolder(c), "snapshots", testCommit); snapshot.Directory != want {
+	if want := filepath.Join(repositoryFolder(c), "snapshots", hubtest.Commit); snapshot.Directory != want {
 		t.Errorf("snapshot is in %s, want %s", snapshot.Directory, want)
 	}
 	for _, name := range snapshot.Files {
@@ -64,11 +66,11 @@ func checkSnapshot(t *testing.T, c *Client, snapshot Snapshot, files map[string]
 
 func TestFetch(t *testing.T) {
 	files := model()
-	hub := newFakeHub(t, files)
-	c := hub.client()
+	hub := hubtest.New(t, files)
+	c := newClient(t, hub)
 	snapshot := mustFetch(t, c, nil)
 	checkSnapshot(t, c, snapshot, files)
-	if snapshot.Commit != testCommit || snapshot.Unconfirmed != nil || !slices.Equal(snapshot.Files, wanted) {
+	if snapshot.Commit != hubtest.Commit || snapshot.Unconfirmed != nil || !slices.Equal(snapshot.Files, wanted) {
 		t.Errorf("got %+v", snapshot)
 	}
 
@@ -82,8 +84,8 @@ func TestFetch(t *testing.T) {
 	})
 	var want []string
 	for _, name := range wanted {
-		etag := etagOf(name, files[name])
-		want = append(want, "models--fables--tiny-gpt/snapshots/"+testCommit+"/"+name,
+		etag := hubtest.ETag(name, files[name])
+		want = append(want, "models--fables--tiny-gpt/snapshots/"+hubtest.Commit+"/"+name,
 			"models--fables--tiny-gpt/blobs/"+etag, ".locks/models--fables--tiny-gpt/"+etag+".lock")
 		if runtime.GOOS != "windows" {
 			if target, err := os.Readlink(filepath.Join(snapshot.Directory, name)); target != "../../blobs/"+etag {
@@ -97,69 +99,69 @@ func TestFetch(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("the cache holds\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if ref, _ := os.ReadFile(filepath.Join(repositoryFolder(c), "refs", "main")); string(ref) != testCommit {
+	if ref, _ := os.ReadFile(filepath.Join(repositoryFolder(c), "refs", "main")); string(ref) != hubtest.Commit {
 		t.Errorf("refs/main holds %q", ref)
 	}
-	for _, request := range hub.seen("") {
+	for _, request := range hub.Seen("") {
 		if strings.Contains(request, "README") || strings.Contains(request, ".bin") || strings.Contains(request, "onnx") || strings.Contains(request, "tokenizer.json") {
 			t.Errorf("needless request: %s", request)
 		}
 	}
 
-	before := len(hub.seen(""))
+	before := len(hub.Seen(""))
 	again := mustFetch(t, c, func(file string, _, _ int64) { t.Errorf("progress for %s, which is in the cache", file) })
-	if now := hub.seen("")[before:]; len(now) != 1 || again.Directory != snapshot.Directory {
+	if now := hub.Seen("")[before:]; len(now) != 1 || again.Directory != snapshot.Directory {
 		t.Errorf("a second fetch asked for %q and got %s; want the listing alone", now, again.Directory)
 	}
 }
 
 func TestFetchRevision(t *testing.T) {
-	hub := newFakeHub(t, model())
-	c := hub.client()
-	for _, revision := range []string{"refs/pr/1", testCommit} {
-		snapshot, err := c.Fetch(t.Context(), Reference{testRepository, revision}, nil)
+	hub := hubtest.New(t, model())
+	c := newClient(t, hub)
+	for _, revision := range []string{"refs/pr/1", hubtest.Commit} {
+		snapshot, err := c.Fetch(t.Context(), Reference{hubtest.Repository, revision}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkSnapshot(t, c, snapshot, hub.files)
+		checkSnapshot(t, c, snapshot, hub.Files)
 	}
 	ref, err := os.ReadFile(filepath.Join(repositoryFolder(c), "refs", "refs", "pr", "1"))
-	if string(ref) != testCommit {
+	if string(ref) != hubtest.Commit {
 		t.Errorf("refs/refs/pr/1 holds %q (%v)", ref, err)
 	}
-	if _, err := os.Stat(filepath.Join(repositoryFolder(c), "refs", testCommit)); err == nil {
+	if _, err := os.Stat(filepath.Join(repositoryFolder(c), "refs", hubtest.Commit)); err == nil {
 		t.Error("a commit was recorded as a ref to itself")
 	}
-	if _, err := c.Fetch(t.Context(), Reference{testRepository, "nope"}, nil); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "Invalid rev id: nope") {
+	if _, err := c.Fetch(t.Context(), Reference{hubtest.Repository, "nope"}, nil); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "Invalid rev id: nope") {
 		t.Errorf("unknown revision: %v", err)
 	}
-	hub.onHub = func(w http.ResponseWriter, _ *http.Request, _ int) bool {
-		writeListing(w, testCommit, wanted...)
+	hub.OnHub = func(w http.ResponseWriter, _ *http.Request, _ int) bool {
+		hubtest.WriteListing(w, hubtest.Commit, wanted...)
 		return true
 	}
-	if _, err := c.Fetch(t.Context(), Reference{testRepository, strings.Repeat("a", 40)}, nil); !errors.Is(err, ErrMismatch) {
+	if _, err := c.Fetch(t.Context(), Reference{hubtest.Repository, strings.Repeat("a", 40)}, nil); !errors.Is(err, ErrMismatch) {
 		t.Errorf("another commit than the one asked for: %v", err)
 	}
 }
 
 func TestProgress(t *testing.T) {
-	hub := newFakeHub(t, model())
-	hub.onStore = func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool {
+	hub := hubtest.New(t, model())
+	hub.OnStore = func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool {
 		if attempt == 1 {
-			cut(w, r, content, 1<<20)
+			hubtest.Cut(w, r, content, 1<<20)
 		}
 		return false
 	}
 	var calling sync.Mutex
 	done, announced, flowing := map[string]int64{}, map[string]bool{}, false
-	mustFetch(t, hub.client(), func(file string, now, total int64) {
+	mustFetch(t, newClient(t, hub), func(file string, now, total int64) {
 		if !calling.TryLock() {
 			t.Error("calls overlap")
 			return
 		}
 		defer calling.Unlock()
 		time.Sleep(time.Millisecond) // for others to come in
-		if total != int64(len(hub.files[file])) || now < done[file] || now > total {
+		if total != int64(len(hub.Files[file])) || now < done[file] || now > total {
 			t.Errorf("%s: %d of %d after %d", file, now, total, done[file])
 		}
 		if !announced[file] && flowing {
@@ -168,8 +170,8 @@ func TestProgress(t *testing.T) {
 		announced[file], flowing, done[file] = true, flowing || now > 0, now
 	})
 	for _, name := range wanted {
-		if done[name] != int64(len(hub.files[name])) {
-			t.Errorf("%s: ended at %d of %d", name, done[name], len(hub.files[name]))
+		if done[name] != int64(len(hub.Files[name])) {
+			t.Errorf("%s: ended at %d of %d", name, done[name], len(hub.Files[name]))
 		}
 	}
 }
@@ -194,20 +196,20 @@ func TestRecovery(t *testing.T) {
 	}{
 		"drops the connection at every MiB": {func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool {
 			if attempt <= 3 {
-				cut(w, r, content, 1<<20)
+				hubtest.Cut(w, r, content, 1<<20)
 			}
 			return false
 		}, []time.Duration{time.Second, time.Second, time.Second}}, // it advances, so waits do not grow
 		"drops the connection, then ignores ranges": {func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool {
 			if attempt == 1 {
-				cut(w, r, content, half)
+				hubtest.Cut(w, r, content, half)
 			}
 			w.Write(content)
 			return true
 		}, nil},
 		"drops the connection, then sends another range": {func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool {
 			if attempt == 1 {
-				cut(w, r, content, half)
+				hubtest.Cut(w, r, content, half)
 			}
 			if r.Header.Get("Range") == "" {
 				return false
@@ -217,7 +219,7 @@ func TestRecovery(t *testing.T) {
 		}, nil},
 		"drops the connection, then calls every range unsatisfiable": {func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool {
 			if attempt == 1 {
-				cut(w, r, content, half)
+				hubtest.Cut(w, r, content, half)
 			}
 			if r.Header.Get("Range") == "" {
 				return false
@@ -228,7 +230,7 @@ func TestRecovery(t *testing.T) {
 		"drops the connection, then sends wrong bytes for the rest": {func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool {
 			switch attempt {
 			case 1:
-				cut(w, r, content, half)
+				hubtest.Cut(w, r, content, half)
 			case 2:
 				http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(make([]byte, len(content))))
 				return true
@@ -260,12 +262,12 @@ func TestRecovery(t *testing.T) {
 
 	for name, test := range cases {
 		t.Run("store "+name, func(t *testing.T) {
-			hub := newFakeHub(t, model())
-			hub.onStore = test.misbehave
-			c := hub.client()
+			hub := hubtest.New(t, model())
+			hub.OnStore = test.misbehave
+			c := newClient(t, hub)
 			var waits []time.Duration
 			*c.timing = quickTiming(&waits)
-			checkSnapshot(t, c, mustFetch(t, c, nil), hub.files)
+			checkSnapshot(t, c, mustFetch(t, c, nil), hub.Files)
 			if test.waits != nil && !slices.Equal(waits, test.waits) {
 				t.Errorf("waited %v between attempts, want %v", waits, test.waits)
 			}
@@ -273,12 +275,12 @@ func TestRecovery(t *testing.T) {
 	}
 	for _, name := range []string{"429 with Retry-After", "500", "closes without an answer"} {
 		t.Run("hub "+name, func(t *testing.T) {
-			hub := newFakeHub(t, model())
-			hub.onHub = func(w http.ResponseWriter, r *http.Request, attempt int) bool {
+			hub := hubtest.New(t, model())
+			hub.OnHub = func(w http.ResponseWriter, r *http.Request, attempt int) bool {
 				return cases[name].misbehave(w, r, nil, attempt) // for each request: listing, HEAD and GET
 			}
-			c := hub.client()
-			checkSnapshot(t, c, mustFetch(t, c, nil), hub.files)
+			c := newClient(t, hub)
+			checkSnapshot(t, c, mustFetch(t, c, nil), hub.Files)
 		})
 	}
 }
@@ -288,8 +290,8 @@ func TestStalls(t *testing.T) {
 	const silences = 2
 	for _, after := range []int{0, 1 << 20} {
 		t.Run(fmt.Sprintf("store after %d bytes", after), func(t *testing.T) {
-			hub := newFakeHub(t, model())
-			hub.onStore = func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool {
+			hub := hubtest.New(t, model())
+			hub.OnStore = func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool {
 				if attempt > silences {
 					return false
 				}
@@ -298,24 +300,24 @@ func TestStalls(t *testing.T) {
 					w.Write(content[:after])
 					w.(http.Flusher).Flush()
 				}
-				hub.hang(r)
+				hub.Hang(r)
 				return true
 			}
-			c := hub.client()
+			c := newClient(t, hub)
 			c.timing.stall, c.timing.attempts = 150*time.Millisecond, 100
-			checkSnapshot(t, c, mustFetch(t, c, nil), hub.files)
-			if after > 0 && len(hub.seen("STORE model.safetensors bytes=")) == 0 {
+			checkSnapshot(t, c, mustFetch(t, c, nil), hub.Files)
+			if after > 0 && len(hub.Seen("STORE model.safetensors bytes=")) == 0 {
 				t.Error("did not resume after a stall")
 			}
 		})
 	}
 	t.Run("hub for ever", func(t *testing.T) {
-		hub := newFakeHub(t, model())
-		hub.onHub = func(_ http.ResponseWriter, r *http.Request, _ int) bool { hub.hang(r); return true }
-		c := hub.client()
+		hub := hubtest.New(t, model())
+		hub.OnHub = func(_ http.ResponseWriter, r *http.Request, _ int) bool { hub.Hang(r); return true }
+		c := newClient(t, hub)
 		c.timing.stall, c.timing.attempts = 20*time.Millisecond, 3
-		if _, err := c.Fetch(t.Context(), testReference, nil); !errors.Is(err, errStalled) || len(hub.seen("")) > 3 {
-			t.Errorf("after %d requests: %v", len(hub.seen("")), err)
+		if _, err := c.Fetch(t.Context(), testReference, nil); !errors.Is(err, errStalled) || len(hub.Seen("")) > 3 {
+			t.Errorf("after %d requests: %v", len(hub.Seen("")), err)
 		}
 	})
 }
@@ -326,7 +328,7 @@ func TestRefusals(t *testing.T) {
 	type storeHandler = func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool
 	listing := func(commit string, names ...string) hubHandler {
 		return func(w http.ResponseWriter, r *http.Request, _ int) bool {
-			writeListing(w, commit, names...)
+			hubtest.WriteListing(w, commit, names...)
 			return true
 		}
 	}
@@ -336,10 +338,10 @@ func TestRefusals(t *testing.T) {
 	// onWeights changes the hub's description of the weights.
 	onWeights := func(header, value string) hubHandler {
 		return func(w http.ResponseWriter, r *http.Request, _ int) bool {
-			if r.Method != http.MethodHead || !isLarge(r.URL.Path) {
+			if r.Method != http.MethodHead || !hubtest.IsLarge(r.URL.Path) {
 				return false
 			}
-			describe(w, "model.safetensors", model()["model.safetensors"])
+			hubtest.Describe(w, "model.safetensors", model()["model.safetensors"])
 			w.Header().Set(header, value)
 			w.Header().Set("Location", "http://store.invalid/")
 			w.WriteHeader(http.StatusFound)
@@ -361,9 +363,9 @@ func TestRefusals(t *testing.T) {
 		"listing without end": {hub: func(w http.ResponseWriter, r *http.Request, _ int) bool { fmt.Fprint(w, "<html>log in"); return true }, says: "no listing"},
 		"commit is a path":    {hub: listing("../../../../tmp/x", wanted...), says: "want a git hash"},
 		"commit is short":     {hub: listing("0123456", wanted...), says: "want a git hash"},
-		"listing climbs":      {hub: listing(testCommit, append([]string{"../config.json"}, wanted...)...), want: ErrUnsafeName},
-		"listing is absolute": {hub: listing(testCommit, append([]string{"/etc/passwd"}, wanted...)...), want: ErrUnsafeName},
-		"listing backslashes": {hub: listing(testCommit, append([]string{`..\config.json`}, wanted...)...), want: ErrUnsafeName},
+		"listing climbs":      {hub: listing(hubtest.Commit, append([]string{"../config.json"}, wanted...)...), want: ErrUnsafeName},
+		"listing is absolute": {hub: listing(hubtest.Commit, append([]string{"/etc/passwd"}, wanted...)...), want: ErrUnsafeName},
+		"listing backslashes": {hub: listing(hubtest.Commit, append([]string{`..\config.json`}, wanted...)...), want: ErrUnsafeName},
 		"asks to wait too long": {hub: func(w http.ResponseWriter, r *http.Request, attempt int) bool {
 			if attempt > 1 {
 				t.Error("asked again")
@@ -413,27 +415,27 @@ func TestRefusals(t *testing.T) {
 			if attempt > 10 {
 				t.Error("a few bytes an attempt are no reason to go on")
 			}
-			cut(w, r, content, 10)
+			hubtest.Cut(w, r, content, 10)
 			return false
 		}},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
-			hub := newFakeHub(t, model())
-			hub.onHub, hub.onStore = test.hub, test.store
-			c := hub.client()
+			hub := hubtest.New(t, model())
+			hub.OnHub, hub.OnStore = test.hub, test.store
+			c := newClient(t, hub)
 			_, err := c.Fetch(t.Context(), testReference, nil)
 			if err == nil || test.want != nil && !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
 				t.Fatalf("got error %v; want %v and %q in it", err, test.want, test.says)
 			}
-			if !strings.HasPrefix(err.Error(), "hub "+testRepository+": ") || strings.Contains(err.Error(), testToken) || strings.Contains(err.Error(), "Signature") {
+			if !strings.HasPrefix(err.Error(), "hub "+hubtest.Repository+": ") || strings.Contains(err.Error(), hubtest.Token) || strings.Contains(err.Error(), "Signature") {
 				t.Errorf("error %q does not name the repository, or tells secrets", err)
 			}
-			if len(hub.seen("")) > 40 {
-				t.Errorf("%d requests", len(hub.seen("")))
+			if len(hub.Seen("")) > 40 {
+				t.Errorf("%d requests", len(hub.Seen("")))
 			}
 			folder := repositoryFolder(c)
-			for _, pattern := range []string{"refs/*", "snapshots/*/model.safetensors", "blobs/" + etagOf("model.safetensors", hub.files["model.safetensors"]), "blobs/opaque*"} {
+			for _, pattern := range []string{"refs/*", "snapshots/*/model.safetensors", "blobs/" + hubtest.ETag("model.safetensors", hub.Files["model.safetensors"]), "blobs/opaque*"} {
 				if found, _ := filepath.Glob(filepath.Join(folder, filepath.FromSlash(pattern))); len(found) > 0 {
 					t.Errorf("in the cache: %v", found)
 				}
@@ -465,43 +467,43 @@ func longer(w http.ResponseWriter, _ *http.Request, content []byte, _ int) bool 
 // TestToken lets the hub redirect the listing: to itself, which keeps the token, and away, which does not.
 // That the store never gets it, and the hub always does, every test here checks.
 func TestToken(t *testing.T) {
-	hub := newFakeHub(t, model())
-	elsewhere := newFakeHub(t, model()) // on the same host, but another port
-	hub.onHub = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+	hub := hubtest.New(t, model())
+	elsewhere := hubtest.New(t, model()) // on the same host, but another port
+	hub.OnHub = func(w http.ResponseWriter, r *http.Request, _ int) bool {
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/api/models/old/"):
-			http.Redirect(w, r, strings.Replace(r.URL.Path, "/old/name/", "/"+testRepository+"/", 1), http.StatusTemporaryRedirect)
+			http.Redirect(w, r, strings.Replace(r.URL.Path, "/old/name/", "/"+hubtest.Repository+"/", 1), http.StatusTemporaryRedirect)
 		case strings.HasPrefix(r.URL.Path, "/api/models/"):
-			http.Redirect(w, r, elsewhere.store.URL+r.URL.Path, http.StatusTemporaryRedirect)
+			http.Redirect(w, r, elsewhere.StoreURL()+r.URL.Path, http.StatusTemporaryRedirect)
 		case strings.HasPrefix(r.URL.Path, "/old/name/"):
-			http.Redirect(w, r, strings.Replace(r.URL.Path, "/old/name/", "/"+testRepository+"/", 1), http.StatusTemporaryRedirect)
+			http.Redirect(w, r, strings.Replace(r.URL.Path, "/old/name/", "/"+hubtest.Repository+"/", 1), http.StatusTemporaryRedirect)
 		default:
 			return false
 		}
 		return true
 	}
-	elsewhere.onStore = func(w http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
+	elsewhere.OnStore = func(w http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
 		if got := r.Header.Get("Authorization"); got != "" {
 			t.Errorf("another host got authorization %q", got)
 		}
-		elsewhere.serveListing(w, "main")
+		elsewhere.ServeListing(w, "main")
 		return true
 	}
-	snapshot, err := hub.client().Fetch(t.Context(), Reference{Repository: "old/name"}, nil)
-	if err != nil || len(elsewhere.seen("STORE")) != 1 || len(hub.seen("GET /api/models/"+testRepository)) != 1 {
-		t.Errorf("%v: %v, by %q", snapshot, err, elsewhere.seen(""))
+	snapshot, err := newClient(t, hub).Fetch(t.Context(), Reference{Repository: "old/name"}, nil)
+	if err != nil || len(elsewhere.Seen("STORE")) != 1 || len(hub.Seen("GET /api/models/"+hubtest.Repository)) != 1 {
+		t.Errorf("%v: %v, by %q", snapshot, err, elsewhere.Seen(""))
 	}
 }
 
 func TestNoDowngrade(t *testing.T) {
-	s := &session{client: &Client{Token: testToken}}
+	s := &session{client: &Client{Token: hubtest.Token}}
 	s.endpoint, _ = newEndpoint("https://hub.example")
 	request := func(address string) *http.Request {
 		u, err := url.Parse(address)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{"Authorization": {"Bearer " + testToken}}, Response: &http.Response{}}
+		return &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{"Authorization": {"Bearer " + hubtest.Token}}, Response: &http.Response{}}
 	}
 	from := []*http.Request{request("https://hub.example/a")}
 	if err := s.redirect(request("http://hub.example/a"), from); !errors.Is(err, errRedirect) {
@@ -523,16 +525,16 @@ func TestNoDowngrade(t *testing.T) {
 }
 
 // interrupt fetches until the store has sent half the weights, and cancels.
-func interrupt(t *testing.T, hub *fakeHub, c *Client) {
+func interrupt(t *testing.T, hub *hubtest.Server, c *Client) {
 	t.Helper()
-	half := len(hub.files["model.safetensors"]) / 2
+	half := len(hub.Files["model.safetensors"]) / 2
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	hub.onStore = func(w http.ResponseWriter, r *http.Request, content []byte, _ int) bool {
+	hub.OnStore = func(w http.ResponseWriter, r *http.Request, content []byte, _ int) bool {
 		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 		w.Write(content[:half])
 		w.(http.Flusher).Flush()
-		hub.hang(r)
+		hub.Hang(r)
 		return true
 	}
 	_, err := c.Fetch(ctx, testReference, func(file string, done, _ int64) {
@@ -543,7 +545,7 @@ func interrupt(t *testing.T, hub *fakeHub, c *Client) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("interrupted fetch: %v", err)
 	}
-	hub.onStore = nil
+	hub.OnStore = nil
 }
 
 func TestResume(t *testing.T) {
@@ -551,11 +553,11 @@ func TestResume(t *testing.T) {
 	weights := files["model.safetensors"]
 	half := len(weights) / 2
 	partial := func(c *Client) string {
-		return filepath.Join(repositoryFolder(c), "blobs", etagOf("model.safetensors", weights)+".incomplete")
+		return filepath.Join(repositoryFolder(c), "blobs", hubtest.ETag("model.safetensors", weights)+".incomplete")
 	}
 	t.Run("after an interruption", func(t *testing.T) {
-		hub := newFakeHub(t, files)
-		c := hub.client()
+		hub := hubtest.New(t, files)
+		c := newClient(t, hub)
 		interrupt(t, hub, c)
 		if _, err := os.Stat(filepath.Join(repositoryFolder(c), "refs")); err == nil {
 			t.Error("an incomplete snapshot has a ref")
@@ -568,7 +570,7 @@ func TestResume(t *testing.T) {
 		})
 		checkSnapshot(t, c, snapshot, files)
 		want := fmt.Sprintf("STORE model.safetensors bytes=%d-", half)
-		if got := hub.seen("STORE"); first != int64(half) || len(got) != 2 || got[1] != want {
+		if got := hub.Seen("STORE"); first != int64(half) || len(got) != 2 || got[1] != want {
 			t.Errorf("requests %q, progress from %d; want %q", got, first, want)
 		}
 	})
@@ -583,8 +585,8 @@ func TestResume(t *testing.T) {
 		"all of it, but with holes": {make([]byte, len(weights)), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			hub := newFakeHub(t, files)
-			c := hub.client()
+			hub := hubtest.New(t, files)
+			c := newClient(t, hub)
 			if err := os.MkdirAll(filepath.Dir(partial(c)), 0o777); err != nil {
 				t.Fatal(err)
 			}
@@ -592,7 +594,7 @@ func TestResume(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkSnapshot(t, c, mustFetch(t, c, nil), files)
-			if got := hub.seen("STORE"); len(got) != test.requests {
+			if got := hub.Seen("STORE"); len(got) != test.requests {
 				t.Errorf("requests %q, want %d", got, test.requests)
 			}
 		})
@@ -603,31 +605,31 @@ func TestResume(t *testing.T) {
 func TestKilled(t *testing.T) {
 	const endpointVariable, cacheVariable = "TEST_HUB_ENDPOINT", "TEST_HUB_CACHE"
 	if endpoint := os.Getenv(endpointVariable); endpoint != "" { // in the process to be killed
-		c := &Client{Endpoint: endpoint, Cache: os.Getenv(cacheVariable), Token: testToken}
+		c := &Client{Endpoint: endpoint, Cache: os.Getenv(cacheVariable), Token: hubtest.Token}
 		_, err := c.Fetch(t.Context(), testReference, nil)
 		t.Fatalf("not killed in time: %v", err)
 	}
 
-	hub := newFakeHub(t, model())
-	c := hub.client()
-	weights := hub.files["model.safetensors"]
+	hub := hubtest.New(t, model())
+	c := newClient(t, hub)
+	weights := hub.Files["model.safetensors"]
 	half := len(weights) / 2
-	hub.onStore = func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool {
+	hub.OnStore = func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool {
 		if attempt > 1 {
 			return false
 		}
 		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 		w.Write(content[:half])
 		w.(http.Flusher).Flush()
-		hub.hang(r)
+		hub.Hang(r)
 		return true
 	}
 	process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilled$")
-	process.Env = append(os.Environ(), endpointVariable+"="+hub.hub.URL, cacheVariable+"="+c.Cache)
+	process.Env = append(os.Environ(), endpointVariable+"="+hub.URL(), cacheVariable+"="+c.Cache)
 	if err := process.Start(); err != nil {
 		t.Fatal(err)
 	}
-	partial := filepath.Join(repositoryFolder(c), "blobs", etagOf("model.safetensors", weights)+".incomplete")
+	partial := filepath.Join(repositoryFolder(c), "blobs", hubtest.ETag("model.safetensors", weights)+".incomplete")
 	ended := make(chan error, 1)
 	go func() { ended <- process.Wait() }()
 	for arrived := int64(0); arrived < int64(half); {
@@ -647,40 +649,40 @@ func TestKilled(t *testing.T) {
 	if _, err := (&Client{Cache: c.Cache, Offline: true}).Fetch(t.Context(), testReference, nil); !errors.Is(err, ErrOffline) {
 		t.Errorf("a killed download counts as whole: %v", err)
 	}
-	checkSnapshot(t, c, mustFetch(t, c, nil), hub.files)
-	if got, want := hub.seen("STORE"), fmt.Sprintf("STORE model.safetensors bytes=%d-", half); len(got) != 2 || got[1] != want {
+	checkSnapshot(t, c, mustFetch(t, c, nil), hub.Files)
+	if got, want := hub.Seen("STORE"), fmt.Sprintf("STORE model.safetensors bytes=%d-", half); len(got) != 2 || got[1] != want {
 		t.Errorf("requests %q, want %q last", got, want)
 	}
 }
 
 // TestSharedBlob has a revision whose weights another revision brought into the cache.
 func TestSharedBlob(t *testing.T) {
-	hub := newFakeHub(t, model())
-	c := hub.client()
+	hub := hubtest.New(t, model())
+	c := newClient(t, hub)
 	snapshot := mustFetch(t, c, nil)
 	if err := os.Rename(snapshot.Directory, filepath.Join(filepath.Dir(snapshot.Directory), strings.Repeat("e", 40))); err != nil {
 		t.Fatal(err)
 	}
-	checkSnapshot(t, c, mustFetch(t, c, nil), hub.files)
-	if got := hub.seen("STORE"); len(got) != 1 {
+	checkSnapshot(t, c, mustFetch(t, c, nil), hub.Files)
+	if got := hub.Seen("STORE"); len(got) != 1 {
 		t.Errorf("downloaded again: %q", got)
 	}
 
 	// A blob that someone cut short is replaced, and a link without its blob.
-	blob := filepath.Join(repositoryFolder(c), "blobs", etagOf("model.safetensors", hub.files["model.safetensors"]))
+	blob := filepath.Join(repositoryFolder(c), "blobs", hubtest.ETag("model.safetensors", hub.Files["model.safetensors"]))
 	if err := os.Truncate(blob, 5); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(filepath.Join(snapshot.Directory, "model.safetensors")); err != nil {
 		t.Fatal(err)
 	}
-	checkSnapshot(t, c, mustFetch(t, c, nil), hub.files)
+	checkSnapshot(t, c, mustFetch(t, c, nil), hub.Files)
 	pointer := filepath.Join(snapshot.Directory, "model.safetensors")
 	if target, err := os.Readlink(pointer); err == nil { // otherwise the system has no symbolic links
 		if err := os.Remove(blob); err != nil {
 			t.Fatal(err)
 		}
-		checkSnapshot(t, c, mustFetch(t, c, nil), hub.files)
+		checkSnapshot(t, c, mustFetch(t, c, nil), hub.Files)
 		if again, err := os.Readlink(pointer); again != target {
 			t.Errorf("a link to %q became one to %q (%v)", target, again, err)
 		}
@@ -689,21 +691,21 @@ func TestSharedBlob(t *testing.T) {
 
 // TestTwoClients lets two clients want the same file at the same time: one downloads, the other waits.
 func TestTwoClients(t *testing.T) {
-	hub := newFakeHub(t, model())
+	hub := hubtest.New(t, model())
 	both := make(chan struct{})
 	var heads int
-	hub.onHub = func(_ http.ResponseWriter, r *http.Request, attempt int) bool {
-		if r.Method == http.MethodHead && isLarge(r.URL.Path) && attempt == 2 {
+	hub.OnHub = func(_ http.ResponseWriter, r *http.Request, attempt int) bool {
+		if r.Method == http.MethodHead && hubtest.IsLarge(r.URL.Path) && attempt == 2 {
 			heads++
 			close(both)
 		}
 		return false
 	}
-	hub.onStore = func(_ http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
+	hub.OnStore = func(_ http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
 		<-both // Until then both have found the cache without the file.
 		return false
 	}
-	first := hub.client()
+	first := newClient(t, hub)
 	second := *first
 	var running sync.WaitGroup
 	snapshots := make([]Snapshot, 2)
@@ -717,9 +719,9 @@ func TestTwoClients(t *testing.T) {
 	}
 	running.Wait()
 	for _, snapshot := range snapshots {
-		checkSnapshot(t, first, snapshot, hub.files)
+		checkSnapshot(t, first, snapshot, hub.Files)
 	}
-	if got := hub.seen("STORE"); len(got) != 1 || heads != 1 {
+	if got := hub.Seen("STORE"); len(got) != 1 || heads != 1 {
 		t.Errorf("downloads: %q, want one", got)
 	}
 }
@@ -727,10 +729,10 @@ func TestTwoClients(t *testing.T) {
 // TestForeignLock plays the part of huggingface_hub, which locks, downloads, deletes the lock file (as
 // filelock does on unlocking) and unlocks.
 func TestForeignLock(t *testing.T) {
-	hub := newFakeHub(t, model())
-	c := hub.client()
-	weights := hub.files["model.safetensors"]
-	etag := etagOf("model.safetensors", weights)
+	hub := hubtest.New(t, model())
+	c := newClient(t, hub)
+	weights := hub.Files["model.safetensors"]
+	etag := hubtest.ETag("model.safetensors", weights)
 	path := filepath.Join(c.Cache, ".locks", "models--fables--tiny-gpt", etag+".lock")
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		t.Fatal(err)
@@ -740,8 +742,8 @@ func TestForeignLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	described := make(chan struct{})
-	hub.onHub = func(_ http.ResponseWriter, r *http.Request, _ int) bool {
-		if r.Method == http.MethodHead && isLarge(r.URL.Path) {
+	hub.OnHub = func(_ http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.Method == http.MethodHead && hubtest.IsLarge(r.URL.Path) {
 			close(described)
 		}
 		return false
@@ -765,7 +767,7 @@ func TestForeignLock(t *testing.T) {
 	if err := errors.Join(foreign.Unlock(), <-done); err != nil {
 		t.Fatal(err)
 	}
-	if got := hub.seen("STORE"); len(got) != 0 {
+	if got := hub.Seen("STORE"); len(got) != 0 {
 		t.Errorf("downloaded what another process was downloading: %q", got)
 	}
 }
@@ -773,7 +775,7 @@ func TestForeignLock(t *testing.T) {
 // TestLock has many take the lock, and delete its file before they let it go, as Python's filelock does:
 // whoever then holds the lock on the file without a name must not believe to be alone.
 func TestLock(t *testing.T) {
-	f, err := newFolder(t.TempDir(), testRepository)
+	f, err := newFolder(t.TempDir(), hubtest.Repository)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -821,7 +823,7 @@ func writeCache(t *testing.T, c *Client, commit string, files map[string][]byte)
 	t.Helper()
 	folder := repositoryFolder(c)
 	for name, content := range files {
-		etag := etagOf(name, content)
+		etag := hubtest.ETag(name, content)
 		blob, pointer := filepath.Join(folder, "blobs", etag), filepath.Join(folder, "snapshots", commit, name)
 		if err := errors.Join(
 			os.MkdirAll(filepath.Dir(blob), 0o777), os.WriteFile(blob, content, 0o666),
@@ -857,11 +859,11 @@ func TestPythonCache(t *testing.T) {
 			timing := quickTiming(nil)
 			// Nothing listens at this port: TCP port 1 is reserved.
 			c := &Client{Endpoint: "http://127.0.0.1:1", Cache: t.TempDir(), timing: &timing}
-			writeCache(t, c, testCommit, test.files)
-			for _, revision := range []string{"", testCommit} {
+			writeCache(t, c, hubtest.Commit, test.files)
+			for _, revision := range []string{"", hubtest.Commit} {
 				for _, offline := range []bool{true, false} {
 					c.Offline = offline
-					snapshot, err := c.Fetch(t.Context(), Reference{testRepository, revision}, nil)
+					snapshot, err := c.Fetch(t.Context(), Reference{hubtest.Repository, revision}, nil)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -873,11 +875,11 @@ func TestPythonCache(t *testing.T) {
 			}
 
 			// Without one blob the cache does not hold the model.
-			if err := os.Remove(filepath.Join(repositoryFolder(c), "blobs", etagOf("model-2.safetensors", test.files[test.want[len(test.want)-1]]))); err != nil && name == "shards" {
+			if err := os.Remove(filepath.Join(repositoryFolder(c), "blobs", hubtest.ETag("model-2.safetensors", test.files[test.want[len(test.want)-1]]))); err != nil && name == "shards" {
 				t.Fatal(err)
 			}
 			if name == "one file" {
-				if err := os.Remove(filepath.Join(repositoryFolder(c), "blobs", etagOf("config.json", test.files["config.json"]))); err != nil {
+				if err := os.Remove(filepath.Join(repositoryFolder(c), "blobs", hubtest.ETag("config.json", test.files["config.json"]))); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -891,9 +893,9 @@ func TestPythonCache(t *testing.T) {
 			}
 		})
 	}
-	for _, revision := range []string{"", testCommit} {
+	for _, revision := range []string{"", hubtest.Commit} {
 		c := &Client{Cache: t.TempDir(), Offline: true}
-		if _, err := c.Fetch(t.Context(), Reference{testRepository, revision}, nil); !errors.Is(err, ErrOffline) {
+		if _, err := c.Fetch(t.Context(), Reference{hubtest.Repository, revision}, nil); !errors.Is(err, ErrOffline) {
 			t.Errorf("offline with an empty cache: %v", err)
 		}
 	}
@@ -901,25 +903,25 @@ func TestPythonCache(t *testing.T) {
 
 // TestRevisionMoves has a cache that Python filled before the branch moved on.
 func TestRevisionMoves(t *testing.T) {
-	hub := newFakeHub(t, model())
-	c := hub.client()
-	old := maps.Clone(hub.files)
+	hub := hubtest.New(t, model())
+	c := newClient(t, hub)
+	old := maps.Clone(hub.Files)
 	old["config.json"] = []byte("{}")
 	writeCache(t, c, strings.Repeat("d", 40), old)
-	checkSnapshot(t, c, mustFetch(t, c, nil), hub.files)
-	if ref, _ := os.ReadFile(filepath.Join(repositoryFolder(c), "refs", "main")); string(ref) != testCommit {
+	checkSnapshot(t, c, mustFetch(t, c, nil), hub.Files)
+	if ref, _ := os.ReadFile(filepath.Join(repositoryFolder(c), "refs", "main")); string(ref) != hubtest.Commit {
 		t.Errorf("refs/main holds %q", ref)
 	}
-	if got := hub.seen("STORE"); len(got) != 0 {
+	if got := hub.Seen("STORE"); len(got) != 0 {
 		t.Errorf("downloaded unchanged weights: %q", got)
 	}
 	// A hub that refuses is not a hub that cannot be reached: the cache must not hide it.
-	hub.onHub = func(w http.ResponseWriter, _ *http.Request, _ int) bool { w.WriteHeader(401); return true }
+	hub.OnHub = func(w http.ResponseWriter, _ *http.Request, _ int) bool { w.WriteHeader(401); return true }
 	if _, err := c.Fetch(t.Context(), testReference, nil); !errors.Is(err, ErrUnauthorized) {
 		t.Errorf("refused: %v", err)
 	}
-	hub.onHub = func(w http.ResponseWriter, _ *http.Request, _ int) bool { w.WriteHeader(503); return true }
-	if snapshot := mustFetch(t, c, nil); snapshot.Unconfirmed == nil || snapshot.Commit != testCommit {
+	hub.OnHub = func(w http.ResponseWriter, _ *http.Request, _ int) bool { w.WriteHeader(503); return true }
+	if snapshot := mustFetch(t, c, nil); snapshot.Unconfirmed == nil || snapshot.Commit != hubtest.Commit {
 		t.Errorf("unreachable: %+v", snapshot)
 	}
 }
@@ -952,8 +954,8 @@ func TestShards(t *testing.T) {
 		t.Run(index, func(t *testing.T) {
 			files := maps.Clone(base)
 			files["model.safetensors.index.json"] = []byte(index)
-			hub := newFakeHub(t, files)
-			c := hub.client()
+			hub := hubtest.New(t, files)
+			c := newClient(t, hub)
 			snapshot, err := c.Fetch(t.Context(), testReference, nil)
 			if test.want == nil && test.says == "" {
 				if err != nil {
@@ -962,15 +964,15 @@ func TestShards(t *testing.T) {
 				checkSnapshot(t, c, snapshot, files)
 				want := []string{"config.json", "model.safetensors.index.json", "vocab.json", "merges.txt", "generation_config.json",
 					"model-1.safetensors", "model-3.safetensors", "parts/model-2.safetensors"}
-				if !slices.Equal(snapshot.Files, want) || len(hub.seen("STORE")) != 3 {
-					t.Errorf("fetched %q by %q", snapshot.Files, hub.seen("STORE"))
+				if !slices.Equal(snapshot.Files, want) || len(hub.Seen("STORE")) != 3 {
+					t.Errorf("fetched %q by %q", snapshot.Files, hub.Seen("STORE"))
 				}
 				return
 			}
 			if err == nil || test.want != nil && !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("got %v, want %v and %q", err, test.want, test.says)
 			}
-			if got := hub.seen("STORE"); len(got) != 0 {
+			if got := hub.Seen("STORE"); len(got) != 0 {
 				t.Errorf("requested %q", got)
 			}
 		})
@@ -988,11 +990,11 @@ func TestParallel(t *testing.T) {
 	}
 	files["config.safetensors"] = noise(9, 10)
 	files["model.safetensors.index.json"] = []byte(index + "}}")
-	hub := newFakeHub(t, files)
+	hub := hubtest.New(t, files)
 	three := make(chan struct{})
 	var mutex sync.Mutex
 	now, most := 0, 0
-	hub.onStore = func(_ http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
+	hub.OnStore = func(_ http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
 		mutex.Lock()
 		now++
 		if now == 3 && most < 3 {
@@ -1009,7 +1011,7 @@ func TestParallel(t *testing.T) {
 		mutex.Unlock()
 		return false
 	}
-	c := hub.client()
+	c := newClient(t, hub)
 	c.Parallel = 3
 	c.timing.attempts = 1
 	checkSnapshot(t, c, mustFetch(t, c, nil), files)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -58,6 +59,7 @@ const (
 type transientError struct {
 	cause error
 	after time.Duration // the server asked to be left alone for so long
+	later bool          // it will not pass while somebody waits
 }
 
 func (e *transientError) Error() string { return e.cause.Error() }
@@ -168,7 +170,9 @@ func networkError(host string, err error) error {
 	if certificate := (*tls.CertificateVerificationError)(nil); errors.As(err, &certificate) || errors.Is(err, errRedirect) {
 		return err
 	}
-	return &transientError{cause: err}
+	// A name that is known to be of no host is a wrong endpoint, or a computer without a network.
+	unknown := (*net.DNSError)(nil)
+	return &transientError{cause: err, later: errors.As(err, &unknown) && unknown.IsNotFound}
 }
 
 // statusError turns an answer that is no success into an error. Redirects are the caller's to judge.
@@ -193,7 +197,7 @@ func (s *session) statusError(response *http.Response) error {
 	case status == http.StatusRequestedRangeNotSatisfiable:
 		return &transientError{cause: fmt.Errorf("%w: %s", errRange, description)}
 	case status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500:
-		return &transientError{errors.New(description), retryAfter(response.Header, time.Now())}
+		return &transientError{cause: errors.New(description), after: retryAfter(response.Header, time.Now())}
 	}
 	return errors.New(description)
 }
@@ -231,7 +235,7 @@ func (s *session) retry(ctx context.Context, attempts int, try func() (advanced 
 			failures = 0
 		}
 		failures++
-		if failures >= attempts {
+		if failures >= attempts || transient.later {
 			return err
 		}
 		if transient.after > s.timing.longest {

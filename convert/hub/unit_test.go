@@ -3,13 +3,17 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tti-llm/tti/convert/hub/hubtest"
 )
 
 func TestParseReference(t *testing.T) {
@@ -19,7 +23,7 @@ func TestParseReference(t *testing.T) {
 		"openai-community/gpt2":           {"openai-community/gpt2", ""},
 		"org/name_1.5@v1.0":               {"org/name_1.5", "v1.0"},
 		"gpt2@refs/pr/1":                  {"gpt2", "refs/pr/1"},
-		"org/name@" + testCommit:          {"org/name", testCommit},
+		"org/name@" + hubtest.Commit:      {"org/name", hubtest.Commit},
 		"__DUMMY_USER__/EleutherAI_gpt-j": {"__DUMMY_USER__/EleutherAI_gpt-j", ""},
 	} {
 		if got, err := ParseReference(text); got != want || err != nil || got.String() != text {
@@ -191,7 +195,7 @@ func TestPublish(t *testing.T) {
 		"copy":      {none, none},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, err := newFolder(t.TempDir(), testRepository)
+			f, err := newFolder(t.TempDir(), hubtest.Repository)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -199,16 +203,36 @@ func TestPublish(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, file := range []string{"config.json", "deep/down/config.json", "config.json"} {
-				if err := f.publish("x", testCommit, file, linkers); err != nil {
+				if err := f.publish("x", hubtest.Commit, file, linkers); err != nil {
 					t.Fatal(err)
 				}
-				if got, err := os.ReadFile(filepath.Join(f.root, "models--fables--tiny-gpt", "snapshots", testCommit, file)); string(got) != "content" {
+				if got, err := os.ReadFile(filepath.Join(f.root, "models--fables--tiny-gpt", "snapshots", hubtest.Commit, file)); string(got) != "content" {
 					t.Errorf("%s: %q, %v", file, got, err)
 				}
 			}
-			if entries, _ := os.ReadDir(f.snapshot(testCommit)); len(entries) != 2 {
+			if entries, _ := os.ReadDir(f.snapshot(hubtest.Commit)); len(entries) != 2 {
 				t.Errorf("left behind: %v", entries)
 			}
 		})
+	}
+}
+
+// TestUnknownHost is not tried again: a wrong name in HF_ENDPOINT, or a computer without a network, would
+// only make the user wait. A name server that fails may do better the next time.
+func TestUnknownHost(t *testing.T) {
+	s := &session{timing: quickTiming(nil)}
+	for _, test := range []struct {
+		notFound bool
+		want     int
+	}{{true, 1}, {false, s.timing.attempts}} {
+		tries := 0
+		err := s.retry(t.Context(), s.timing.attempts, func() (bool, error) {
+			tries++
+			lookup := &net.DNSError{Err: "fails", Name: "hub.invalid", IsNotFound: test.notFound}
+			return false, networkError("hub.invalid", &url.Error{Op: "Get", Err: &net.OpError{Op: "dial", Err: lookup}})
+		})
+		if tries != test.want || !errors.As(err, new(*transientError)) {
+			t.Errorf("not found %v: %d tries, want %d; %v", test.notFound, tries, test.want, err)
+		}
 	}
 }
