@@ -31,7 +31,7 @@ type benchFlags struct {
 func newBench() *cobra.Command {
 	flags := benchFlags{repeats: count{value: 5, least: 1, most: 1000}, drafting: newDraftBenchFlags()}
 	cmd := &cobra.Command{
-		Use:   "bench {FILE.tti | --synthetic MODEL | --report DIR {FILE.tti|SRC}...}",
+		Use:   "bench {FILE.tti | --synthetic MODEL | --report DIR {FILE|SRC}...}",
 		Short: "Measure how fast a model runs, and how fast it could",
 		Long: `Measure a model's speed: one token at a time at the beginning and near the end of its context, whole
 prompts, and batches of 1 to 16 tokens. The roofline is the rate at which the same threads read the

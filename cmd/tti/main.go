@@ -118,6 +118,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 		}
 		strict(command)
 	}
+	narrow(root)
 	return root
 }
 

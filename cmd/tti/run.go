@@ -70,8 +70,8 @@ where they are often right: a smaller model with the same vocabulary, the same m
 with ngram what followed the same words earlier in the text. What does not pay is not used. The text
 is the same with any draft and without. (A file called ngram is ./ngram.)`,
 		Example: `  tti run fable.tti --prompt "Once upon a time"
-  tti run fable.tti --prompt "Once upon a time" -n 200 --temp 0.8 --top-p 0.95 --seed 7
-  tti run fable.tti --prompt "Once upon a time" --draft fable-draft.tti --draft ngram --highlight
+  tti run fable.tti --prompt "Once upon" -n 200 --temp 0.8 --top-p 0.95 --seed 7
+  tti run fable.tti --prompt "Once upon" --draft fable-draft.tti --highlight
   echo "The old king" | tti run fable.tti --json
   tti run fable.tti`,
 		Args:              exactly("FILE.tti"),

@@ -203,8 +203,9 @@ func (round) Ticks(low, high float64) (ticks []plot.Tick) {
 		}
 	}
 	decimals := max(0, int(-math.Floor(math.Log10(step)+1e-9)))
-	for i := math.Ceil(low/step - 1e-9); i*step <= high*(1+1e-9); i++ {
-		ticks = append(ticks, plot.Tick{Value: i * step, Label: grouped(strconv.FormatFloat(i*step, 'f', decimals, 64))})
+	for i := int(math.Ceil(low/step - 1e-9)); float64(i)*step <= high*(1+1e-9); i++ { // an int, for no tick to be -0
+		at := float64(i) * step
+		ticks = append(ticks, plot.Tick{Value: at, Label: grouped(strconv.FormatFloat(at, 'f', decimals, 64))})
 	}
 	return ticks
 }
@@ -250,7 +251,8 @@ func (f figure) addBars(p *plot.Plot) error {
 	for i, name := range f.categories {
 		ticks[i] = plot.Tick{Value: float64(i), Label: name}
 	}
-	p.X.Tick.Marker, p.X.Tick.LineStyle.Width = plot.ConstantTicks(ticks), 0
+	p.X.Tick.Marker = plot.ConstantTicks(ticks)
+	p.X.Tick.LineStyle.Color, p.X.Tick.Length = card, 4 // unseen: they keep the names off the axis
 	if len(f.categories) > 3 && strings.Contains(f.categories[0], "\n") {
 		p.X.Tick.Label.Font.Size = smallSize
 	}

@@ -298,6 +298,19 @@ func TestMeasureRefuses(t *testing.T) {
 	}
 }
 
+// TestRoundTicks: zero has no sign, and thousands are grouped.
+func TestRoundTicks(t *testing.T) {
+	for want, ends := range map[string][2]float64{"0 5,000 10,000": {0, 14000}, "0.0 0.5 1.0 1.5": {0, 1.8}, "31.2 31.4 31.6": {31.19, 31.75}} {
+		var got []string
+		for _, tick := range (round{}).Ticks(ends[0], ends[1]) {
+			got = append(got, tick.Label)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("from %v: ticks %q, want %s", ends, got, want)
+		}
+	}
+}
+
 func TestSignificant(t *testing.T) {
 	for x, want := range map[float64]string{0: "0", 0.00763: "0.00763", 9.995: "9.99", 15.2993: "15.3", 499: "499", 7404.4: "7,404", 1234567: "1,234,567"} {
 		if got := significant(x); got != want {
