@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
@@ -178,6 +179,27 @@ func TestHostileFilesAllocateLittle(t *testing.T) {
 		// A parser of JSON takes 160 bytes for a bracket, of which there can be 10,000.
 		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > uint64(8*len(contents))+4<<20 {
 			t.Errorf("%.60s: %d bytes allocated for a file of %d (%v)", change[1], allocated, len(contents), err)
+		}
+	}
+}
+
+// TestCacheOutOfProportion has a small file, valid in itself, whose sessions would take hundreds of times its size.
+func TestCacheOutOfProportion(t *testing.T) {
+	source, path := t.TempDir(), filepath.Join(t.TempDir(), "model.tti")
+	err := synthetic.Write(t.Context(), source, synthetic.Model{Vocabulary: 257, Positions: 20000, Embedding: 2, Layers: 60, Heads: 2})
+	if err == nil {
+		err = convert.Convert(t.Context(), source, path, convert.Options{Mode: convert.Int4, Int4: convert.All, NoSync: true})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cache := range []Option{WithKV(F32), WithKV(F16), WithKV(Int8)} {
+		m, err := Open(path, cache, WithThreads(1))
+		if err == nil {
+			t.Errorf("opened: %d bytes of cache for a file of %d", m.CacheBytes(), m.File().Size())
+			m.Close()
+		} else if !errors.Is(err, format.ErrUnsupported) || !strings.Contains(err.Error(), "KV cache of 20000 positions") {
+			t.Error(err)
 		}
 	}
 }

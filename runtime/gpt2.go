@@ -61,7 +61,7 @@ func (h *gpt2Parameters) validate() error {
 		return fmt.Errorf("n_embd %d is not a multiple of n_head %d", h.Embedding, h.Heads)
 	}
 	if _, ok := activations[h.Activation]; !ok {
-		return fmt.Errorf("%w: activation %q", format.ErrUnsupported, h.Activation)
+		return fmt.Errorf("%w: activation %.60q", format.ErrUnsupported, h.Activation)
 	}
 	return nil
 }
@@ -69,7 +69,7 @@ func (h *gpt2Parameters) validate() error {
 func openGPT2(file *format.File, hyperparameters json.RawMessage) (architecture, error) {
 	g := &gpt2{}
 	if err := json.Unmarshal(hyperparameters, &g.gpt2Parameters); err != nil {
-		return nil, fmt.Errorf("hyperparameters: %w", err)
+		return nil, fmt.Errorf("hyperparameters: %.200s", err) // it quotes numbers in full
 	}
 	if err := g.validate(); err != nil {
 		return nil, err

@@ -116,7 +116,7 @@ func (m *Model) open(chosen settings) (err error) {
 	}
 	open, ok := architectures[m.meta.Architecture]
 	if !ok {
-		return fmt.Errorf("%w: architecture %q", format.ErrUnsupported, m.meta.Architecture)
+		return fmt.Errorf("%w: architecture %.60q", format.ErrUnsupported, m.meta.Architecture)
 	}
 	if m.arch, err = open(m.file, m.meta.Hyperparameters); err != nil {
 		return err
@@ -131,6 +131,9 @@ func (m *Model) open(chosen settings) (err error) {
 	m.cache = chosen.cache
 	if !chosen.hasCache {
 		m.cache = defaultCache(m.file)
+	}
+	if err := m.checkCache(); err != nil {
+		return err
 	}
 	if m.pass.kernels, err = selectKernels(chosen.kernels); err != nil {
 		return err

@@ -52,10 +52,30 @@ func (s *Session) CacheBytes() int64 {
 }
 
 // CacheBytes returns how much KV cache a session holds when the model's context is full.
-func (m *Model) CacheBytes() int64 {
+func (m *Model) CacheBytes() int64 { return m.positionBytes() * int64(m.shape.Context) }
+
+// positionBytes returns how much of it one position takes.
+func (m *Model) positionBytes() int64 {
 	s := m.shape
 	head := kernels.Head{Encoding: m.cache, Dimensions: kernels.PaddedHead(s.HeadWidth)}
-	return int64(s.Layers) * int64(s.Heads) * int64(s.Context) * int64(head.BytesPerPosition())
+	return int64(s.Layers) * int64(s.Heads) * int64(head.BytesPerPosition())
+}
+
+// maxCacheShare is how many times the size of its file a model's KV cache may have. GPT-2's, in f32
+// beside int4 weights, is as large as the file; where the context is so long that position embeddings
+// outweigh all else, the cache is up to twice the number of layers times as large. Padding, however, would let a
+// file of 12 MB with heads of one dimension ask for 128 GB.
+const maxCacheShare = 64
+
+// checkCache refuses a model whose sessions would need memory out of proportion to its file. Go ends
+// the process where there is none.
+func (m *Model) checkCache() error {
+	size := m.file.Size()
+	if position := m.positionBytes(); position > maxCacheShare*size/int64(m.shape.Context) {
+		return fmt.Errorf("%w: a KV cache of %d positions of %d bytes, more than %d times the file's %d bytes",
+			format.ErrUnsupported, m.shape.Context, position, maxCacheShare, size)
+	}
+	return nil
 }
 
 // Append runs the tokens and returns the logits of the last one, one for each token of the
