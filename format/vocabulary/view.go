@@ -16,8 +16,8 @@ import (
 // concurrent use.
 //
 // What Open guarantees of every View: each byte has a token that is just that byte; each merge's
-// result is as long as its two parts together and holds their bytes; ranks are distinct; added
-// tokens are distinct, 1 to MaxAddedLength bytes long and in ascending order of their bytes. So
+// result is as long as its two parts together, which is at most MaxMergedLength, and holds their bytes;
+// ranks are distinct; added tokens are distinct, 1 to MaxAddedLength bytes long and in ascending order of their bytes. So
 // merging shortens a sequence with every step and never changes the bytes it stands for.
 type View struct {
 	width  int
@@ -131,7 +131,7 @@ func (v *View) checkBytes() error {
 			return corrupt("byte 0x%02x has token %d of %d", b, uint32(id), v.tokens)
 		}
 		if token := v.Token(id); len(token) != 1 || int(token[0]) != b {
-			return corrupt("byte 0x%02x has token %d, which is %q", b, id, token)
+			return corrupt("byte 0x%02x has token %d, which is %.60q", b, id, token)
 		}
 	}
 	return nil
@@ -159,6 +159,10 @@ func (v *View) checkMerges() error {
 					left, right, uint32(rank), v.merges)
 			}
 			seen[rank/64] |= 1 << (rank % 64)
+			if length := v.Length(result); length > MaxMergedLength {
+				return corrupt("merge of tokens %d and %d: result %d is %d bytes long, at most %d are allowed",
+					left, right, result, length, MaxMergedLength)
+			}
 			if !v.joins(left, right, result) {
 				return corrupt("merge of tokens %d and %d: result %d has other bytes", left, right, result)
 			}

@@ -35,5 +35,9 @@ type Added struct {
 // None stands for a missing EndOfText.
 const None int32 = -1
 
+// MaxMergedLength bounds the bytes of a merge's result, and with it what checking one costs: a file could
+// have so many merges of long tokens that comparing their bytes took minutes. GPT-2's longest token has 128.
+const MaxMergedLength = 1024
+
 // MaxAddedLength bounds the bytes of an added token, and with it what finding one can cost.
 const MaxAddedLength = 255

@@ -210,6 +210,10 @@ func TestBuildRefuses(t *testing.T) {
 		{"right", "merge 0: an id", func(d *vocabulary.Definition) { d.Merges[0].Right = -1 }},
 		{"result", "merge 2: an id", func(d *vocabulary.Definition) { d.Merges[2].Result = 263 }},
 		{"bytes", "merge of tokens 98 and 97: result 257 has other bytes", func(d *vocabulary.Definition) { d.Merges[2].Result = 257 }},
+		{"too long", "merge of tokens 263 and 97: result 264 is 1025 bytes long, at most 1024 are allowed", func(d *vocabulary.Definition) {
+			d.Tokens = append(d.Tokens, strings.Repeat("a", 1024), strings.Repeat("a", 1025))
+			d.Merges = append(d.Merges, vocabulary.Merge{Left: 263, Right: 'a', Result: 264})
+		}},
 		{"empty half", "result 256 has other bytes", func(d *vocabulary.Definition) {
 			d.Merges = append(d.Merges, vocabulary.Merge{Left: 256, Right: 261, Result: 256})
 		}},
@@ -227,6 +231,20 @@ func TestBuildRefuses(t *testing.T) {
 				t.Errorf("%v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestLongestMerge has a merge whose result is as long as it may be.
+func TestLongestMerge(t *testing.T) {
+	d := small()
+	d.Tokens = append(d.Tokens, strings.Repeat("a", 1023), strings.Repeat("a", 1024))
+	d.Merges = append(d.Merges, vocabulary.Merge{Left: 263, Right: 'a', Result: 264})
+	v, err := vocabulary.Open(build(t, d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, result, ok := v.Merge(263, 'a'); !ok || result != 264 {
+		t.Errorf("result %d, %v", result, ok)
 	}
 }
 
