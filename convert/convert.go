@@ -2,6 +2,7 @@ package convert
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -147,7 +148,7 @@ func (p plan) meta(mode string, digests map[string]string, calibration *Calibrat
 func (m *model) tokenizer(o bpe.Options) ([]byte, error) {
 	definition, files, err := bpe.Load(os.DirFS(m.directory), o)
 	if err != nil {
-		return nil, err
+		return nil, errors.New(clip(err.Error())) // it may quote a token of megabytes
 	}
 	for _, name := range files {
 		if !slices.ContainsFunc(m.files, func(f sourceFile) bool { return f.name == name }) {

@@ -2,6 +2,7 @@ package bpe
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -215,7 +216,7 @@ func (l *loader) resolveAdded() (map[int]addedToken, error) {
 		token.id = id
 		if other, ok := added[id]; ok {
 			if other.content != token.content {
-				return nil, fmt.Errorf("%s: id %d is both %q and %q", token.file, id, other.content, token.content)
+				return nil, fmt.Errorf("%s: id %d is both %q and %q", cmp.Or(token.file, other.file), id, other.content, token.content)
 			}
 			token.control = token.control || other.control
 		}

@@ -2,6 +2,7 @@ package bpe_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -384,6 +385,30 @@ func TestTooLargeIsNotRead(t *testing.T) {
 		t.Skip(err) // no sparse files here
 	}
 	refused(t, os.DirFS(name), bpe.Options{}, "vocab.json: larger than 64 MiB")
+	m := small()
+	m.add("special_tokens_map.json", strings.Repeat(" ", 2<<20+1))
+	refused(t, m.directory(t), bpe.Options{}, "special_tokens_map.json: larger than 2 MiB")
+}
+
+func TestTooManyAreRefused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads large files")
+	}
+	const tooMany = 1<<20 + 1
+	m := small()
+	m.merges = strings.Repeat("a b\n", tooMany)
+	refused(t, m.directory(t), bpe.Options{}, "merges.txt: more than 1048576 merges")
+
+	var vocab strings.Builder
+	for i := range tooMany {
+		fmt.Fprintf(&vocab, `,"%d":%d`, i, i)
+	}
+	m = small()
+	m.add("vocab.json", "{"+vocab.String()[1:]+"}")
+	refused(t, m.directory(t), bpe.Options{}, "vocab.json: more than 1048576 tokens")
+
+	whole := fmt.Sprintf(`{"model":{"merges":[%s"a b"]}}`, strings.Repeat(`"a b",`, tooMany-1))
+	refused(t, fstest.MapFS{"tokenizer.json": {Data: []byte(whole)}}, bpe.Options{}, "tokenizer.json: a list of more than 1048576")
 }
 
 // FuzzLoad: any files are refused, by the loader or as a definition, or give a tokenizer of the size

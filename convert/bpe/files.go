@@ -8,9 +8,26 @@ import (
 	"io/fs"
 )
 
-// maxFileSize bounds the files read, and with them the memory they can ask for. GPT-2's own are
-// 1 and 2 MB; the largest vocabularies in use take about 30 MB.
-const maxFileSize = 64 << 20
+// Limits of what is read, and with it of the memory that a directory can ask for: a token, merge or
+// added token of a few bytes takes up to 400 while everything is put together.
+const (
+	// maxFileSize is for files with a vocabulary. GPT-2's own are 1 and 2 MB; the largest in use take about 30 MB.
+	maxFileSize = 64 << 20
+	// maxSettingsSize is for all others. With many added tokens they reach 1 MB.
+	maxSettingsSize = 2 << 20
+	// maxEntries is for the tokens, merges and added tokens of a file. The largest vocabularies have 260,000.
+	maxEntries = 1 << 20
+)
+
+// maxSizes are the largest sizes of the files with a vocabulary.
+var maxSizes = map[string]int64{"vocab.json": maxFileSize, "merges.txt": maxFileSize, "tokenizer.json": maxFileSize}
+
+func maxSize(name string) int64 {
+	if size, ok := maxSizes[name]; ok {
+		return size
+	}
+	return maxSettingsSize
+}
 
 // reader reads the files of a model directory and remembers their names.
 type reader struct {
@@ -28,14 +45,14 @@ func (r *reader) has(name string) (bool, error) {
 		return false, err
 	case !info.Mode().IsRegular():
 		return false, fmt.Errorf("%s: not a regular file", name)
-	case info.Size() > maxFileSize:
+	case info.Size() > maxSize(name):
 		return false, tooLarge(name)
 	}
 	return true, nil
 }
 
 func tooLarge(name string) error {
-	return fmt.Errorf("%s: larger than %d MiB", name, maxFileSize>>20)
+	return fmt.Errorf("%s: larger than %d MiB", name, maxSize(name)>>20)
 }
 
 // contents returns a file's bytes, or an error that is fs.ErrNotExist.
@@ -52,11 +69,11 @@ func (r *reader) contents(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
+	data, err := io.ReadAll(io.LimitReader(file, maxSize(name)+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if len(data) > maxFileSize {
+	if int64(len(data)) > maxSize(name) {
 		return nil, tooLarge(name)
 	}
 	r.read = append(r.read, name)

@@ -1,17 +1,19 @@
 package bpe
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 )
 
 // tokenizerFile is tokenizer.json as far as it can differ from GPT-2's.
 type tokenizerFile struct {
-	AddedTokens   []declared `json:"added_tokens"`
-	Normalizer    *component `json:"normalizer"`
-	PreTokenizer  *component `json:"pre_tokenizer"`
-	PostProcessor *component `json:"post_processor"`
+	AddedTokens   list[declared] `json:"added_tokens"`
+	Normalizer    *component     `json:"normalizer"`
+	PreTokenizer  *component     `json:"pre_tokenizer"`
+	PostProcessor *component     `json:"post_processor"`
 	Model         struct {
 		Type         string          `json:"type"`
 		Dropout      *float64        `json:"dropout"`
@@ -20,8 +22,35 @@ type tokenizerFile struct {
 		ByteFallback bool            `json:"byte_fallback"`
 		IgnoreMerges bool            `json:"ignore_merges"`
 		Vocab        json.RawMessage `json:"vocab"`
-		Merges       []rule          `json:"merges"`
+		Merges       list[rule]      `json:"merges"`
 	} `json:"model"`
+}
+
+// list is a list in JSON of at most maxEntries.
+type list[T any] []T
+
+func (l *list[T]) UnmarshalJSON(data []byte) error {
+	*l = nil
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	switch start, err := decoder.Token(); {
+	case err != nil:
+		return err
+	case start == nil:
+		return nil
+	case start != json.Delim('['):
+		return errors.New("not a list")
+	}
+	for decoder.More() {
+		if len(*l) == maxEntries {
+			return fmt.Errorf("a list of more than %d", maxEntries)
+		}
+		var entry T
+		if err := decoder.Decode(&entry); err != nil {
+			return err
+		}
+		*l = append(*l, entry)
+	}
+	return nil // the closing bracket is there: data is valid
 }
 
 // component is a step of the tokenizer other than the model.

@@ -65,6 +65,9 @@ func parseIDs(data []byte) (map[string]int, error) {
 		if token == "" {
 			return nil, fmt.Errorf("token %d is empty", id)
 		}
+		if len(ids) == maxEntries {
+			return nil, fmt.Errorf("more than %d tokens", maxEntries)
+		}
 		ids[token] = id
 	}
 	if _, err := next(); err != nil { // the closing brace
@@ -103,6 +106,9 @@ func (l *loader) readMerges() error {
 		rule, ok := splitRule(text)
 		if !ok {
 			return fmt.Errorf("%s: line %d: %q is not two tokens", name, line, text)
+		}
+		if len(l.merges) == maxEntries {
+			return fmt.Errorf("%s: more than %d merges", name, maxEntries)
 		}
 		rule.line = line
 		l.merges = append(l.merges, rule)
