@@ -9,24 +9,29 @@ import (
 
 var update = flag.Bool("update", false, "write the committed report's tables into README.md")
 
-// TestREADME compares the tables of README.md with the committed report. A table is all between
-// <!-- report: NAME --> and <!-- end -->.
+// TestREADME compares the tables of README.md with the committed reports. A table is all between
+// <!-- report: NAME --> or <!-- report-gpt2: NAME --> and <!-- end -->, the latter from the folder of
+// that name beside the first.
 func TestREADME(t *testing.T) {
 	const path = "../../../README.md"
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, shown := read(t), 0
-	block := regexp.MustCompile(`(?s)(<!-- report: ([a-z]+) -->\n).*?(<!-- end -->)`)
+	shown := 0
+	block := regexp.MustCompile(`(?s)(<!-- report(-[a-z0-9]+)?: ([a-z]+) -->\n).*?(<!-- end -->)`)
 	want := block.ReplaceAllFunc(text, func(found []byte) []byte {
 		parts := block.FindSubmatch(found)
-		table, ok := tables[string(parts[2])]
+		table, ok := tables[string(parts[3])]
 		if !ok {
-			t.Fatalf("README.md asks for table %q, which there is not", parts[2])
+			t.Fatalf("README.md asks for table %q, which there is not", parts[3])
+		}
+		r, err := Read(committed + string(parts[2]))
+		if err != nil {
+			t.Fatal(err)
 		}
 		shown++
-		return []byte(string(parts[1]) + "\n" + table(r) + "\n" + string(parts[3]))
+		return []byte(string(parts[1]) + "\n" + table(r) + "\n" + string(parts[4]))
 	})
 	if shown == 0 {
 		t.Error("README.md shows no table of the report")
