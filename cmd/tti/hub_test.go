@@ -23,13 +23,23 @@ import (
 	"github.com/tti-llm/tti/convert/synthetic"
 )
 
-// largeHubEnvironment, if it is set, makes the hub's model one of 124 million parameters:
+// largeHubEnvironment, if it is set, makes the model of the tests that kill one of 124 million parameters:
 //
-//	TTI_HUB_LARGE=1 go test ./cmd/tti -run TestConvertKilledDuringDownload -v
+//	TTI_HUB_LARGE=1 go test ./cmd/tti -run TestConvertKilled -v
 const largeHubEnvironment = "TTI_HUB_LARGE"
 
 // shardedModel is written as models are that are too large for one file.
 var shardedModel = synthetic.Model{Vocabulary: 1000, Positions: 64, Embedding: 128, Layers: 4, Heads: 4, Type: "BF16", Shards: 3}
+
+// killedModel is what is converted by processes that are killed.
+func killedModel() synthetic.Model {
+	model := shardedModel
+	if os.Getenv(largeHubEnvironment) != "" {
+		model = synthetic.Models["gpt2"]
+		model.Type, model.Shards = shardedModel.Type, shardedModel.Shards
+	}
+	return model
+}
 
 // writeSynthetic writes a model and returns its directory and the contents of its files.
 func writeSynthetic(t *testing.T, model synthetic.Model) (directory string, files map[string][]byte) {
@@ -154,12 +164,7 @@ func (u *hubUser) waitForHalves(files map[string][]byte) {
 // TestConvertKilledDuringDownload kills the program when half of every shard is there. The next one
 // fetches the other halves only and writes the file that the same model in a directory gives.
 func TestConvertKilledDuringDownload(t *testing.T) {
-	model := shardedModel
-	if os.Getenv(largeHubEnvironment) != "" {
-		model = synthetic.Models["gpt2"]
-		model.Type, model.Shards = shardedModel.Type, shardedModel.Shards
-	}
-	directory, files := writeSynthetic(t, model)
+	directory, files := writeSynthetic(t, killedModel())
 	local := filepath.Join(t.TempDir(), "local.tti")
 	if o := tti(t, "", "convert", directory, "--mode", "int4", "-o", local); o.code != 0 {
 		t.Fatal(o.stderr)
@@ -217,7 +222,7 @@ func TestConvertKilledAnyTime(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts many processes")
 	}
-	source, _ := writeSynthetic(t, shardedModel)
+	source, _ := writeSynthetic(t, killedModel())
 	directory := t.TempDir()
 	target := filepath.Join(directory, "out.tti")
 	versions := map[string][]byte{}
@@ -240,7 +245,7 @@ func TestConvertKilledAnyTime(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(random.Int64N(int64(whole))))
+		time.Sleep(time.Duration(random.Int64N(int64(whole) * 5 / 4))) // some shall come too late
 		cmd.Process.Kill()
 		cmd.Wait()
 		if len(names(t, directory)) > 1 {
