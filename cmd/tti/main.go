@@ -60,7 +60,12 @@ func oneLine(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}
-	return strings.ReplaceAll(err.Error(), "\n", " ")
+	const most = 2000 // a file may be quoted whose words are megabytes long
+	text := strings.ReplaceAll(err.Error(), "\n", " ")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "..."
+	}
+	return text
 }
 
 // usageError is a command line that makes no sense.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/tti-llm/tti/format"
 )
@@ -215,6 +217,14 @@ func TestWhatCannotBeDoneExitsWith1(t *testing.T) {
 
 	t.Setenv("TTI_KERNELS", "abacus")
 	refuses(t, 1, `TTI_KERNELS.*"abacus"`, "run", draftInt8, "--prompt", "x")
+}
+
+// TestLongErrorsAreCut has an error that quotes a word of megabytes, as JSON does with numbers.
+func TestLongErrorsAreCut(t *testing.T) {
+	err := fmt.Errorf("convert x:\nnumber %s", strings.Repeat("é", 1<<20))
+	if text := oneLine(err); len(text) > 2003 || !strings.HasPrefix(text, "convert x: number é") || !utf8.ValidString(text) {
+		t.Errorf("%d bytes: %.100q", len(text), text)
+	}
 }
 
 // TestDamageIsRefused flips a bit in every section, in header and index and cuts the file short:

@@ -101,7 +101,7 @@ func shards(path string) ([]string, error) {
 			return nil, err
 		}
 		if !strings.HasSuffix(name, ".safetensors") {
-			return nil, fmt.Errorf("%w: the weight map names %q", ErrNoSafetensors, name)
+			return nil, fmt.Errorf("%w: the weight map names %.100q", ErrNoSafetensors, name)
 		}
 	}
 	return names, nil

@@ -76,7 +76,7 @@ func (r Reference) validate() error {
 func checkName(name string) error {
 	unsafe := strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' || r == ':' })
 	if unsafe || name == "." || path.Clean(name) != name || !filepath.IsLocal(filepath.FromSlash(name)) {
-		return fmt.Errorf("%w %q", ErrUnsafeName, name)
+		return fmt.Errorf("%w %.100q", ErrUnsafeName, name)
 	}
 	return nil
 }
