@@ -61,6 +61,9 @@ func (w weight) encodeMatrix(ctx context.Context, encoding format.Encoding, out 
 	if err != nil {
 		return err
 	}
+	if w.importance != nil && encoding == format.PanelInt4 {
+		encoder.Weigh(w.importance())
+	}
 	panel := format.PanelRows * format.PaddedColumns(w.shape[1])
 	chunk := min(max(1, chunkBytes/4/panel), encoder.Panels())
 	values := make([]float32, chunk*panel)

@@ -124,6 +124,9 @@ func (gpt2) plan(c *configuration, p *planner) (any, error) {
 	} else {
 		p.add(h.head())
 	}
+	if p.err == nil {
+		h.weigh(p)
+	}
 	return h, nil
 }
 

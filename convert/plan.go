@@ -115,6 +115,8 @@ type weight struct {
 	shape      []int // in the .tti file
 	source     tensor
 	transposed bool // the source is [columns, rows] of the target
+	// importance returns a factor for the squared errors of each column, nil for none.
+	importance func() []float32
 }
 
 // vectorWeight is a weight of any shape that is kept as plain float32.

@@ -26,6 +26,8 @@ type Encoder struct {
 	columns  int
 	padded   int
 	scales   []byte
+
+	importance []float32 // for each padded column
 }
 
 // NewEncoder returns an encoder for a matrix [rowCount, columns].
@@ -40,8 +42,17 @@ func NewEncoder(encoding format.Encoding, rowCount, columns int) (*Encoder, erro
 	e := &Encoder{encoding: encoding, rows: rowCount, columns: columns, padded: format.PaddedColumns(columns)}
 	codes := int64(e.Panels()) * int64(e.PanelBytes())
 	e.scales = make([]byte, size-codes)
+	e.importance = make([]float32, e.padded)
+	for k := range e.importance {
+		e.importance[k] = 1
+	}
 	return e, nil
 }
+
+// Weigh gives the squared errors of a column's weights a factor when the scales of int4 groups are
+// chosen: the variance of the input that the column is multiplied with, as far as it is known. Without
+// it all columns count alike. importance has a factor for each column and is used by no other encoding.
+func (e *Encoder) Weigh(importance []float32) { copy(e.importance[:e.columns], importance) }
 
 // Panels returns the number of panels of the matrix.
 func (e *Encoder) Panels() int { return format.PaddedRows(e.rows) / rows }
@@ -132,7 +143,7 @@ func (e *Encoder) encodeInt4(dst []byte, p int, weights []float32) {
 	for r := range rows {
 		for g := range perRow {
 			group := (*[groups]float32)(weights[r*e.padded+g*groups:])
-			stored := searchInt4(group, &uniform)
+			stored := searchInt4(group, (*[groups]float32)(e.importance[g*groups:]))
 			binary.LittleEndian.PutUint16(e.scales[((p*perRow+g)*rows+r)*2:], stored)
 			inverse := inverseOf(Float32(stored))
 			for k := 0; k < groups; k += 8 {

@@ -19,6 +19,11 @@ func encode(t testing.TB, encoding format.Encoding, rowCount, columns int, weigh
 	if err != nil {
 		t.Fatal(err)
 	}
+	return encodeWith(t, e, rowCount, columns, weights)
+}
+
+func encodeWith(t testing.TB, e *Encoder, rowCount, columns int, weights []float32) []byte {
+	t.Helper()
 	var section []byte
 	padded := format.PaddedColumns(columns)
 	for p := range e.Panels() {

@@ -18,6 +18,10 @@ var int4Steps = [16]float32{
 	7, 7.3, 7.6, 7.9, 8.25, 8.65, 9.1, 9.7,
 }
 
+// int4Refinements are the distances from the best of these at which more candidates lie. They bring half
+// of what trying every tenth of a step would.
+var int4Refinements = [2]float32{0.1, 0.2}
+
 // int8Steps are the candidates for a row. Clipping one weight by a part t of its size costs (127 t)^2
 // squared steps, the smaller step gains n t / 6 of them in a row of n: the best t is n / 193,548, and
 // that only where no other weight is near the largest. The second candidate clips nothing.
@@ -69,15 +73,22 @@ func searchInt4(group, importance *[groups]float32) uint16 {
 		weighted[i] = w * importance[i]
 	}
 	// For given codes q the best scale is <w,q>/<q,q> and leaves <w,w> - <w,q>^2/<q,q>.
-	var best, scale float32
-	for c := 0; c < len(int4Steps); c += 2 {
-		product0, square0, product1, square1 := correlateInt4(group, &weighted, importance, int4Steps[c]/largest, int4Steps[c+1]/largest)
+	var best, scale, bestStep float32
+	try := func(step0, step1 float32) {
+		product0, square0, product1, square1 := correlateInt4(group, &weighted, importance, step0/largest, step1/largest)
 		if gain := float32(product0 * (product0 / square0)); gain > best {
-			best, scale = gain, product0/square0
+			best, scale, bestStep = gain, product0/square0, step0
 		}
 		if gain := float32(product1 * (product1 / square1)); gain > best {
-			best, scale = gain, product1/square1
+			best, scale, bestStep = gain, product1/square1, step1
 		}
+	}
+	for c := 0; c < len(int4Steps); c += 2 {
+		try(int4Steps[c], int4Steps[c+1])
+	}
+	center := bestStep
+	for _, d := range int4Refinements {
+		try(center-d, center+d)
 	}
 	plain := Float16(min(float32(math.Abs(float64(largest)))/7, MaxFloat16))
 	found := Float16(min(max(scale, -MaxFloat16), MaxFloat16))
