@@ -1,6 +1,10 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/tti-llm/tti/runtime"
@@ -17,9 +21,26 @@ const ngram = "ngram"
 
 func (f *draftFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.drafts, "draft", nil, "guess tokens ahead with the model in `FILE.tti|ngram`; may be given several times. The text never depends on it")
-	cmd.RegisterFlagCompletionFunc("draft", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return []string{"tti"}, cobra.ShellCompDirectiveFilterFileExt
-	})
+	cmd.RegisterFlagCompletionFunc("draft", completeDrafts)
+}
+
+// completeDrafts offers .tti files, the directories on the way to them and the drafter that needs none.
+func completeDrafts(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+	directive := cobra.ShellCompDirectiveNoFileComp
+	var names []string
+	if strings.HasPrefix(ngram, word) {
+		names = append(names, ngram)
+	}
+	paths, _ := filepath.Glob(word + "*") // a word that is no pattern matches nothing
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			names = append(names, path+string(filepath.Separator))
+			directive |= cobra.ShellCompDirectiveNoSpace
+		} else if filepath.Ext(path) == ".tti" {
+			names = append(names, path)
+		}
+	}
+	return names, directive
 }
 
 // drafts are the drafters of a target and the models that they need.

@@ -287,6 +287,19 @@ func TestCompletion(t *testing.T) {
 	if o := tti(t, "", "__complete", "convert", "x", "--mode", ""); !strings.HasPrefix(o.stdout, "f32\nf16\nint8\nint4\n") {
 		t.Errorf("modes complete to %q", o.stdout)
 	}
+	directory := t.TempDir()
+	for _, name := range []string{"near.tti", "notes.txt"} {
+		if err := os.WriteFile(filepath.Join(directory, name), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(directory, "nest"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(directory)
+	if o := tti(t, "", "__complete", "run", "x.tti", "--draft", "n"); !strings.HasPrefix(o.stdout, "ngram\nnear.tti\nnest"+string(filepath.Separator)+"\n:") {
+		t.Errorf("drafts complete to %q", o.stdout)
+	}
 }
 
 func TestVersion(t *testing.T) {
