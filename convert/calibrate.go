@@ -34,7 +34,7 @@ type Calibration struct {
 // CalibrationTokens is the most of a text that calibration uses, in tokens. With it memory is
 // bounded: 8 bytes for every token and element of an embedding, 16 for every pair of inputs of one
 // matrix, and that matrix a few times in float32. For GPT-2's 124 million weights and 42,000 tokens
-// this came to 1.1 GB.
+// this came to 1.3 GB.
 const CalibrationTokens = 1 << 16
 
 // calibrationSource is the text's name among the sources of a file. No file of a model is called so.

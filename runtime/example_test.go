@@ -61,7 +61,7 @@ func ExampleModel_Generate() {
 		}
 		fmt.Print(token.Text)
 	}
-	// Output: there lived a king who had a servant who was so long ago, and that he was a furniture
+	// Output: there lived a king who had a servant who was so long ago, and who was so beautiful and father. So
 }
 
 // A Session is the level below: tokens in, logits out. Positions can be taken back, and what is
