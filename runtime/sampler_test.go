@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -263,6 +264,37 @@ func TestRanks(t *testing.T) {
 		}
 		if id := rankOf(b.id, b.logit).id(); id != b.id {
 			t.Fatalf("id %d became %d", b.id, id)
+		}
+	}
+}
+
+// BenchmarkDraw draws from logits of the size of the fable model's vocabulary and of GPT-2's, as far
+// apart as trained models have them.
+func BenchmarkDraw(b *testing.B) {
+	for _, vocabulary := range []int{2048, 50257} {
+		random := rand.New(rand.NewPCG(1, 2))
+		logits := make([]float32, vocabulary)
+		for i := range logits {
+			logits[i] = float32(3 * random.NormFloat64())
+		}
+		for name, sampling := range map[string]Sampling{
+			"greedy": {}, "unfiltered": {Temperature: 1}, "top-k": {Temperature: 0.8, TopK: 40}, "top-p": {Temperature: 1, TopP: 0.95},
+		} {
+			b.Run(fmt.Sprint(name, "/", vocabulary), func(b *testing.B) {
+				s, err := NewSampler(sampling)
+				if err != nil {
+					b.Fatal(err)
+				}
+				preceding := make([]int32, 0, 1000)
+				for b.Loop() {
+					if _, err := s.Draw(logits, preceding); err != nil {
+						b.Fatal(err)
+					}
+					if preceding = append(preceding, 1); len(preceding) == 1000 {
+						preceding = preceding[:0]
+					}
+				}
+			})
 		}
 	}
 }
