@@ -129,6 +129,21 @@ func (s *Set) Quantize(x *Input, first, last int) {
 		x.Values[first*x.Columns:last*x.Columns])
 }
 
+// QuantizeColumns quantizes those groups of every token of x that columns first <= k < last lie in. first
+// begins a group.
+func (s *Set) QuantizeColumns(x *Input, first, last int) {
+	if first == last {
+		return
+	}
+	groups := x.Columns / groupColumns
+	from, to := first/groupColumns, (last+groupColumns-1)/groupColumns
+	for t := range x.Tokens {
+		row := t * groups
+		s.quantize(x.Codes[(row+from)*groupColumns:(row+to)*groupColumns], x.Scales[row+from:row+to], x.Sums[row+from:row+to],
+			x.Values[(row+from)*groupColumns:(row+to)*groupColumns])
+	}
+}
+
 // LayerNorm writes the layer norm of x to dst. All slices have one length.
 func (s *Set) LayerNorm(dst, x, weight, bias []float32, epsilon float32) {
 	n := len(x)

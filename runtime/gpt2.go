@@ -156,22 +156,16 @@ func (g *gpt2) forward(w *pool.Worker, p *pass) {
 		l := &g.layers[i]
 
 		in := p.normalized(w, &l.combined, p.residual, &l.attentionNorm, 0, count)
-		p.multiply(w, p.combined, &l.combined, in) // [count, 3 embedding]
+		p.multiply(w, p.combined, l.combined.rows(), &l.combined, in) // [count, 3 embedding]
 		w.Sync()
-		g.attend(w, p, i) // attention [count, heads, head]
+		in = g.attend(w, p, i) // [count, embedding]
 		w.Sync()
-		in = p.prepare(w, &l.output, count, func(t int, row []float32) { g.joinHeads(p, t, row) })
 		p.multiplyAdd(w, &l.output, in) // residual +=
 		w.Sync()
 
 		in = p.normalized(w, &l.expand, p.residual, &l.hiddenNorm, 0, count)
-		first, last := p.multiply(w, p.hidden, &l.expand, in) // [count, hidden]
-		stride := l.expand.rows()
-		for t := range count {
-			p.kernels.Activate(g.activation, p.hidden[t*stride+first:t*stride+last])
-		}
+		in = g.expand(w, p, l, in) // [count, hidden]
 		w.Sync()
-		in = p.prepare(w, &l.contract, count, func(t int, row []float32) { copy(row, p.hidden[t*stride:]) })
 		p.multiplyAdd(w, &l.contract, in) // residual +=
 		w.Sync()
 	}
@@ -183,7 +177,7 @@ func (g *gpt2) forward(w *pool.Worker, p *pass) {
 		from = 0
 	}
 	in := p.normalized(w, &g.head, p.residual, &g.finalNorm, from, count-from)
-	p.multiply(w, p.logits, &g.head, in) // [count-from, vocabulary]
+	p.multiply(w, p.logits, g.head.rows(), &g.head, in) // [count-from, vocabulary]
 }
 
 // embed writes the sum of token and position embedding of this thread's share of tokens.
@@ -199,11 +193,12 @@ func (g *gpt2) embed(w *pool.Worker, p *pass) {
 
 // attend stores the keys and values of the new tokens and runs causal attention of their queries
 // over everything up to their own position. Heads and blocks of queries are dealt out in turn,
-// because later queries see more positions and cost more.
-func (g *gpt2) attend(w *pool.Worker, p *pass, layer int) {
+// because later queries see more positions and cost more. It returns what all heads found, complete once all
+// threads are through.
+func (g *gpt2) attend(w *pool.Worker, p *pass, layer int) *kernels.Input {
+	l, heads := &g.layers[layer], p.heads[layer*g.Heads:][:g.Heads]
 	count, width := len(p.tokens), g.Embedding/g.Heads
-	stride := g.layers[layer].combined.rows()
-	heads := p.heads[layer*g.Heads:][:g.Heads]
+	stride, head := l.combined.rows(), heads[0].Dimensions
 	for h := w.Index; h < g.Heads; h += w.Count {
 		for t := range count {
 			keys := p.combined[t*stride+g.Embedding+h*width:]
@@ -215,7 +210,8 @@ func (g *gpt2) attend(w *pool.Worker, p *pass, layer int) {
 		w.Sync()
 	}
 	own := &p.threads[w.Index]
-	scale, head := g.layers[layer].scale, heads[0].Dimensions
+	out := &own.attention
+	out.Resize(count, g.Embedding)
 	for unit := w.Index; unit < g.Heads*blocks; unit += w.Count {
 		h, from := unit%g.Heads, unit/g.Heads*queryBlock
 		queries := min(queryBlock, count-from)
@@ -223,19 +219,39 @@ func (g *gpt2) attend(w *pool.Worker, p *pass, layer int) {
 			query := own.queries[t*head:][:head]
 			clear(query[width:])
 			for d, v := range p.combined[(from+t)*stride+h*width:][:width] {
-				query[d] = v * scale
+				query[d] = v * l.scale
 			}
 		}
-		out := p.attention[(from*g.Heads+h)*head:]
-		p.kernels.Attend(out, g.Heads*head, own.queries, &heads[h], p.first+from, queries, own.scores)
+		p.kernels.Attend(own.attended, head, own.queries, &heads[h], p.first+from, queries, own.scores)
+		for t := range queries {
+			copy(out.Row(from + t)[h*width:(h+1)*width], own.attended[t*head:])
+		}
 	}
+	switch {
+	case !l.output.integer():
+	case blocks == 1 && width%format.GroupColumns == 0:
+		for h := w.Index; h < g.Heads; h += w.Count {
+			p.kernels.QuantizeColumns(out, h*width, (h+1)*width)
+		}
+	default: // what belongs to a group comes from several threads
+		w.Sync()
+		first, last := w.Share(count, 1)
+		p.kernels.Quantize(out, first, last)
+	}
+	return out
 }
 
-// joinHeads puts the heads' outputs of token t side by side without the padding of each.
-func (g *gpt2) joinHeads(p *pass, t int, row []float32) {
-	width := g.Embedding / g.Heads
-	head := kernels.PaddedHead(width)
-	for h := range g.Heads {
-		copy(row[h*width:(h+1)*width], p.attention[(t*g.Heads+h)*head:])
+// expand returns the hidden activations, complete once all threads are through. Each finishes the
+// columns that it has computed.
+func (g *gpt2) expand(w *pool.Worker, p *pass, l *gpt2Layer, in *kernels.Input) *kernels.Input {
+	out := &p.threads[w.Index].hidden
+	out.Resize(in.Tokens, g.Hidden)
+	first, last := p.multiply(w, out.Values, out.Columns, &l.expand, in)
+	for t := range out.Tokens {
+		p.kernels.Activate(g.activation, out.Row(t)[first:last])
 	}
+	if l.contract.integer() {
+		p.kernels.QuantizeColumns(out, first, last)
+	}
+	return out
 }
