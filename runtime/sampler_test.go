@@ -81,11 +81,7 @@ func TestFiltersKeepWhatTheirDefinitionsSay(t *testing.T) {
 		s := sampler(t, settings)
 		id := draw(t, s, logits, nil)
 		s.keep(logits, slices.Max(logits))
-		var kept []int32
-		for _, c := range s.candidates {
-			kept = append(kept, c.id)
-		}
-		slices.Sort(kept)
+		kept := slices.Sorted(slices.Values(s.ids))
 		if want := keptBySorting(settings, logits); !slices.Equal(kept, want) {
 			t.Fatalf("%+v of %v keeps %v, want %v", settings, logits, kept, want)
 		}
@@ -252,18 +248,23 @@ func TestRanks(t *testing.T) {
 	random := rand.New(rand.NewPCG(9, 9))
 	negativeZero := float32(math.Copysign(0, -1))
 	special := []float32{0, negativeZero, float32(math.Inf(1)), float32(math.Inf(-1)), math.SmallestNonzeroFloat32, -math.MaxFloat32}
+	logit := func() float32 {
+		if random.IntN(3) == 0 {
+			return special[random.IntN(len(special))]
+		}
+		return float32(random.NormFloat64())
+	}
 	for range 10_000 {
-		a, b := candidate{id: random.Int32N(3)}, candidate{id: random.Int32N(1 << 30)}
-		for _, c := range []*candidate{&a, &b} {
-			if c.logit = float32(random.NormFloat64()); random.IntN(3) == 0 {
-				c.logit = special[random.IntN(len(special))]
-			}
+		a, b, idA, idB := logit(), logit(), random.Int32N(3), random.Int32N(1<<30)
+		if random.IntN(2) == 0 {
+			b = a
 		}
-		if got := rankOf(a.id, a.logit) > rankOf(b.id, b.logit); got != (descending(a, b) < 0) {
-			t.Fatalf("%+v better than %+v: %v", a, b, got)
+		better := a > b || a == b && idA < idB
+		if got := rankOf(idA, a) > rankOf(idB, b); got != better {
+			t.Fatalf("%v of token %d better than %v of %d: %v", a, idA, b, idB, got)
 		}
-		if id := rankOf(b.id, b.logit).id(); id != b.id {
-			t.Fatalf("id %d became %d", b.id, id)
+		if id := rankOf(idB, b).id(); id != idB {
+			t.Fatalf("id %d became %d", idB, id)
 		}
 	}
 }

@@ -61,19 +61,20 @@ func (s Sampling) Validate() error {
 // with the same arguments gives the same token. It is not safe for concurrent use.
 type Sampler struct {
 	Sampling
-	kernels    *kernels.Set
-	logits     []float32 // a copy, where the repetition penalty changes some
-	candidates []candidate
-	edge       []candidate // of the nucleus
-	heap       []rank
-	seen       []uint64 // bit set of tokens, for the penalty
+	kernels *kernels.Set
+	logits  []float32 // a copy, where the repetition penalty changes some
+	every   []int32   // all tokens
+	ids     []int32   // of the tokens that passed the filters so far
+	scores  []float64 // theirs: logit / temperature, less the highest of all
+	edge    []edge    // of the nucleus
+	heap    []rank
+	seen    []uint64 // bit set of tokens, for the penalty
 }
 
-// candidate is a token that passed the filters so far.
-type candidate struct {
-	id    int32
-	logit float32
-	score float64 // logit / temperature
+// edge is a token that may be in the nucleus or not.
+type edge struct {
+	rank
+	score float64
 }
 
 // NewSampler returns a Sampler for the settings, which must be valid.
@@ -121,7 +122,7 @@ func (s *Sampler) draw(logits []float32, preceding []int32, wantMargin bool) (id
 	c := s.newContest(logits, best, newNoise(s.Seed, len(preceding)), wantMargin)
 	if s.TopK > 0 && s.TopK < len(logits) || s.TopP > 0 && s.TopP < 1 {
 		s.keep(logits, logits[best])
-		c.enterAll(s.candidates)
+		c.enterAll(s.ids, s.scores)
 	} else {
 		s.enterUnfiltered(&c, logits)
 	}
@@ -164,46 +165,48 @@ func (s *Sampler) penalize(logits []float32, preceding []int32) []float32 {
 	return s.logits
 }
 
-// keep fills candidates with the tokens that the filters leave. There is always at least one, that
+// keep fills ids and scores with the tokens that the filters leave. There is always at least one, that
 // with the largest logit.
 func (s *Sampler) keep(logits []float32, largest float32) {
-	kept := s.candidates[:0]
+	s.ids, s.scores = s.ids[:0], s.scores[:0]
 	if s.TopK > 0 && s.TopK < len(logits) {
-		for _, key := range s.top(logits, s.TopK) {
-			id := key.id()
-			kept = append(kept, candidate{id: id, logit: logits[id]})
+		for _, r := range s.top(logits, s.TopK) {
+			s.ids = append(s.ids, r.id())
 		}
 	} else {
-		for i, logit := range logits {
-			kept = append(kept, candidate{id: int32(i), logit: logit})
-		}
+		s.ids = append(s.ids, s.everyID(len(logits))...)
 	}
 	highest := float64(largest) / s.Temperature
-	for i := range kept {
-		kept[i].score = float64(kept[i].logit)/s.Temperature - highest
+	for _, id := range s.ids {
+		s.scores = append(s.scores, float64(logits[id])/s.Temperature-highest)
 	}
-	s.candidates = kept
 	if s.TopP > 0 && s.TopP < 1 {
-		s.keepNucleus()
+		s.keepNucleus(logits)
 	}
 	if s.MinP > 0 {
 		minimum := kernels.Log(s.MinP)
-		enough := s.candidates[:0]
-		for _, c := range s.candidates {
-			if c.score >= minimum {
-				enough = append(enough, c)
-			}
-		}
-		s.candidates = enough
+		s.keepIf(func(score float64) bool { return score >= minimum })
 	}
 }
 
-// descending orders by logit, ties by id.
-func descending(a, b candidate) int {
-	if order := cmp.Compare(b.logit, a.logit); order != 0 {
-		return order
+// everyID returns the tokens of a vocabulary of n.
+func (s *Sampler) everyID(n int) []int32 {
+	for id := len(s.every); id < n; id++ {
+		s.every = append(s.every, int32(id))
 	}
-	return cmp.Compare(a.id, b.id)
+	return s.every[:n]
+}
+
+// keepIf keeps the tokens whose score is wanted.
+func (s *Sampler) keepIf(wanted func(score float64) bool) {
+	kept := 0
+	for i, score := range s.scores {
+		if wanted(score) {
+			s.ids[kept], s.scores[kept] = s.ids[i], score
+			kept++
+		}
+	}
+	s.ids, s.scores = s.ids[:kept], s.scores[:kept]
 }
 
 // rank orders tokens by logit, ties to the lower id: the better one is the larger number. It holds
@@ -269,24 +272,39 @@ const (
 	bucketsPerUnit = 8
 )
 
+// powers is how many powers of 2 from 1 to 2, evenly spaced, probability looks up.
+const (
+	powerBits = 5
+	powers    = 1 << powerBits
+)
+
+// power holds 2^(i/powers), made of square roots, which are exactly rounded everywhere.
+var power = func() (power [powers]float64) {
+	for i := range power {
+		power[i] = 1
+		root := 2.0
+		for bit := powers / 2; bit > 0; bit /= 2 {
+			if root = math.Sqrt(root); i&bit != 0 {
+				power[i] = float64(power[i] * root)
+			}
+		}
+	}
+	return power
+}()
+
 // probability returns e^score in whole units, with an error below 1e-8 of it. Scores are at most 0.
-// It is 2^n times the Taylor polynomial of 2^f, with f from -1/2 to 1/2.
+// It is a power of 2 times the Taylor polynomial of what is left, at most 2^(1/64).
 func probability(score float64) uint64 {
-	exponent := float64(score * math.Log2E)
-	if !(exponent > -40) {
+	exponent := float64(score * (powers * math.Log2E))
+	if !(exponent > -40*powers) {
 		return 0
 	}
-	n := math.Floor(exponent + 0.5)
-	x := float64((exponent - n) * math.Ln2)
-	sum := 1.0
-	for i := 7; i > 0; i-- {
-		sum = 1 + float64(float64(x*sum)*inverse[i])
-	}
-	return uint64(float64(sum/probabilityUnit)) >> int(-n)
+	n := int(exponent - 0.5) // the nearest integer: conversion cuts towards zero
+	x := float64((exponent - float64(n)) * (math.Ln2 / powers))
+	sum := 1 + float64(x*(1+float64(float64(x*(1.0/2))*(1+float64(x*(1.0/3))))))
+	// By way of int64, which processors convert to themselves.
+	return uint64(int64(float64(power[n&(powers-1)]*sum)*(1/probabilityUnit))) >> (uint(-(n >> powerBits)) & 63)
 }
-
-// inverse holds 1/i.
-var inverse = [8]float64{1: 1, 1.0 / 2, 1.0 / 3, 1.0 / 4, 1.0 / 5, 1.0 / 6, 1.0 / 7}
 
 // bucketOf returns the range that a score is in. The last one is for all that are lower, and for NaN,
 // which infinite logits give.
@@ -297,14 +315,14 @@ func bucketOf(score float64) int {
 	return scoreBuckets - 1
 }
 
-// keepNucleus keeps the smallest set of most probable candidates that reaches the share TopP of
-// all. Only those in the range of scores where that happens need sorting.
-func (s *Sampler) keepNucleus() {
+// keepNucleus keeps the smallest set of most probable tokens that reaches the share TopP of all. Only
+// those in the range of scores where that happens need sorting.
+func (s *Sampler) keepNucleus(logits []float32) {
 	var sums [scoreBuckets]uint64
 	total := uint64(0)
-	for _, c := range s.candidates {
-		p := probability(c.score)
-		sums[bucketOf(c.score)] += p
+	for _, score := range s.scores {
+		p := probability(score)
+		sums[bucketOf(score)] += p
 		total += p
 	}
 	enough := func(sum uint64) bool { return float64(sum) >= float64(s.TopP*float64(total)) }
@@ -312,21 +330,19 @@ func (s *Sampler) keepNucleus() {
 	for ; !enough(reached + sums[last]); last++ {
 		reached += sums[last]
 	}
-	kept := s.candidates[:0]
 	s.edge = s.edge[:0]
-	for _, c := range s.candidates {
-		if bucket := bucketOf(c.score); bucket < last {
-			kept = append(kept, c)
-		} else if bucket == last {
-			s.edge = append(s.edge, c)
+	for i, score := range s.scores {
+		if bucketOf(score) == last {
+			s.edge = append(s.edge, edge{rankOf(s.ids[i], logits[s.ids[i]]), score})
 		}
 	}
-	slices.SortFunc(s.edge, descending)
+	slices.SortFunc(s.edge, func(a, b edge) int { return cmp.Compare(b.rank, a.rank) })
+	s.keepIf(func(score float64) bool { return bucketOf(score) < last })
 	for i := 0; i < len(s.edge) && !enough(reached); i++ {
 		reached += probability(s.edge[i].score)
-		kept = append(kept, s.edge[i])
+		s.ids = append(s.ids, s.edge[i].id())
+		s.scores = append(s.scores, s.edge[i].score)
 	}
-	s.candidates = kept
 }
 
 // contest finds the token with the largest sum of score and noise, ties to the lower id.
@@ -364,12 +380,12 @@ func (c *contest) enter(id int32, sum float64) {
 	}
 }
 
-// enterAll lets the candidates in. The cheap bound spares most of them two logarithms.
-func (c *contest) enterAll(candidates []candidate) {
-	for _, one := range candidates {
-		random := c.random(one.id)
-		if one.id != c.best && !(one.score+gumbelBound(random) < c.threshold) {
-			c.enter(one.id, one.score+gumbel(random))
+// enterAll lets tokens in. The cheap bound spares most of them two logarithms.
+func (c *contest) enterAll(ids []int32, scores []float64) {
+	for i, id := range ids {
+		random := c.random(id)
+		if id != c.best && !(scores[i]+gumbelBound(random) < c.threshold) {
+			c.enter(id, scores[i]+gumbel(random))
 		}
 	}
 }
