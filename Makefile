@@ -47,10 +47,22 @@ REPORT ?= report
 report: build ## tables and charts of the fable model in every mode, in report/
 	bin/tti bench --report $(REPORT) --quick --text testdata/golden/fable-eval.txt --draft testdata/fable-draft testdata/fable
 
+CALIBRATE := bin/tti convert testdata/fable --calibrate testdata/golden/fable-calib.txt --mode
+
+.PHONY: report-calibrated
+report-calibrated: build ## the same of modes that a text has calibrated, in report-calibrated/
+	bin/tti convert testdata/fable --mode f32 -o bin/f32.tti
+	$(CALIBRATE) int8 -o bin/int8-calibrated.tti
+	$(CALIBRATE) int4 -o bin/int4-calibrated.tti
+	$(CALIBRATE) int4 --int4 blocks -o bin/int4-blocks-calibrated.tti
+	$(CALIBRATE) int4 --int4 all -o bin/int4-all-calibrated.tti
+	bin/tti bench --report $(REPORT)-calibrated --quick --text testdata/golden/fable-eval.txt \
+		bin/f32.tti bin/int8-calibrated.tti bin/int4-calibrated.tti bin/int4-blocks-calibrated.tti bin/int4-all-calibrated.tti
+
 .PHONY: readme
-readme: ## the tables of README.md, from testdata/report
+readme: ## the tables of README.md, from the reports in testdata
 	$(GO) test ./cmd/tti/report -run TestREADME -update
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20

@@ -54,7 +54,8 @@ type Mode struct {
 type Quality struct {
 	Tokens     int     `json:"tokens"` // scored
 	Perplexity float64 `json:"perplexity"`
-	// Compared with the first mode of the same source; see runtime.Comparison.
+	// Compared with the first mode of the same source, or the first file of the same hyperparameters and
+	// vocabulary; see runtime.Comparison.
 	Rise       float64 `json:"rise"`
 	Divergence float64 `json:"kl_divergence"`
 	Agreement  float64 `json:"top1_agreement"`

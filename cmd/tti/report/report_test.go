@@ -43,16 +43,18 @@ func TestMeasure(t *testing.T) {
 	if err := synthetic.Write(t.Context(), source, tiny); err != nil {
 		t.Fatal(err)
 	}
-	text, file := filepath.Join(folder, "text.txt"), filepath.Join(folder, "one.tti")
+	text, file, second := filepath.Join(folder, "text.txt"), filepath.Join(folder, "one.tti"), filepath.Join(folder, "two.tti")
 	if err := os.WriteFile(text, []byte(strings.Repeat("Once upon a time. ", 20)), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := convert.Convert(t.Context(), source, file, convert.Options{Mode: convert.Int8}); err != nil {
-		t.Fatal(err)
+	for path, o := range map[string]convert.Options{file: {Mode: convert.Int8}, second: {Mode: convert.Int4, Int4: convert.All}} {
+		if err := convert.Convert(t.Context(), source, path, o); err != nil {
+			t.Fatal(err)
+		}
 	}
 	parts := map[string]bool{}
 	r, err := Measure(t.Context(), Options{
-		Models: []string{source, file}, Text: text, Threads: 1, Quick: true, Rounds: 1, Progress: func(part string, done, total int64) {
+		Models: []string{source, file, second}, Text: text, Threads: 1, Quick: true, Rounds: 1, Progress: func(part string, done, total int64) {
 			if parts[part] = true; done < 1 || done > total {
 				t.Errorf("%s: %d of %d", part, done, total)
 			}
@@ -61,13 +63,19 @@ func TestMeasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(parts) != 4 || len(r.Modes) != len(modes)+1 || r.Modes[0].Name != filepath.Base(source)+" f32" || r.Modes[len(modes)].Name != "one" || r.Text != "text.txt" {
+	if len(parts) != 4 || len(r.Modes) != len(modes)+2 || r.Modes[0].Name != filepath.Base(source)+" f32" || r.Modes[len(modes)].Name != "one" || r.Text != "text.txt" {
 		t.Errorf("parts %v, report %+v", parts, r)
 	}
 	for _, m := range r.Modes {
 		// What does not fit into 40 positions is left out: texts and prompts of 64 tokens, and depths.
 		if m.FileBytes <= m.WeightBytes || m.Roofline <= 0 || len(m.Short) != 2 || len(m.Prefill) != 2 || len(m.Deep) == 0 || m.Quality == nil || m.Quality.Tokens == 0 {
 			t.Errorf("mode %+v", m)
+		}
+	}
+	// Files are compared with the first of their model, as modes are with the first of their source.
+	for i, m := range r.Modes {
+		if first := i == 0 || i == len(modes); first != (m.Quality.Divergence == 0) {
+			t.Errorf("%s: first of its model %v, divergence %v", m.Name, first, m.Quality.Divergence)
 		}
 	}
 	if s := r.Speculation; s == nil || s.Target != r.Modes[0].Name || s.Draft != r.Modes[len(modes)-1].Name || len(s.Rows) != 5 {
