@@ -170,7 +170,7 @@ func measure(t *testing.T, target *runtime.Model, draft source, acceptance float
 		}
 		if acceptance >= 0 {
 			makeDrafters = func() ([]spec.Drafter, error) {
-				d, err := Scripted(context.Background(), model, target, o.Prompts, 160, acceptance)
+				d, err := Scripted(context.Background(), model, target, o.Prompts, defaults(o.Tokens, 128)+spec.MaxLength, acceptance)
 				return []spec.Drafter{d}, err
 			}
 		}
@@ -190,7 +190,7 @@ func TestCurve(t *testing.T) {
 	for _, c := range []struct{ target, draft source }{{gpt2F32, gpt2Int4All}, {gpt2Int8, smallInt4All}} {
 		t.Run(fmt.Sprintf("%v with %v", c.target, c.draft), func(t *testing.T) {
 			target := c.target.open(t)
-			o := Options{Prompts: encode(t, target, Prompts[:2]), Lengths: []int{}, Repeats: *repeats, NoCosts: true}
+			o := Options{Prompts: encode(t, target, Prompts[:2]), Tokens: 256, Lengths: []int{}, Repeats: *repeats, NoCosts: true}
 			model := c.draft.open(t, runtime.WithThreadsOf(target))
 			drafter, err := spec.NewModel(model, target)
 			if err != nil {
