@@ -68,8 +68,6 @@ type file struct {
 	name   string // of the mode
 	path   string
 	source string // directory; empty for a .tti file
-	// family is what models have in common that are compared: the first of them is what others are compared with.
-	family string
 }
 
 // meter measures.
@@ -123,11 +121,7 @@ func (m meter) files(ctx context.Context) ([]file, error) {
 	var files []file
 	for i, model := range m.options.Models {
 		if strings.HasSuffix(model, ".tti") {
-			family, err := familyOf(model)
-			if err != nil {
-				return nil, err
-			}
-			files = append(files, file{name: strings.TrimSuffix(filepath.Base(model), ".tti"), path: model, family: family})
+			files = append(files, file{name: strings.TrimSuffix(filepath.Base(model), ".tti"), path: model})
 			continue
 		}
 		source, err := convert.Resolve(ctx, model, nil)
@@ -143,22 +137,11 @@ func (m meter) files(ctx context.Context) ([]file, error) {
 			if err != nil {
 				return nil, err
 			}
-			files = append(files, file{name: prefix + mode.name, path: path, source: source.Directory, family: source.Directory})
+			files = append(files, file{name: prefix + mode.name, path: path, source: source.Directory})
 			m.options.Progress("converting", int64(i*len(modes)+j+1), int64(len(m.options.Models)*len(modes)))
 		}
 	}
 	return files, nil
-}
-
-// familyOf returns what the files of one model have in common, whatever their modes: hyperparameters and
-// vocabulary.
-func familyOf(path string) (string, error) {
-	model, err := runtime.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer model.Close()
-	return fmt.Sprintf("%s %s %x", model.Meta().Architecture, model.Meta().Hyperparameters, model.Tokenizer().Digest()), nil
 }
 
 func (m meter) convert(ctx context.Context, directory, name string, o convert.Options) (string, error) {
@@ -254,15 +237,36 @@ func describe(f file) (mode Mode, context int, err error) {
 	return mode, model.Shape().Context, nil
 }
 
+// family returns what the files of one model have in common, whatever their modes: the source or, of .tti
+// files, hyperparameters and vocabulary.
+func (f file) family() (string, error) {
+	if f.source != "" {
+		return f.source, nil
+	}
+	model, err := runtime.Open(f.path, runtime.WithoutVerify())
+	if err != nil {
+		return "", err
+	}
+	defer model.Close()
+	return fmt.Sprintf("%s %s %x", model.Meta().Architecture, model.Meta().Hyperparameters, model.Tokenizer().Digest()), nil
+}
+
 // qualities scores the text with every file and compares it with the first one of its family.
 func (m meter) qualities(ctx context.Context, files []file, modes []Mode) error {
 	text, err := os.ReadFile(m.options.Text)
 	if err != nil {
 		return err
 	}
+	references := map[string]string{} // by family
 	for i, f := range files {
-		first := slices.IndexFunc(files, func(other file) bool { return other.family == f.family })
-		if modes[i].Quality, err = m.quality(ctx, files[first].path, f.path, string(text)); err != nil {
+		family, err := f.family()
+		if err != nil {
+			return err
+		}
+		if references[family] == "" {
+			references[family] = f.path
+		}
+		if modes[i].Quality, err = m.quality(ctx, references[family], f.path, string(text)); err != nil {
 			return fmt.Errorf("%s of %s: %w", f.name, m.options.Text, err)
 		}
 		m.options.Progress("scoring the text", int64(i+1), int64(len(files)))
