@@ -63,7 +63,6 @@ type Sampler struct {
 	Sampling
 	kernels *kernels.Set
 	logits  []float32 // a copy, where the repetition penalty changes some
-	every   []int32   // all tokens
 	ids     []int32   // of the tokens that passed the filters so far
 	scores  []float64 // theirs: logit / temperature, less the highest of all
 	edge    []edge    // of the nucleus
@@ -174,7 +173,9 @@ func (s *Sampler) keep(logits []float32, largest float32) {
 			s.ids = append(s.ids, r.id())
 		}
 	} else {
-		s.ids = append(s.ids, s.everyID(len(logits))...)
+		for id := range logits {
+			s.ids = append(s.ids, int32(id))
+		}
 	}
 	highest := float64(largest) / s.Temperature
 	for _, id := range s.ids {
@@ -187,14 +188,6 @@ func (s *Sampler) keep(logits []float32, largest float32) {
 		minimum := kernels.Log(s.MinP)
 		s.keepIf(func(score float64) bool { return score >= minimum })
 	}
-}
-
-// everyID returns the tokens of a vocabulary of n.
-func (s *Sampler) everyID(n int) []int32 {
-	for id := len(s.every); id < n; id++ {
-		s.every = append(s.every, int32(id))
-	}
-	return s.every[:n]
 }
 
 // keepIf keeps the tokens whose score is wanted.
@@ -330,6 +323,7 @@ func (s *Sampler) keepNucleus(logits []float32) {
 	for ; !enough(reached + sums[last]); last++ {
 		reached += sums[last]
 	}
+	s.keepIf(func(score float64) bool { return bucketOf(score) <= last })
 	s.edge = s.edge[:0]
 	for i, score := range s.scores {
 		if bucketOf(score) == last {

@@ -19,12 +19,10 @@ const (
 	maxEntries = 1 << 20
 )
 
-// maxSizes are the largest sizes of the files with a vocabulary.
-var maxSizes = map[string]int64{"vocab.json": maxFileSize, "merges.txt": maxFileSize, "tokenizer.json": maxFileSize}
-
 func maxSize(name string) int64 {
-	if size, ok := maxSizes[name]; ok {
-		return size
+	switch name {
+	case "vocab.json", "merges.txt", "tokenizer.json":
+		return maxFileSize
 	}
 	return maxSettingsSize
 }
