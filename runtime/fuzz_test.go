@@ -23,18 +23,24 @@ type parts struct {
 	contents [][]byte
 }
 
-// takeApart reads a very small model.
-func takeApart(t testing.TB) parts {
+// syntheticFile makes a model with random weights in int4 and returns its path.
+func syntheticFile(t testing.TB, model synthetic.Model, scope convert.Scope) string {
 	t.Helper()
 	source, path := t.TempDir(), filepath.Join(t.TempDir(), "model.tti")
-	err := synthetic.Write(context.Background(), source, synthetic.Model{Vocabulary: 257, Positions: 8, Embedding: 16, Layers: 1, Heads: 2})
+	err := synthetic.Write(context.Background(), source, model)
 	if err == nil {
-		err = convert.Convert(context.Background(), source, path, convert.Options{Mode: convert.Int4, Int4: convert.Blocks, NoSync: true})
+		err = convert.Convert(context.Background(), source, path, convert.Options{Mode: convert.Int4, Int4: scope, NoSync: true})
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := format.Open(path)
+	return path
+}
+
+// takeApart reads a very small model.
+func takeApart(t testing.TB) parts {
+	t.Helper()
+	file, err := format.Open(syntheticFile(t, synthetic.Model{Vocabulary: 257, Positions: 8, Embedding: 16, Layers: 1, Heads: 2}, convert.Blocks))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,14 +191,7 @@ func TestHostileFilesAllocateLittle(t *testing.T) {
 
 // TestCacheOutOfProportion has a small file, valid in itself, whose sessions would take hundreds of times its size.
 func TestCacheOutOfProportion(t *testing.T) {
-	source, path := t.TempDir(), filepath.Join(t.TempDir(), "model.tti")
-	err := synthetic.Write(t.Context(), source, synthetic.Model{Vocabulary: 257, Positions: 20000, Embedding: 2, Layers: 60, Heads: 2})
-	if err == nil {
-		err = convert.Convert(t.Context(), source, path, convert.Options{Mode: convert.Int4, Int4: convert.All, NoSync: true})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := syntheticFile(t, synthetic.Model{Vocabulary: 257, Positions: 20000, Embedding: 2, Layers: 60, Heads: 2}, convert.All)
 	for _, cache := range []Option{WithKV(F32), WithKV(F16), WithKV(Int8)} {
 		m, err := Open(path, cache, WithThreads(1))
 		if err == nil {

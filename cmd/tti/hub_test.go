@@ -420,26 +420,14 @@ func TestRunOnTruncatedFile(t *testing.T) {
 		if err := os.WriteFile(path, readFile(t, draftInt8), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		cmd := command(t, append([]string{"run", path, "--prompt", "The wolf"}, longAnswer...)...)
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		stdout, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(stdout, make([]byte, 1)); err != nil {
-			t.Fatal(err)
-		}
+		run := writing(t, append([]string{"run", path, "--prompt", "The wolf"}, longAnswer...)...)
 		if err := os.Truncate(path, length); err != nil {
 			t.Fatal(err)
 		}
-		io.Copy(io.Discard, stdout)
-		cmd.Wait()
-		if code := cmd.ProcessState.ExitCode(); code != 1 || !regexp.MustCompile(`^tti: [^\n]*truncated[^\n]*\n$`).MatchString(stderr.String()) {
-			t.Errorf("truncated to %d bytes: exit code %d, standard error %q", length, code, stderr.String())
+		io.Copy(io.Discard, run.rest)
+		run.Wait()
+		if code := run.ProcessState.ExitCode(); code != 1 || !regexp.MustCompile(`^tti: [^\n]*truncated[^\n]*\n$`).MatchString(run.stderr.String()) {
+			t.Errorf("truncated to %d bytes: exit code %d, standard error %q", length, code, run.stderr.String())
 		}
 	}
 }

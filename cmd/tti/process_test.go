@@ -37,6 +37,32 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 
 var longAnswer = []string{"--threads", "1", "-n", "500", "--ignore-eos"}
 
+// textProcess is a run of the program that has begun its text.
+type textProcess struct {
+	*exec.Cmd
+	first  []byte // of its standard output
+	rest   io.ReadCloser
+	stderr bytes.Buffer
+}
+
+// writing starts the program and returns when the first byte of its text has come.
+func writing(t *testing.T, args ...string) *textProcess {
+	t.Helper()
+	p := &textProcess{Cmd: command(t, args...), first: make([]byte, 1)}
+	p.Stderr = &p.stderr
+	var err error
+	if p.rest, err = p.StdoutPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(p.rest, p.first); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 func TestInterruptedRunKeepsItsText(t *testing.T) {
 	args := append([]string{"run", draftInt8, "--prompt", "The wolf"}, longAnswer...)
 	whole := succeeds(t, "", args...)
@@ -44,30 +70,17 @@ func TestInterruptedRunKeepsItsText(t *testing.T) {
 		if i == 2 {
 			args = append(args, "--draft", draftF32, "--draft-len", "2")
 		}
-		cmd := command(t, args...)
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		stdout, err := cmd.StdoutPipe()
+		run := writing(t, args...)
+		run.Process.Signal(signal)
+		rest, err := io.ReadAll(run.rest)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+		run.Wait()
+		if code := run.ProcessState.ExitCode(); code != 130 || run.stderr.String() != "tti: interrupted\n" {
+			t.Errorf("%v: exit code %d, standard error %q", signal, code, run.stderr.String())
 		}
-		text := make([]byte, 1)
-		if _, err := io.ReadFull(stdout, text); err != nil {
-			t.Fatal(err)
-		}
-		cmd.Process.Signal(signal)
-		rest, err := io.ReadAll(stdout)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd.Wait()
-		if code := cmd.ProcessState.ExitCode(); code != 130 || stderr.String() != "tti: interrupted\n" {
-			t.Errorf("%v: exit code %d, standard error %q", signal, code, stderr.String())
-		}
-		if got := string(text) + string(rest); len(got) == len(whole) || !strings.HasPrefix(whole, got) {
+		if got := string(run.first) + string(rest); len(got) == len(whole) || !strings.HasPrefix(whole, got) {
 			t.Errorf("%v: text %q, want the beginning of %q", signal, got, whole)
 		}
 	}
@@ -75,21 +88,9 @@ func TestInterruptedRunKeepsItsText(t *testing.T) {
 
 // TestClosedPipeEndsQuietly closes standard output after the first byte, as head does.
 func TestClosedPipeEndsQuietly(t *testing.T) {
-	cmd := command(t, append([]string{"run", draftInt8, "--prompt", "The wolf"}, longAnswer...)...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(stdout, make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
-	stdout.Close()
-	if err := cmd.Wait(); err == nil || stderr.Len() > 0 {
-		t.Errorf("it ends with %v and standard error %q", err, stderr.String())
+	run := writing(t, append([]string{"run", draftInt8, "--prompt", "The wolf"}, longAnswer...)...)
+	run.rest.Close()
+	if err := run.Wait(); err == nil || run.stderr.Len() > 0 {
+		t.Errorf("it ends with %v and standard error %q", err, run.stderr.String())
 	}
 }
