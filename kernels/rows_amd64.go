@@ -21,12 +21,12 @@ type rowKernels struct {
 	attention     [3]attentionKernels // by encoding
 }
 
-// attentionKernels are the kernels for one encoding of keys and values. Those for one query are
-// followed by those for a tile of several.
+// attentionKernels are the kernels for one encoding of keys and values, for tiles of 1, 2, ... queries. Tiles
+// are of any size that there is a kernel to weigh for, which not every one is worth; scores of a larger tile
+// than there are kernels for take several.
 type attentionKernels struct {
-	scores1, scoresTile scoresKernel
-	weigh1, weighTile   weighKernel
-	scoresTileQueries   int
+	scores []scoresKernel
+	weigh  [queryTile]weighKernel
 }
 
 type (
@@ -48,11 +48,18 @@ var avx512Rows = rowKernels{
 	softmax:        softmaxAVX512,
 	softmaxScaled:  softmaxScaledAVX512,
 	attention: [3]attentionKernels{
-		CacheF32: {scoresF32x1AVX512, scoresF32x4AVX512, weighF32x1AVX512, weighF32x4AVX512, 4},
-		// One query is bound by the conversions, and Zen 4 converts faster to two registers of 32 bytes
-		// than to one of 64.
-		CacheF16:  {scoresF16x1AVX512, scoresF16x4AVX512, weighF16x1AVX2, weighF16x4AVX512, 4},
-		CacheInt8: {scoresInt8x1AVX512, scoresInt8x4AVX512, weighInt8x1AVX512, weighInt8x4AVX512, 4},
+		CacheF32: {
+			scores: []scoresKernel{scoresF32x1AVX512, scoresF32x2AVX512, scoresF32x3AVX512, scoresF32x4AVX512},
+			weigh:  [queryTile]weighKernel{weighF32x1AVX512, weighF32x2AVX512, weighF32x3AVX512, weighF32x4AVX512},
+		},
+		CacheF16: {
+			scores: []scoresKernel{scoresF16x1AVX512, scoresF16x2AVX512, scoresF16x3AVX512, scoresF16x4AVX512},
+			weigh:  [queryTile]weighKernel{weighF16x1AVX2, weighF16x2AVX2, weighF16x3AVX512, weighF16x4AVX512},
+		},
+		CacheInt8: {
+			scores: []scoresKernel{scoresInt8x1AVX512, scoresInt8x2AVX512, scoresInt8x3AVX512, scoresInt8x4AVX512},
+			weigh:  [queryTile]weighKernel{weighInt8x1AVX512, weighInt8x2AVX512, weighInt8x3AVX512, weighInt8x4AVX512},
+		},
 	},
 }
 
@@ -70,9 +77,18 @@ var avx2Rows = rowKernels{
 	softmax:        softmaxAVX2,
 	softmaxScaled:  softmaxScaledAVX2,
 	attention: [3]attentionKernels{
-		CacheF32:  {scoresF32x1AVX2, scoresF32x2AVX2, weighF32x1AVX2, weighF32x4AVX2, 2},
-		CacheF16:  {scoresF16x1AVX2, scoresF16x2AVX2, weighF16x1AVX2, weighF16x4AVX2, 2},
-		CacheInt8: {scoresInt8x1AVX2, scoresInt8x2AVX2, weighInt8x1AVX2, weighInt8x4AVX2, 2},
+		CacheF32: {
+			scores: []scoresKernel{scoresF32x1AVX2, scoresF32x2AVX2},
+			weigh:  [queryTile]weighKernel{weighF32x1AVX2, weighF32x2AVX2, nil, weighF32x4AVX2},
+		},
+		CacheF16: {
+			scores: []scoresKernel{scoresF16x1AVX2, scoresF16x2AVX2},
+			weigh:  [queryTile]weighKernel{weighF16x1AVX2, weighF16x2AVX2, nil, weighF16x4AVX2},
+		},
+		CacheInt8: {
+			scores: []scoresKernel{scoresInt8x1AVX2, scoresInt8x2AVX2},
+			weigh:  [queryTile]weighKernel{weighInt8x1AVX2, weighInt8x2AVX2, nil, weighInt8x4AVX2},
+		},
 	},
 }
 
@@ -142,25 +158,25 @@ func (k *rowKernels) store(h *Head, position int, key, value []float32) {
 	}
 }
 
-// attend takes queries through the cache in tiles: those of a tile share the loads and conversions
-// of keys and values. Scores of positions beyond a query's own are computed where they lie in its
-// last block, but never used.
+// attend takes queries through the cache in tiles, as large ones as there are: those of a tile share the
+// loads and conversions of keys and values. Scores of positions beyond a query's own are computed where
+// they lie in its last block, but never used.
 func (k *rowKernels) attend(out []float32, stride int, q []float32, h *Head, first, queries int, scores []float32) {
 	keys, values, keyScales := h.pointers()
 	kernels := &k.attention[h.Encoding]
 	row := h.Positions
 	sums := scores[queryTile*row:][:queryTile]
 	for i := 0; i < queries; {
-		tile, together := queryTile, kernels.scoresTileQueries
-		scoresOf, weigh := kernels.scoresTile, kernels.weighTile
-		if queries-i < queryTile {
-			tile, together = 1, 1
-			scoresOf, weigh = kernels.scores1, kernels.weigh1
+		tile := min(queryTile, queries-i)
+		for kernels.weigh[tile-1] == nil {
+			tile--
 		}
 		count := first + i + 1 // positions that the first query of the tile sees
 		blocks := PaddedPositions(count+tile-1) / blockPositions
-		for j := 0; j < tile; j += together {
-			scoresOf(&scores[j*row], row, &q[(i+j)*h.Dimensions], h.Dimensions, keys, keyScales, blocks)
+		for j := 0; j < tile; {
+			together := min(len(kernels.scores), tile-j)
+			kernels.scores[together-1](&scores[j*row], row, &q[(i+j)*h.Dimensions], h.Dimensions, keys, keyScales, blocks)
+			j += together
 		}
 		for j := range tile {
 			if h.Encoding == CacheInt8 {
@@ -169,7 +185,7 @@ func (k *rowKernels) attend(out []float32, stride int, q []float32, h *Head, fir
 				sums[j] = k.softmax(&scores[j*row], count+j)
 			}
 		}
-		weigh(&out[i*stride], stride, &scores[0], row, &sums[0], h.Dimensions, values, count)
+		kernels.weigh[tile-1](&out[i*stride], stride, &scores[0], row, &sums[0], h.Dimensions, values, count)
 		i += tile
 	}
 }

@@ -74,6 +74,16 @@ func softmaxScaledAVX512(scores *float32, scales *float32, count int) float32
 //go:noescape
 func scoresF32x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
 
+// scoresF32x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+//
+//go:noescape
+func scoresF32x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+
+// scoresF32x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions.
+//
+//go:noescape
+func scoresF32x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+
 // scoresF32x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
@@ -83,6 +93,16 @@ func scoresF32x4AVX512(scores *float32, scoreStride int, q *float32, dimensions 
 //
 //go:noescape
 func weighF32x1AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+
+// weighF32x2AVX512 writes the results of 2 queries, of which query i weighs count+i values.
+//
+//go:noescape
+func weighF32x2AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+
+// weighF32x3AVX512 writes the results of 3 queries, of which query i weighs count+i values.
+//
+//go:noescape
+func weighF32x3AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
 
 // weighF32x4AVX512 writes the results of 4 queries, of which query i weighs count+i values.
 //
@@ -94,10 +114,25 @@ func weighF32x4AVX512(out *float32, outStride int, weights *float32, weightStrid
 //go:noescape
 func scoresF16x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
 
+// scoresF16x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+//
+//go:noescape
+func scoresF16x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+
+// scoresF16x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions.
+//
+//go:noescape
+func scoresF16x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+
 // scoresF16x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
 func scoresF16x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+
+// weighF16x3AVX512 writes the results of 3 queries, of which query i weighs count+i values.
+//
+//go:noescape
+func weighF16x3AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
 
 // weighF16x4AVX512 writes the results of 4 queries, of which query i weighs count+i values.
 //
@@ -109,6 +144,16 @@ func weighF16x4AVX512(out *float32, outStride int, weights *float32, weightStrid
 //go:noescape
 func scoresInt8x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
 
+// scoresInt8x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+//
+//go:noescape
+func scoresInt8x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+
+// scoresInt8x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions.
+//
+//go:noescape
+func scoresInt8x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+
 // scoresInt8x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
@@ -118,6 +163,16 @@ func scoresInt8x4AVX512(scores *float32, scoreStride int, q *float32, dimensions
 //
 //go:noescape
 func weighInt8x1AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+
+// weighInt8x2AVX512 writes the results of 2 queries, of which query i weighs count+i values.
+//
+//go:noescape
+func weighInt8x2AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+
+// weighInt8x3AVX512 writes the results of 3 queries, of which query i weighs count+i values.
+//
+//go:noescape
+func weighInt8x3AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
 
 // weighInt8x4AVX512 writes the results of 4 queries, of which query i weighs count+i values.
 //
@@ -209,6 +264,11 @@ func scoresF32x2AVX2(scores *float32, scoreStride int, q *float32, dimensions in
 //go:noescape
 func weighF32x1AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
 
+// weighF32x2AVX2 writes the results of 2 queries, of which query i weighs count+i values.
+//
+//go:noescape
+func weighF32x2AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+
 // weighF32x4AVX2 writes the results of 4 queries, of which query i weighs count+i values.
 //
 //go:noescape
@@ -229,6 +289,11 @@ func scoresF16x2AVX2(scores *float32, scoreStride int, q *float32, dimensions in
 //go:noescape
 func weighF16x1AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
 
+// weighF16x2AVX2 writes the results of 2 queries, of which query i weighs count+i values.
+//
+//go:noescape
+func weighF16x2AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+
 // weighF16x4AVX2 writes the results of 4 queries, of which query i weighs count+i values.
 //
 //go:noescape
@@ -248,6 +313,11 @@ func scoresInt8x2AVX2(scores *float32, scoreStride int, q *float32, dimensions i
 //
 //go:noescape
 func weighInt8x1AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+
+// weighInt8x2AVX2 writes the results of 2 queries, of which query i weighs count+i values.
+//
+//go:noescape
+func weighInt8x2AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
 
 // weighInt8x4AVX2 writes the results of 4 queries, of which query i weighs count+i values.
 //

@@ -105,17 +105,23 @@ func (m Matrix) Row(r int, dst []float32) {
 		}
 	case format.PanelInt8:
 		scale := m.RowScales[r]
-		for k := range dst {
-			dst[k] = float32(int(panel[k/4*64+lane*4+k%4])-int8Offset) * scale
+		for k := 0; k < len(dst); k += 4 {
+			codes := (*[4]byte)(panel[k/4*64+lane*4:])
+			for i := range dst[k:min(k+4, len(dst))] {
+				dst[k+i] = float32(int(codes[i&3])-int8Offset) * scale
+			}
 		}
 	case format.PanelInt4:
-		scales := m.GroupScales[r/rows*m.Groups()*rows:]
-		for k := range dst {
-			code := panel[k/8*64+lane*4+k%4]
-			if k%8 >= 4 {
-				code >>= 4
+		scales := m.GroupScales[r/rows*m.Groups()*rows+lane:]
+		var scale float32
+		for k := 0; k < len(dst); k += 4 {
+			if k%groups == 0 {
+				scale = Float32(scales[k/groups*rows])
 			}
-			dst[k] = float32(int(code&15)-int4Offset) * Float32(scales[k/groups*rows+lane])
+			codes, shift := (*[4]byte)(panel[k/8*64+lane*4:]), k&4
+			for i := range dst[k:min(k+4, len(dst))] {
+				dst[k+i] = float32(int(codes[i&3]>>shift&15)-int4Offset) * scale
+			}
 		}
 	}
 }

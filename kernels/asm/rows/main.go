@@ -47,8 +47,8 @@ func main() {
 				scores(m, c, t)
 			}
 			for _, t := range m.valueTiles {
-				if m.wide && c.name == "F16" && t.queries == 1 {
-					continue // that of AVX2 is used: conversions to half a register are faster
+				if m.wide && c.name == "F16" && t.queries <= 2 {
+					continue // those of AVX2 are used: conversions to half a register are faster
 				}
 				weigh(m, c, t)
 			}
