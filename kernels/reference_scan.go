@@ -1,8 +1,11 @@
 package kernels
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
-// Kernels that read a row or a section once and answer with a number.
+// Kernels that read a row or a section and change nothing.
 
 // argMaxReference returns the index of the first of the largest elements, NaN left out, and whether
 // there is a NaN. The index of a row of nothing but NaN is 0.
@@ -17,6 +20,60 @@ func argMaxReference(x []float32) (index int, nan bool) {
 		}
 	}
 	return index, nan
+}
+
+// thresholdReference returns a number that at least k elements of x reach: the largest with 16 significant
+// bits that is reached by k of the maxima of those elements whose index is the same modulo MaxThreshold, NaN left
+// out; negative infinity if there is none. So a quarter more elements reach it than were asked for, or less, as long
+// as k is small beside MaxThreshold and large elements are anywhere.
+func thresholdReference(x []float32, k int) float32 {
+	var maxima [MaxThreshold]float32
+	for i := range maxima {
+		maxima[i] = float32(math.Inf(-1))
+	}
+	for i, v := range x {
+		if v > maxima[i%MaxThreshold] {
+			maxima[i%MaxThreshold] = v
+		}
+	}
+	place := uint32(0)
+	for bit := uint32(1 << 31); bit >= 1<<16; bit >>= 1 {
+		if count(maxima[:], numberAt(place|bit)) >= k {
+			place |= bit
+		}
+	}
+	if place == 0 {
+		return float32(math.Inf(-1))
+	}
+	return numberAt(place)
+}
+
+// numberAt returns the number at a place in the order of all, from the negative NaN to the positive ones.
+func numberAt(place uint32) float32 {
+	bits := int32(place ^ 1<<31)
+	return math.Float32frombits(uint32(bits ^ int32(uint32(bits>>31)>>1)))
+}
+
+// count returns how many elements reach a threshold.
+func count(x []float32, threshold float32) int {
+	n := 0
+	for _, v := range x {
+		if v >= threshold {
+			n++
+		}
+	}
+	return n
+}
+
+// reachReference sets those bits of set, one for each element, whose elements reach the threshold, and clears
+// the others.
+func reachReference(set []uint64, x []float32, threshold float32) {
+	clear(set)
+	for i, v := range x {
+		if v >= threshold {
+			set[i/64] |= 1 << (i % 64)
+		}
+	}
 }
 
 // readReference returns the exclusive or of the little-endian 8-byte words of b, the last one filled

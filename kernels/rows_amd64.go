@@ -12,6 +12,8 @@ type rowKernels struct {
 	add                          func(dst, x *float32, n int)
 	activate                     [3]func(x *float32, n int)
 	argMax                       func(x *float32, n int) (index int, nan uint32)
+	threshold                    func(x *float32, n, k int) float32
+	reach                        func(set *uint16, x *float32, n int, threshold float32)
 	read                         func(p *byte, quarter int) uint64
 	storeKeyF16, storeValueF16   func(dst *uint16, src *float32, blocks int)
 	storeKeyInt8, storeValueInt8 func(dst *int8, scale, src *float32, blocks int)
@@ -40,6 +42,8 @@ var avx512Rows = rowKernels{
 	add:            addAVX512,
 	activate:       [3]func(*float32, int){GELUTanh: geluTanhAVX512, GELU: geluErfAVX512, ReLU: reluAVX512},
 	argMax:         argMaxAVX512,
+	threshold:      thresholdAVX512,
+	reach:          reachAVX512,
 	read:           readAVX2, // see the generator
 	storeKeyF16:    storeKeyF16AVX512,
 	storeValueF16:  storeValueF16AVX512,
@@ -69,6 +73,8 @@ var avx2Rows = rowKernels{
 	add:            addAVX2,
 	activate:       [3]func(*float32, int){GELUTanh: geluTanhAVX2, GELU: geluErfAVX2, ReLU: reluAVX2},
 	argMax:         argMaxAVX2,
+	threshold:      thresholdAVX2,
+	reach:          reachAVX2,
 	read:           readAVX2,
 	storeKeyF16:    storeKeyF16AVX2,
 	storeValueF16:  storeValueF16AVX2,
@@ -126,6 +132,15 @@ func (k *rowKernels) replaceIn(s Set) Set {
 	s.argMax = func(x []float32) (int, bool) {
 		index, nan := k.argMax(&x[0], len(x))
 		return index, nan != 0
+	}
+	s.threshold = func(x []float32, count int) float32 {
+		return k.threshold(&x[0], len(x), count)
+	}
+	s.reach = func(set []uint64, x []float32, threshold float32) {
+		if len(set) > 0 {
+			set[len(set)-1] = 0
+			k.reach((*uint16)(unsafe.Pointer(&set[0])), &x[0], len(x), threshold)
+		}
 	}
 	s.read = func(b []byte) uint64 {
 		quarter := len(b) / 4 &^ 127

@@ -1192,6 +1192,206 @@ DATA word_ff800000<>+24(SB)/4, $0xff800000
 DATA word_ff800000<>+28(SB)/4, $0xff800000
 GLOBL word_ff800000<>(SB), RODATA|NOPTR, $32
 
+// func thresholdAVX512(x *float32, n int, k int) float32
+// Requires: AVX, AVX512F, CMOV, POPCNT, SSE
+TEXT ·thresholdAVX512(SB), NOSPLIT, $512-28
+	LEAQ         (SP), AX
+	MOVQ         x+0(FP), CX
+	MOVQ         n+8(FP), DX
+	MOVQ         DX, BX
+	SHRQ         $0x07, BX
+	VBROADCASTSS word_ff800000<>+0(SB), Z0
+	VMOVUPS      Z0, Z1
+	VMOVUPS      Z0, Z2
+	VMOVUPS      Z0, Z3
+	VMOVUPS      Z0, Z4
+	VMOVUPS      Z0, Z5
+	VMOVUPS      Z0, Z6
+	VMOVUPS      Z0, Z7
+	VMOVUPS      Z0, Z8
+	MOVQ         CX, SI
+	MOVQ         BX, DI
+	TESTQ        DI, DI
+	JZ           done2
+
+loop1:
+	VMOVUPS (SI), Z9
+	VMAXPS  Z1, Z9, Z1
+	VMOVUPS 64(SI), Z9
+	VMAXPS  Z2, Z9, Z2
+	VMOVUPS 128(SI), Z9
+	VMAXPS  Z3, Z9, Z3
+	VMOVUPS 192(SI), Z9
+	VMAXPS  Z4, Z9, Z4
+	VMOVUPS 256(SI), Z9
+	VMAXPS  Z5, Z9, Z5
+	VMOVUPS 320(SI), Z9
+	VMAXPS  Z6, Z9, Z6
+	VMOVUPS 384(SI), Z9
+	VMAXPS  Z7, Z9, Z7
+	VMOVUPS 448(SI), Z9
+	VMAXPS  Z8, Z9, Z8
+	ADDQ    $+512, SI
+	DECQ    DI
+	JNZ     loop1
+
+done2:
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 64(AX)
+	VMOVUPS Z3, 128(AX)
+	VMOVUPS Z4, 192(AX)
+	VMOVUPS Z5, 256(AX)
+	VMOVUPS Z6, 320(AX)
+	VMOVUPS Z7, 384(AX)
+	VMOVUPS Z8, 448(AX)
+	SHLQ    $0x09, BX
+	ADDQ    BX, CX
+	ANDQ    $0x7f, DX
+	MOVQ    DX, SI
+	XORQ    BX, BX
+	SHLQ    $0x02, SI
+	ANDQ    $-64, SI
+
+block3:
+	CMPQ    BX, SI
+	JGE     rest4
+	VMOVUPS (CX)(BX*1), Z1
+	VMOVUPS (AX)(BX*1), Z2
+	VMAXPS  Z2, Z1, Z2
+	VMOVUPS Z2, (AX)(BX*1)
+	ADDQ    $0x40, BX
+	JMP     block3
+
+rest4:
+	ANDQ      $0x0f, DX
+	JZ        done5
+	NEGQ      DX
+	LEAQ      masks<>+0(SB), SI
+	VMOVUPS   64(SI)(DX*4), Z1
+	VPTESTMD  Z1, Z1, K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z1
+	VMOVUPS   (AX)(BX*1), Z2
+	KNOTW     K1, K1
+	VMOVAPS   Z0, K1, Z1
+	VMAXPS    Z2, Z1, Z2
+	VMOVUPS   Z2, (AX)(BX*1)
+
+done5:
+	MOVQ  k+16(FP), CX
+	XORL  DX, DX
+	MOVL  $0x80000000, BX
+	MOVQ  $0x00000010, SI
+	TESTQ SI, SI
+	JZ    done7
+
+loop6:
+	MOVL         DX, DI
+	ORL          BX, DI
+	MOVL         DI, R8
+	XORL         $0x80000000, R8
+	MOVL         R8, R9
+	SARL         $0x1f, R9
+	SHRL         $0x01, R9
+	XORL         R9, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Z0
+	XORL         R8, R8
+	VCMPPS       $0x12, (AX), Z0, K1
+	KMOVW        K1, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 64(AX), Z0, K1
+	KMOVW        K1, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 128(AX), Z0, K1
+	KMOVW        K1, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 192(AX), Z0, K1
+	KMOVW        K1, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 256(AX), Z0, K1
+	KMOVW        K1, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 320(AX), Z0, K1
+	KMOVW        K1, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 384(AX), Z0, K1
+	KMOVW        K1, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 448(AX), Z0, K1
+	KMOVW        K1, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	CMPL         R8, CX
+	CMOVLGE      DI, DX
+	SHRL         $0x01, BX
+	DECQ         SI
+	JNZ          loop6
+
+done7:
+	MOVL    DX, AX
+	XORL    $0x80000000, AX
+	MOVL    AX, CX
+	SARL    $0x1f, CX
+	SHRL    $0x01, CX
+	XORL    CX, AX
+	MOVL    $0xff800000, CX
+	TESTL   DX, DX
+	CMOVLEQ CX, AX
+	VMOVD   AX, X0
+	MOVSS   X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func reachAVX512(set *uint16, x *float32, n int, threshold float32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·reachAVX512(SB), NOSPLIT, $0-28
+	MOVQ         set+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVSS        threshold+24(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVQ         DX, SI
+	XORQ         BX, BX
+	SHLQ         $0x02, SI
+	ANDQ         $-64, SI
+
+block1:
+	CMPQ    BX, SI
+	JGE     rest2
+	VMOVUPS (CX)(BX*1), Z1
+	VCMPPS  $0x12, Z1, Z0, K1
+	KMOVW   K1, DI
+	MOVW    DI, (AX)
+	ADDQ    $0x02, AX
+	ADDQ    $0x40, BX
+	JMP     block1
+
+rest2:
+	ANDQ      $0x0f, DX
+	JZ        done3
+	NEGQ      DX
+	LEAQ      masks<>+0(SB), SI
+	VMOVUPS   64(SI)(DX*4), Z1
+	VPTESTMD  Z1, Z1, K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z1
+	VCMPPS    $0x12, Z1, Z0, K2
+	KMOVW     K2, CX
+	KMOVW     K1, DX
+	ANDL      DX, CX
+	MOVW      CX, (AX)
+	ADDQ      $0x02, AX
+
+done3:
+	VZEROUPPER
+	RET
+
 // func softmaxAVX512(scores *float32, count int) float32
 // Requires: AVX, AVX512DQ, AVX512F, SSE
 TEXT ·softmaxAVX512(SB), NOSPLIT, $0-20
@@ -6772,6 +6972,303 @@ found4:
 
 done5:
 	MOVQ DX, index+16(FP)
+	VZEROUPPER
+	RET
+
+// func thresholdAVX2(x *float32, n int, k int) float32
+// Requires: AVX, AVX2, CMOV, POPCNT, SSE
+TEXT ·thresholdAVX2(SB), NOSPLIT, $512-28
+	LEAQ         (SP), AX
+	MOVQ         x+0(FP), CX
+	MOVQ         n+8(FP), DX
+	MOVQ         DX, BX
+	SHRQ         $0x07, BX
+	VBROADCASTSS word_ff800000<>+0(SB), Y0
+	VMOVUPS      Y0, Y1
+	VMOVUPS      Y0, Y2
+	VMOVUPS      Y0, Y3
+	VMOVUPS      Y0, Y4
+	VMOVUPS      Y0, Y5
+	VMOVUPS      Y0, Y6
+	VMOVUPS      Y0, Y7
+	VMOVUPS      Y0, Y8
+	MOVQ         CX, SI
+	MOVQ         BX, DI
+	TESTQ        DI, DI
+	JZ           done2
+
+loop1:
+	VMOVUPS (SI), Y9
+	VMAXPS  Y1, Y9, Y1
+	VMOVUPS 32(SI), Y9
+	VMAXPS  Y2, Y9, Y2
+	VMOVUPS 64(SI), Y9
+	VMAXPS  Y3, Y9, Y3
+	VMOVUPS 96(SI), Y9
+	VMAXPS  Y4, Y9, Y4
+	VMOVUPS 128(SI), Y9
+	VMAXPS  Y5, Y9, Y5
+	VMOVUPS 160(SI), Y9
+	VMAXPS  Y6, Y9, Y6
+	VMOVUPS 192(SI), Y9
+	VMAXPS  Y7, Y9, Y7
+	VMOVUPS 224(SI), Y9
+	VMAXPS  Y8, Y9, Y8
+	ADDQ    $+512, SI
+	DECQ    DI
+	JNZ     loop1
+
+done2:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS Y3, 64(AX)
+	VMOVUPS Y4, 96(AX)
+	VMOVUPS Y5, 128(AX)
+	VMOVUPS Y6, 160(AX)
+	VMOVUPS Y7, 192(AX)
+	VMOVUPS Y8, 224(AX)
+	VMOVUPS Y0, Y1
+	VMOVUPS Y0, Y2
+	VMOVUPS Y0, Y3
+	VMOVUPS Y0, Y4
+	VMOVUPS Y0, Y5
+	VMOVUPS Y0, Y6
+	VMOVUPS Y0, Y7
+	VMOVUPS Y0, Y8
+	MOVQ    CX, SI
+	MOVQ    BX, DI
+	TESTQ   DI, DI
+	JZ      done4
+
+loop3:
+	VMOVUPS 256(SI), Y9
+	VMAXPS  Y1, Y9, Y1
+	VMOVUPS 288(SI), Y9
+	VMAXPS  Y2, Y9, Y2
+	VMOVUPS 320(SI), Y9
+	VMAXPS  Y3, Y9, Y3
+	VMOVUPS 352(SI), Y9
+	VMAXPS  Y4, Y9, Y4
+	VMOVUPS 384(SI), Y9
+	VMAXPS  Y5, Y9, Y5
+	VMOVUPS 416(SI), Y9
+	VMAXPS  Y6, Y9, Y6
+	VMOVUPS 448(SI), Y9
+	VMAXPS  Y7, Y9, Y7
+	VMOVUPS 480(SI), Y9
+	VMAXPS  Y8, Y9, Y8
+	ADDQ    $+512, SI
+	DECQ    DI
+	JNZ     loop3
+
+done4:
+	VMOVUPS Y1, 256(AX)
+	VMOVUPS Y2, 288(AX)
+	VMOVUPS Y3, 320(AX)
+	VMOVUPS Y4, 352(AX)
+	VMOVUPS Y5, 384(AX)
+	VMOVUPS Y6, 416(AX)
+	VMOVUPS Y7, 448(AX)
+	VMOVUPS Y8, 480(AX)
+	SHLQ    $0x09, BX
+	ADDQ    BX, CX
+	ANDQ    $0x7f, DX
+	MOVQ    DX, SI
+	XORQ    BX, BX
+	SHLQ    $0x02, SI
+	ANDQ    $-64, SI
+
+block5:
+	CMPQ    BX, SI
+	JGE     rest6
+	VMOVUPS (CX)(BX*1), Y1
+	VMOVUPS 32(CX)(BX*1), Y2
+	VMOVUPS (AX)(BX*1), Y3
+	VMOVUPS 32(AX)(BX*1), Y4
+	VMAXPS  Y3, Y1, Y3
+	VMAXPS  Y4, Y2, Y4
+	VMOVUPS Y3, (AX)(BX*1)
+	VMOVUPS Y4, 32(AX)(BX*1)
+	ADDQ    $0x40, BX
+	JMP     block5
+
+rest6:
+	ANDQ       $0x0f, DX
+	JZ         done7
+	NEGQ       DX
+	LEAQ       masks<>+0(SB), SI
+	VMOVUPS    64(SI)(DX*4), Y1
+	VMOVUPS    96(SI)(DX*4), Y2
+	VMASKMOVPS (CX)(BX*1), Y1, Y3
+	VMASKMOVPS 32(CX)(BX*1), Y2, Y4
+	VMOVUPS    (AX)(BX*1), Y5
+	VMOVUPS    32(AX)(BX*1), Y6
+	VBLENDVPS  Y1, Y3, Y0, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y4
+	VMAXPS     Y5, Y3, Y5
+	VMAXPS     Y6, Y4, Y6
+	VMOVUPS    Y5, (AX)(BX*1)
+	VMOVUPS    Y6, 32(AX)(BX*1)
+
+done7:
+	MOVQ  k+16(FP), CX
+	XORL  DX, DX
+	MOVL  $0x80000000, BX
+	MOVQ  $0x00000010, SI
+	TESTQ SI, SI
+	JZ    done9
+
+loop8:
+	MOVL         DX, DI
+	ORL          BX, DI
+	MOVL         DI, R8
+	XORL         $0x80000000, R8
+	MOVL         R8, R9
+	SARL         $0x1f, R9
+	SHRL         $0x01, R9
+	XORL         R9, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	XORL         R8, R8
+	VCMPPS       $0x12, (AX), Y0, Y1
+	VCMPPS       $0x12, 32(AX), Y0, Y2
+	VMOVMSKPS    Y1, R9
+	VMOVMSKPS    Y2, R10
+	SHLL         $0x08, R10
+	ORL          R10, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 64(AX), Y0, Y1
+	VCMPPS       $0x12, 96(AX), Y0, Y2
+	VMOVMSKPS    Y1, R9
+	VMOVMSKPS    Y2, R10
+	SHLL         $0x08, R10
+	ORL          R10, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 128(AX), Y0, Y1
+	VCMPPS       $0x12, 160(AX), Y0, Y2
+	VMOVMSKPS    Y1, R9
+	VMOVMSKPS    Y2, R10
+	SHLL         $0x08, R10
+	ORL          R10, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 192(AX), Y0, Y1
+	VCMPPS       $0x12, 224(AX), Y0, Y2
+	VMOVMSKPS    Y1, R9
+	VMOVMSKPS    Y2, R10
+	SHLL         $0x08, R10
+	ORL          R10, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 256(AX), Y0, Y1
+	VCMPPS       $0x12, 288(AX), Y0, Y2
+	VMOVMSKPS    Y1, R9
+	VMOVMSKPS    Y2, R10
+	SHLL         $0x08, R10
+	ORL          R10, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 320(AX), Y0, Y1
+	VCMPPS       $0x12, 352(AX), Y0, Y2
+	VMOVMSKPS    Y1, R9
+	VMOVMSKPS    Y2, R10
+	SHLL         $0x08, R10
+	ORL          R10, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 384(AX), Y0, Y1
+	VCMPPS       $0x12, 416(AX), Y0, Y2
+	VMOVMSKPS    Y1, R9
+	VMOVMSKPS    Y2, R10
+	SHLL         $0x08, R10
+	ORL          R10, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	VCMPPS       $0x12, 448(AX), Y0, Y1
+	VCMPPS       $0x12, 480(AX), Y0, Y0
+	VMOVMSKPS    Y1, R9
+	VMOVMSKPS    Y0, R10
+	SHLL         $0x08, R10
+	ORL          R10, R9
+	POPCNTL      R9, R9
+	ADDL         R9, R8
+	CMPL         R8, CX
+	CMOVLGE      DI, DX
+	SHRL         $0x01, BX
+	DECQ         SI
+	JNZ          loop8
+
+done9:
+	MOVL    DX, AX
+	XORL    $0x80000000, AX
+	MOVL    AX, CX
+	SARL    $0x1f, CX
+	SHRL    $0x01, CX
+	XORL    CX, AX
+	MOVL    $0xff800000, CX
+	TESTL   DX, DX
+	CMOVLEQ CX, AX
+	VMOVD   AX, X0
+	MOVSS   X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func reachAVX2(set *uint16, x *float32, n int, threshold float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·reachAVX2(SB), NOSPLIT, $0-28
+	MOVQ         set+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVSS        threshold+24(FP), X0
+	VBROADCASTSS X0, Y1
+	VBROADCASTSS X0, Y0
+	MOVQ         DX, SI
+	XORQ         BX, BX
+	SHLQ         $0x02, SI
+	ANDQ         $-64, SI
+
+block1:
+	CMPQ      BX, SI
+	JGE       rest2
+	VMOVUPS   (CX)(BX*1), Y2
+	VMOVUPS   32(CX)(BX*1), Y3
+	VCMPPS    $0x12, Y2, Y1, Y2
+	VCMPPS    $0x12, Y3, Y0, Y3
+	VMOVMSKPS Y2, DI
+	VMOVMSKPS Y3, R8
+	SHLL      $0x08, R8
+	ORL       R8, DI
+	MOVW      DI, (AX)
+	ADDQ      $0x02, AX
+	ADDQ      $0x40, BX
+	JMP       block1
+
+rest2:
+	ANDQ       $0x0f, DX
+	JZ         done3
+	NEGQ       DX
+	LEAQ       masks<>+0(SB), SI
+	VMOVUPS    64(SI)(DX*4), Y2
+	VMOVUPS    96(SI)(DX*4), Y3
+	VMASKMOVPS (CX)(BX*1), Y2, Y4
+	VMASKMOVPS 32(CX)(BX*1), Y3, Y5
+	VCMPPS     $0x12, Y4, Y1, Y1
+	VCMPPS     $0x12, Y5, Y0, Y0
+	VMOVMSKPS  Y1, CX
+	VMOVMSKPS  Y0, DX
+	SHLL       $0x08, DX
+	ORL        DX, CX
+	VMOVMSKPS  Y2, DX
+	VMOVMSKPS  Y3, BX
+	SHLL       $0x08, BX
+	ORL        BX, DX
+	ANDL       DX, CX
+	MOVW       CX, (AX)
+	ADDQ       $0x02, AX
+
+done3:
 	VZEROUPPER
 	RET
 

@@ -59,6 +59,16 @@ func storeValueInt8AVX512(dst *int8, scale *float32, src *float32, blocks int)
 //go:noescape
 func argMaxAVX512(x *float32, n int) (index int, nan uint32)
 
+// thresholdAVX512 is thresholdReference for n > 0.
+//
+//go:noescape
+func thresholdAVX512(x *float32, n int, k int) float32
+
+// reachAVX512 writes a bit for each element, and zeros to fill 16: whether it is at least the threshold.
+//
+//go:noescape
+func reachAVX512(set *uint16, x *float32, n int, threshold float32)
+
 // softmaxAVX512 replaces count scores by weights and returns the sum of the exponentials.
 //
 //go:noescape
@@ -233,6 +243,16 @@ func storeValueInt8AVX2(dst *int8, scale *float32, src *float32, blocks int)
 //
 //go:noescape
 func argMaxAVX2(x *float32, n int) (index int, nan uint32)
+
+// thresholdAVX2 is thresholdReference for n > 0.
+//
+//go:noescape
+func thresholdAVX2(x *float32, n int, k int) float32
+
+// reachAVX2 writes a bit for each element, and zeros to fill 16: whether it is at least the threshold.
+//
+//go:noescape
+func reachAVX2(set *uint16, x *float32, n int, threshold float32)
 
 // readAVX2 returns the exclusive or of the 8-byte words of 4 quarter bytes. quarter is a multiple of 128, not 0.
 //

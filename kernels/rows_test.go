@@ -255,6 +255,62 @@ func TestArgMaxIsTheFirst(t *testing.T) {
 	}
 }
 
+func TestThresholdIsTheReference(t *testing.T) {
+	eachRow(t, append([]int{128, 129, 255, 256, 300, 2048, 5000}, lengths...), func(t *testing.T, s *Set, n int, row func() []float32) {
+		x := row()
+		for _, k := range []int{1, 2, 7, 40, 100, 127, 128} {
+			if k > n {
+				break
+			}
+			got, want := s.Threshold(x, k), reference.Threshold(x, k)
+			if math.Float32bits(got) != math.Float32bits(want) {
+				t.Fatalf("n=%d, k=%d: %x, want %x", n, k, got, want)
+			}
+			numbers := 0
+			for _, v := range x {
+				if v == v {
+					numbers++
+				}
+			}
+			if reached := count(x, got); reached < min(k, numbers) {
+				t.Fatalf("n=%d, k=%d: %x is reached by %d of %d numbers", n, k, got, reached, numbers)
+			}
+		}
+	})
+}
+
+// TestThresholdIsClose asks for how many elements of real sizes reach a threshold.
+func TestThresholdIsClose(t *testing.T) {
+	random := rand.New(rand.NewPCG(21, 21))
+	for _, n := range []int{2048, 50257} {
+		for _, k := range []int{1, 10, 40, 64} {
+			reached := 0
+			for range 100 {
+				x := normal(random, n, 3)
+				reached += count(x, Sets()[0].Threshold(x, k))
+			}
+			if mean := float64(reached) / 100; mean > 1.5*float64(k)+2 {
+				t.Errorf("%d elements: %.1f reach the threshold for %d", n, mean, k)
+			}
+		}
+	}
+}
+
+func TestReachIsTheReference(t *testing.T) {
+	eachRow(t, append([]int{0, 2048, 5000}, lengths...), func(t *testing.T, s *Set, n int, row func() []float32) {
+		x := row()
+		words := (n + 63) / 64
+		for _, threshold := range []float32{0, -1, 0.5, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())} {
+			got, want := slices.Repeat([]uint64{1<<63 + 5}, words+1), make([]uint64, words+1)
+			s.Reach(got[:words], x, threshold)
+			reference.Reach(want[:words], x, threshold)
+			if want[words] = got[words]; !slices.Equal(got, want) || got[words] != 1<<63+5 {
+				t.Fatalf("n=%d, threshold %v: %x, want %x", n, threshold, got, want)
+			}
+		}
+	})
+}
+
 func TestReadIsTheReference(t *testing.T) {
 	random := rand.New(rand.NewPCG(13, 13))
 	b := make([]byte, 20000)
@@ -278,7 +334,7 @@ func BenchmarkRows(b *testing.B) {
 	x, weight, bias, dst := normal(random, 4*n, 1), normal(random, n, 1), normal(random, n, 1), make([]float32, n)
 	in := input(random, 1, 4*n)
 	row := make([]float32, 4*n)
-	logits := normal(random, 50257, 3)
+	logits, set := normal(random, 50257, 3), make([]uint64, (50257+63)/64)
 	for _, s := range Sets() {
 		for _, bench := range []struct {
 			name  string
@@ -293,6 +349,10 @@ func BenchmarkRows(b *testing.B) {
 			{"GELU3072", 16 * n, func() { copy(row, x); s.Activate(GELU, row) }},
 			{"ReLU3072", 16 * n, func() { copy(row, x); s.Activate(ReLU, row) }},
 			{"ArgMax50257", 4 * 50257, func() { s.ArgMax(logits) }},
+			{"Threshold2048", 4 * 2048, func() { s.Threshold(logits[:2048], 40) }},
+			{"Threshold50257", 4 * 50257, func() { s.Threshold(logits, 40) }},
+			{"Reach2048", 4 * 2048, func() { s.Reach(set[:32], logits[:2048], 6) }},
+			{"Reach50257", 4 * 50257, func() { s.Reach(set, logits, 9) }},
 		} {
 			b.Run(bench.name+"/"+s.Name(), func(b *testing.B) {
 				b.SetBytes(int64(bench.bytes))

@@ -39,6 +39,8 @@ type Set struct {
 	attend    func(out []float32, stride int, q []float32, h *Head, first, queries int, scores []float32)
 	store     func(h *Head, position int, key, value []float32)
 	argMax    func(x []float32) (index int, nan bool)
+	threshold func(x []float32, k int) float32
+	reach     func(set []uint64, x []float32, threshold float32)
 	read      func(b []byte) uint64
 }
 
@@ -61,6 +63,8 @@ var reference = Set{
 	attend:    attendReference,
 	store:     (*Head).Store,
 	argMax:    argMaxReference,
+	threshold: thresholdReference,
+	reach:     reachReference,
 	read:      readReference,
 }
 
@@ -189,6 +193,27 @@ func (s *Set) ArgMax(x []float32) (index int, nan bool) {
 		panic("kernels: the maximum of nothing")
 	}
 	return s.argMax(x)
+}
+
+// MaxThreshold is the largest number of elements that Threshold can be asked for.
+const MaxThreshold = 128
+
+// Threshold returns a number that at least k elements of x reach, and not many more: a bound for a search for
+// the k largest. There must be that many, k is from 1 to MaxThreshold, and x holds no NaN.
+func (s *Set) Threshold(x []float32, k int) float32 {
+	if k < 1 || k > min(MaxThreshold, len(x)) {
+		panic(fmt.Sprintf("kernels: a threshold for %d of %d elements", k, len(x)))
+	}
+	return s.threshold(x, k)
+}
+
+// Reach sets bit i%64 of set[i/64] for every element x[i] that is at least the threshold, and clears all other
+// bits. set has a word for every 64 elements or part of them.
+func (s *Set) Reach(set []uint64, x []float32, threshold float32) {
+	if len(set) != (len(x)+63)/64 {
+		panic(fmt.Sprintf("kernels: a set of %d words for %d elements", len(set), len(x)))
+	}
+	s.reach(set, x, threshold)
 }
 
 // Read reads b once, as fast as the memory gives it, and returns the exclusive or of its 8-byte

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/tti-llm/tti/kernels"
@@ -63,6 +64,7 @@ type Sampler struct {
 	Sampling
 	kernels *kernels.Set
 	logits  []float32 // a copy, where the repetition penalty changes some
+	reached []uint64  // bit set of the tokens that top-k is chosen from
 	ids     []int32   // of the tokens that passed the filters so far
 	scores  []float64 // theirs: logit / temperature, less the highest of all
 	edge    []edge    // of the nucleus
@@ -168,14 +170,10 @@ func (s *Sampler) penalize(logits []float32, preceding []int32) []float32 {
 // with the largest logit.
 func (s *Sampler) keep(logits []float32, largest float32) {
 	s.ids, s.scores = s.ids[:0], s.scores[:0]
-	if s.TopK > 0 && s.TopK < len(logits) {
-		for _, r := range s.top(logits, s.TopK) {
-			s.ids = append(s.ids, r.id())
-		}
+	if k := s.TopK; k > 0 && k < len(logits) {
+		s.keepTop(logits, k)
 	} else {
-		for id := range logits {
-			s.ids = append(s.ids, int32(id))
-		}
+		s.keepAll(logits)
 	}
 	highest := float64(largest) / s.Temperature
 	for _, id := range s.ids {
@@ -214,26 +212,60 @@ func rankOf(id int32, logit float32) rank {
 
 func (r rank) id() int32 { return int32(^uint32(r)) }
 
-// top returns the k best tokens. It goes through the logits once and keeps the best so far in a
+// keepAll fills ids with all tokens.
+func (s *Sampler) keepAll(logits []float32) {
+	for id := range logits {
+		s.ids = append(s.ids, int32(id))
+	}
+}
+
+// keepTop fills ids with the k best tokens. A threshold that little more than k reach spares the others a
+// closer look.
+func (s *Sampler) keepTop(logits []float32, k int) {
+	if k > kernels.MaxThreshold {
+		s.keepAll(logits)
+	} else {
+		s.keepReaching(logits, s.kernels.Threshold(logits, k))
+	}
+	if len(s.ids) > k {
+		s.keepBest(logits, k)
+	}
+}
+
+// keepReaching fills ids with the tokens whose logits are at least the threshold.
+func (s *Sampler) keepReaching(logits []float32, threshold float32) {
+	words := (len(logits) + 63) / 64
+	s.reached = slices.Grow(s.reached[:0], words)[:words]
+	s.kernels.Reach(s.reached, logits, threshold)
+	for i, word := range s.reached {
+		for ; word != 0; word &= word - 1 {
+			s.ids = append(s.ids, int32(64*i+bits.TrailingZeros64(word)))
+		}
+	}
+}
+
+// keepBest keeps the k best of ids, which ascend. It goes through them once and keeps the best so far in a
 // heap, the worst of them first.
-func (s *Sampler) top(logits []float32, k int) []rank {
+func (s *Sampler) keepBest(logits []float32, k int) {
 	heap := s.heap[:0]
-	for i, logit := range logits[:k] {
-		heap = append(heap, rankOf(int32(i), logit))
+	for _, id := range s.ids[:k] {
+		heap = append(heap, rankOf(id, logits[id]))
 	}
 	for i := k/2 - 1; i >= 0; i-- {
 		sink(heap, i)
 	}
 	worst := logits[heap[0].id()]
-	for i, logit := range logits[k:] {
-		if logit > worst { // later ids lose ties
-			heap[0] = rankOf(int32(k+i), logit)
+	for _, id := range s.ids[k:] {
+		if logit := logits[id]; logit > worst { // later ids lose ties
+			heap[0] = rankOf(id, logit)
 			sink(heap, 0)
 			worst = logits[heap[0].id()]
 		}
 	}
-	s.heap = heap
-	return heap
+	for i, r := range heap {
+		s.ids[i] = r.id()
+	}
+	s.ids, s.heap = s.ids[:k], heap
 }
 
 // sink restores the order of a heap whose element i may be too good for its place.

@@ -121,6 +121,7 @@ const (
 	notLess     = operand.U8(0x15) // true for NaN
 	unordered   = operand.U8(0x03)
 	greaterThan = operand.U8(0x1e)
+	notAbove    = operand.U8(0x12) // false for NaN
 )
 
 // condition is a truth value for each lane of a register: in an opmask register with AVX-512, else

@@ -37,6 +37,8 @@ func main() {
 			storeInt8(m, place)
 		}
 		argMax(m)
+		threshold(m)
+		reach(m)
 		if !m.wide { // one is enough: with registers of 64 bytes it is slower, see kernels/README.md
 			read(m)
 		}
@@ -63,8 +65,8 @@ func main() {
 
 // extensions lists what a kernel may use, by the suffix of its name.
 var extensions = map[string][]string{
-	"AVX512": {"AVX", "AVX2", "AVX512BW", "AVX512DQ", "AVX512F", "AVX512VL", "F16C", "FMA3", "SSE", "SSE2"},
-	"AVX2":   {"AVX", "AVX2", "F16C", "FMA3", "SSE", "SSE2"},
+	"AVX512": {"AVX", "AVX2", "AVX512BW", "AVX512DQ", "AVX512F", "AVX512VL", "CMOV", "F16C", "FMA3", "POPCNT", "SSE", "SSE2"},
+	"AVX2":   {"AVX", "AVX2", "CMOV", "F16C", "FMA3", "POPCNT", "SSE", "SSE2"},
 }
 
 // checkExtensions fails for a function that needs more than it may use. avo chooses the forms of

@@ -56,6 +56,133 @@ func (m *machine) maximum(v, maximum block) {
 	}
 }
 
+const (
+	// thresholdMaxima and thresholdBits are the number of maxima and the significant bits of
+	// thresholdReference.
+	thresholdMaxima = 128
+	thresholdBits   = 16
+	// maximaRegisters is how many registers of maxima are held at once.
+	maximaRegisters = 8
+)
+
+// threshold generates thresholdReference.
+func threshold(m *machine) {
+	m.function("threshold", "func(x *float32, n int, k int) float32")
+	m.Doc("threshold" + m.name + " is thresholdReference for n > 0.")
+	maxima := m.GP64()
+	m.LEAQ(m.AllocLocal(4*thresholdMaxima), maxima)
+	m.maxima(m.param("x"), m.param("n"), maxima)
+	place := m.highestPlace(maxima, m.param("k"))
+
+	result, none, number := m.numberAt(place), m.GP32(), m.XMM()
+	m.MOVL(operand.U32(math.Float32bits(-infinity)), none)
+	m.TESTL(place, place)
+	m.CMOVLEQ(none, result)
+	m.VMOVD(result, number)
+	m.Store(number, m.ReturnIndex(0))
+	m.end()
+}
+
+// maxima writes the maxima of those of n elements whose index is the same modulo thresholdMaxima: as many at
+// once as registers hold, over whole rows of all of them; then, in memory, those of the rest.
+func (m *machine) maxima(x, n, result reg.GPVirtual) {
+	rows := m.copy(n)
+	m.SHRQ(operand.Imm(7), rows)
+	lowest := m.broadcast(m.word(math.Float32bits(-infinity)))
+	for at := 0; at < 4*thresholdMaxima; at += maximaRegisters * m.registerBytes {
+		place := func(base reg.Register, i int) operand.Mem { return m.part(operand.Mem{Base: base, Disp: at}, i) }
+		largest := make([]reg.VecVirtual, maximaRegisters)
+		for i := range largest {
+			largest[i] = m.vector()
+			m.VMOVUPS(lowest, largest[i])
+		}
+		p := m.copy(x)
+		m.repeat(m.copy(rows), func() {
+			for i, r := range largest {
+				v := m.vector()
+				m.VMOVUPS(place(p, i), v)
+				m.VMAXPS(r, v, r)
+			}
+			m.ADDQ(operand.I32(4*thresholdMaxima), p)
+		})
+		for i, r := range largest {
+			m.VMOVUPS(r, place(result, i))
+		}
+	}
+	m.SHLQ(operand.Imm(9), rows)
+	m.ADDQ(rows, x)
+	m.ANDQ(operand.Imm(thresholdMaxima-1), n)
+	m.eachBlock(n, func(offset reg.Register, k mask) {
+		v, largest := m.load(k, element(x, offset)), m.load(nil, element(result, offset))
+		m.fill(k, lowest, v)
+		m.maximum(v, largest)
+		m.store(nil, largest, element(result, offset))
+	})
+}
+
+// highestPlace returns the highest place in the order of numbers, of thresholdBits, that k maxima reach.
+func (m *machine) highestPlace(maxima, k reg.GPVirtual) (place reg.GPVirtual) {
+	place = m.GP32()
+	bit, left := m.GP32(), m.GP64()
+	m.XORL(place, place)
+	m.MOVL(operand.U32(1<<31), bit)
+	m.MOVQ(operand.U32(thresholdBits), left)
+	m.repeat(left, func() {
+		next := m.GP32()
+		m.MOVL(place, next)
+		m.ORL(bit, next)
+		candidate := m.vector()
+		m.VMOVD(m.numberAt(next), candidate.AsX())
+		m.VBROADCASTSS(candidate.AsX(), candidate)
+		count := m.GP32()
+		m.XORL(count, count)
+		for i := range thresholdMaxima / blockLanes {
+			reached := make([]condition, 64/m.registerBytes)
+			for j := range reached {
+				reached[j] = m.compare(notAbove, candidate, m.part(operand.Mem{Base: maxima, Disp: 64 * i}, j))
+			}
+			bits := m.bits(reached)
+			m.POPCNTL(bits, bits)
+			m.ADDL(bits, count)
+		}
+		m.CMPL(count, k.As32())
+		m.CMOVLGE(next, place)
+		m.SHRL(operand.Imm(1), bit)
+	})
+	return place
+}
+
+// numberAt returns the bits of the number at a place in the order of all, see the function in package kernels.
+func (m *machine) numberAt(place reg.GPVirtual) reg.GPVirtual {
+	bits, mirror := m.GP32(), m.GP32()
+	m.MOVL(place, bits)
+	m.XORL(operand.U32(1<<31), bits)
+	m.MOVL(bits, mirror)
+	m.SARL(operand.Imm(31), mirror)
+	m.SHRL(operand.Imm(1), mirror)
+	m.XORL(mirror, bits)
+	return bits
+}
+
+// reach generates reachReference, as far as there are elements.
+func reach(m *machine) {
+	m.function("reach", "func(set *uint16, x *float32, n int, threshold float32)")
+	m.Doc("reach" + m.name + " writes a bit for each element, and zeros to fill 16: whether it is at least the threshold.")
+	set, x, n := m.param("set"), m.param("x"), m.param("n")
+	value := m.XMM()
+	m.Load(m.Param("threshold"), value)
+	least := m.broadcastBlock(value)
+	m.eachBlock(n, func(offset reg.Register, k mask) {
+		bits := m.bits(m.compareBlock(notAbove, least, m.load(k, element(x, offset))))
+		if k != nil {
+			m.ANDL(m.bits(k), bits)
+		}
+		m.MOVW(bits.As16(), operand.Mem{Base: set})
+		m.ADDQ(operand.Imm(2), set)
+	})
+	m.end()
+}
+
 // read walks through its bytes at several places at once: the memory system keeps more lines on their
 // way for several streams than for one.
 const (
