@@ -32,10 +32,11 @@ type controller struct {
 }
 
 type drafterCost struct {
-	guess  estimate // of one guess
+	first  estimate // of the first guess, before which the drafter takes in what has come true
+	next   estimate // of each further one
 	behind estimate // of running one token of the text that it lacks
 	bands  [len(margins) + 1]chance
-	// doubted says that in this text the only measurement of a guess was discarded.
+	// doubted says that in this text the only measurement of a draft was discarded.
 	doubted bool
 	resting bool // it was not worth using when it was last considered
 }
@@ -43,8 +44,8 @@ type drafterCost struct {
 // doubt discards, once in a text, what is known from a single draft: it may have been disturbed, and if
 // that made drafting look bad, there would be no other.
 func (d *drafterCost) doubt() {
-	if d.guess.samples == 1 && !d.doubted {
-		d.guess, d.doubted = estimate{}, true
+	if d.first.samples == 1 && !d.doubted {
+		d.first, d.next, d.doubted = estimate{}, estimate{}, true
 	}
 }
 
@@ -76,6 +77,8 @@ const (
 	// pass, as parts of plain decoding's time for a token.
 	assumedGuess = 0.1
 	assumedToken = 0.05
+	// assumedNext is the assumed cost of a further guess, as a part of that of the first.
+	assumedNext = 0.8
 	// assumedBatch is the assumed cost of a token among many, as a part of that of a guess.
 	assumedBatch = 0.3
 	// optimism is by how much passes that were not measured are taken to be cheaper than their
@@ -92,6 +95,10 @@ const (
 	// tokens on.
 	allowedTokens = 3
 	allowedShare  = 0.02
+	// reserve is how many drafts of several guesses the rest of that must be enough for, before one is made: bad luck
+	// with long ones has to leave something to try short ones with. A drafter that must rest falls behind, until
+	// catching up would cost more than may be lost.
+	reserve = 2
 )
 
 func newController(drafters int) controller {
@@ -119,7 +126,7 @@ func (c *controller) begin() {
 		}
 		d := &c.drafters[i]
 		if d.doubted = false; d.resting {
-			d.guess, d.behind = estimate{}, estimate{}
+			d.first, d.next, d.behind = estimate{}, estimate{}, estimate{}
 		}
 		drafting = drafting || !d.resting
 	}
@@ -163,13 +170,17 @@ func (c *controller) choose(offers []Offer) (drafter, length int) {
 // many cannot. What was never tried is approached in steps.
 func (c *controller) bestLength(drafter int, offer Offer) (length, most int, best float64) {
 	a := c.arms[drafter][offer.Class].rate()
-	guess, catchUp := c.guess(drafter), c.catchUp(drafter, offer)
+	catchUp := c.catchUp(drafter, offer)
 	tokens, right := 1.0, 1.0
 	for k := 1; k <= min(offer.Length, 2*c.longest+2); k++ {
 		right *= a
 		tokens += right
-		time := float64(k)*guess + c.pass(k)
-		if time+catchUp-c.passes[0].mean > c.allowance() {
+		time := c.guesses(drafter, k) + c.pass(k)
+		risk := time + catchUp - c.passes[0].mean
+		if k > 1 {
+			risk *= reserve
+		}
+		if risk > c.allowance() {
 			break
 		}
 		most = k
@@ -193,7 +204,7 @@ func (c *controller) more(margin float64) bool {
 	for k := count + 1; k <= d.most; k++ {
 		right *= a
 		tokens += right
-		time := float64(k-count)*c.guess(d.drafter) + c.pass(k) - c.pass(count) + tokens*c.draw.mean
+		time := c.guesses(d.drafter, k) - c.guesses(d.drafter, count) + c.pass(k) - c.pass(count) + tokens*c.draw.mean
 		if tokens > d.rate*time {
 			return true
 		}
@@ -209,12 +220,17 @@ func (c *controller) allowance() float64 {
 // plain is the time of plain decoding for a token.
 func (c *controller) plain() float64 { return c.passes[0].mean + c.draw.mean }
 
-// guess is the time of one guess.
-func (c *controller) guess(drafter int) float64 {
-	if cost := c.drafters[drafter].guess; cost.known() {
-		return cost.mean
+// guesses is the time of k guesses.
+func (c *controller) guesses(drafter, k int) float64 {
+	d := &c.drafters[drafter]
+	switch further := float64(k - 1); {
+	case !d.first.known():
+		return assumedGuess * c.plain() * float64(k)
+	case !d.next.known():
+		return d.first.mean * (1 + assumedNext*further)
+	default:
+		return d.first.mean + further*d.next.mean
 	}
-	return assumedGuess * c.plain()
 }
 
 // catchUp is the time to run what the drafter lacks. The prompt does not count: it has to be run once
@@ -230,7 +246,7 @@ func (c *controller) behind(drafter int) float64 {
 	if cost := c.drafters[drafter].behind; cost.known() {
 		return cost.mean
 	}
-	return assumedBatch * c.guess(drafter)
+	return assumedBatch * c.guesses(drafter, 1)
 }
 
 // pass is the time of a pass that checks k guesses. Where that was not measured, or only once and some
@@ -285,7 +301,7 @@ func (c *controller) learn(r round) {
 	gained, cost := float64(r.tokens)*c.plain(), c.passes[r.drafted].mean+float64(r.tokens)*c.draw.mean
 	if r.drafted > 0 {
 		c.learnBands(r)
-		cost += float64(r.drafted)*c.guess(r.drafter) + c.catchUp(r.drafter, r.offer)
+		cost += c.guesses(r.drafter, r.drafted) + c.catchUp(r.drafter, r.offer)
 		c.arms[r.drafter][r.offer.Class].learn(r, gained-cost)
 	}
 	c.elapsed += cost
@@ -370,7 +386,8 @@ func (c *controller) rescale(change float64) {
 	}
 	scale(&c.draw)
 	for i := range c.drafters {
-		scale(&c.drafters[i].guess)
+		scale(&c.drafters[i].first)
+		scale(&c.drafters[i].next)
 		scale(&c.drafters[i].behind)
 		for j := range c.arms[i] {
 			c.arms[i][j].gained *= change
@@ -381,16 +398,23 @@ func (c *controller) rescale(change float64) {
 }
 
 func (c *controller) learnDraft(r round) {
-	costs, guesses := &c.drafters[r.drafter], float64(r.drafted)
+	costs := &c.drafters[r.drafter]
 	costs.resting = false
+	first, all := r.firstTime.Seconds(), r.draftTime.Seconds()
+	if first == 0 { // the drafter did not tell
+		first = all / float64(r.drafted)
+	}
+	if r.drafted > 1 {
+		costs.next.add((all-first)/float64(r.drafted-1), c.rounds)
+	}
 	behind := r.offer.Behind - ownTokens
-	switch time := r.draftTime.Seconds(); {
+	switch {
 	case behind <= 0:
-		costs.guess.add(time/guesses, c.rounds)
-	case costs.guess.known():
-		costs.behind.add(max(0, time-guesses*costs.guess.mean)/float64(behind), c.rounds)
+		costs.first.add(first, c.rounds)
+	case costs.first.known():
+		costs.behind.add(max(0, first-costs.first.mean)/float64(behind), c.rounds)
 	default:
-		costs.guess.add(time/(guesses+assumedBatch*float64(behind)), c.rounds)
+		costs.first.add(first/(1+assumedBatch*float64(behind)), c.rounds)
 	}
 }
 
@@ -435,7 +459,7 @@ const (
 	assumedRight = 0.8
 	assumedTried = 1.5
 	// memory is after how many guesses one counts for little: a text's pace changes.
-	memory     = 64
+	memory     = 96
 	firstPause = 8
 	lastPause  = 1024
 )

@@ -93,6 +93,7 @@ type text struct {
 	offers  []Offer
 	failed  []bool // drafters that are not asked again
 	more    func(margin float64) bool
+	first   time.Time // when the draft had its first guess
 	input   []int32
 	last    [1][]float32
 }
@@ -109,13 +110,19 @@ func (d *Decoder) begin(prompt []int32, sampling runtime.Sampling, options []run
 	d.session.Truncate(min(commonPrefix(d.held, prompt), len(prompt)-1)) // the last token's logits are needed
 	d.controller.begin()
 	d.statistics = Statistics{Prefilled: len(prompt) - d.session.Len(), ByOrigin: map[Origin]int{}}
-	return &text{
+	t := &text{
 		Decoder: d, Generation: g, sampler: sampler,
 		tokens: append(make([]int32, 0, len(prompt)+max(g.Remaining(), 0)), prompt...),
 		offers: make([]Offer, len(d.drafters)),
 		failed: make([]bool, len(d.drafters)),
-		more:   d.controller.more,
-	}, nil
+	}
+	t.more = func(margin float64) bool {
+		if t.first.IsZero() {
+			t.first = time.Now()
+		}
+		return d.controller.more(margin)
+	}
+	return t, nil
 }
 
 // end leaves the session without guesses that were not taken, wherever the text ended.
@@ -134,6 +141,7 @@ type round struct {
 	tokens   int  // drawn: the accepted ones and, unless the text ended there, one more
 
 	draftTime time.Duration
+	firstTime time.Duration // of that, until the first guess; 0 if the drafter did not tell
 	passTime  time.Duration
 	drawTime  time.Duration
 }
@@ -204,6 +212,7 @@ func (t *text) guess(ctx context.Context, r *round) ([]int32, error) {
 	if length == 0 {
 		return nil, nil
 	}
+	t.first = time.Time{}
 	start := time.Now()
 	draft, err := t.propose(ctx, t.drafters[chosen], length)
 	if err := ctx.Err(); err != nil {
@@ -219,6 +228,9 @@ func (t *text) guess(ctx context.Context, r *round) ([]int32, error) {
 	t.statistics.Drafts++
 	t.statistics.Drafted += len(draft)
 	r.drafter, r.offer, r.drafted, r.draftTime = chosen, t.offers[chosen], len(draft), time.Since(start)
+	if !t.first.IsZero() {
+		r.firstTime = t.first.Sub(start)
+	}
 	return draft, nil
 }
 
