@@ -21,10 +21,13 @@ const (
 // event is a counter that threads wait on: they spin for a moment, because the next kernel of a
 // pass is microseconds away, then park, so that an idle process uses no CPU.
 type event struct {
-	count    atomic.Uint32
+	count atomic.Uint64
+	_     [56]byte // a cache line of its own
+
 	sleepers atomic.Int32
 	mutex    sync.Mutex
 	wake     *sync.Cond
+	_        [40]byte
 }
 
 func newEvent() *event {
@@ -33,9 +36,14 @@ func newEvent() *event {
 	return e
 }
 
-// advance lets everyone go who waits for the count to change.
-func (e *event) advance() {
-	e.count.Add(1)
+// advance adds to the count and lets everyone go who has waited for that.
+func (e *event) advance(n uint64) {
+	e.count.Add(n)
+	e.wakeSleepers()
+}
+
+// wakeSleepers lets those who are parked look at the count again. It is called after whatever changed it.
+func (e *event) wakeSleepers() {
 	if e.sleepers.Load() > 0 {
 		e.mutex.Lock()
 		e.wake.Broadcast()
@@ -43,30 +51,30 @@ func (e *event) advance() {
 	}
 }
 
-// await returns once the count is no longer seen. It spins only on behalf of a worker.
-func (e *event) await(seen uint32, w *Worker) {
-	if w.pool.spin && e.spin(seen, w) {
+// await returns once the count has reached a number. It spins only on behalf of a worker.
+func (e *event) await(count uint64, w *Worker) {
+	if w.pool.spin && e.spin(count, w) {
 		return
 	}
-	// A sleeper announces itself before it looks at the count for the last time, and advance
-	// changes the count before it looks for sleepers: one of the two sees the other.
+	// A sleeper announces itself before it looks at the count for the last time, and sleepers are looked for
+	// after the count was changed: one of the two sees the other.
 	e.mutex.Lock()
 	e.sleepers.Add(1)
-	for e.count.Load() == seen {
+	for e.count.Load() < count {
 		e.wake.Wait()
 	}
 	e.sleepers.Add(-1)
 	e.mutex.Unlock()
 }
 
-// spin reports whether the count changed while it was worth waiting. A thread that stands in the way
+// spin reports whether the count was reached while it was worth waiting. A thread that stands in the way
 // of another one, on the same processor, yields to it. Otherwise it does not yield: it might lose the
 // processor to another process for milliseconds, for a wait of microseconds.
-func (e *event) spin(seen uint32, w *Worker) bool {
+func (e *event) spin(count uint64, w *Worker) bool {
 	var start time.Time
 	for {
 		for range looks {
-			if e.count.Load() != seen {
+			if e.count.Load() >= count {
 				return true
 			}
 			kernels.Pause()

@@ -31,13 +31,10 @@ type Pool struct {
 	closed  bool
 
 	task  func(*Worker)
-	start *event // a new task is set, or the pool is closed
-	phase *event // everyone has arrived at the barrier
+	start *event // tasks that were set, and the end of the pool
+	phase *event // arrivals at barriers
+	done  *event // threads that are through with a task, the caller's apart
 	spin  bool
-
-	arrived  atomic.Int32
-	finished atomic.Int32
-	done     *event
 
 	broken  atomic.Bool // some thread failed: nobody waits for it any more
 	failure atomic.Pointer[failure]
@@ -49,7 +46,7 @@ type Worker struct {
 	Count int
 	pool  *Pool
 
-	processor atomic.Int32 // where it ran when it last met the others
+	processor atomic.Int32 // where it ran when it last began a task or waited
 	_         [40]byte     // to the next cache line
 }
 
@@ -96,15 +93,12 @@ func (p *Pool) Run(task func(*Worker)) error {
 	previous := debug.SetPanicOnFault(true)
 	defer debug.SetPanicOnFault(previous)
 	p.task = task
-	if len(p.workers) > 1 {
-		p.finished.Store(0)
-		p.start.advance()
-	}
-	p.workers[0].arrive()
+	others := uint64(len(p.workers) - 1)
+	done := p.done.count.Load() + others
+	p.start.advance(1)
+	p.workers[0].locate()
 	p.call(&p.workers[0])
-	if len(p.workers) > 1 {
-		p.await(func() bool { return int(p.finished.Load()) == len(p.workers)-1 })
-	}
+	p.done.await(done, &p.workers[0])
 	return p.outcome()
 }
 
@@ -114,23 +108,12 @@ func (p *Pool) outcome() error {
 		return nil
 	}
 	failed := p.failure.Swap(nil)
-	p.arrived.Store(0)
+	p.phase.count.Store(0)
 	p.broken.Store(false)
 	if failed.err == nil {
 		panic(failed.panic)
 	}
 	return failed.err
-}
-
-// await waits for the last worker to finish.
-func (p *Pool) await(finished func() bool) {
-	for {
-		seen := p.done.count.Load()
-		if finished() {
-			return
-		}
-		p.done.await(seen, &p.workers[0])
-	}
 }
 
 // Close ends the threads. A Run in progress finishes first.
@@ -140,22 +123,20 @@ func (p *Pool) Close() {
 	if !p.closed {
 		p.closed = true
 		p.task = nil
-		p.start.advance()
+		p.start.advance(1)
 	}
 }
 
 func (p *Pool) work(w *Worker) {
 	debug.SetPanicOnFault(true)
-	for seen := uint32(0); ; seen++ {
-		p.start.await(seen, w)
+	for tasks := uint64(1); ; tasks++ {
+		p.start.await(tasks, w)
 		if p.task == nil {
 			return
 		}
-		w.arrive()
+		w.locate()
 		p.call(w)
-		if int(p.finished.Add(1)) == len(p.workers)-1 {
-			p.done.advance()
-		}
+		p.done.advance(1)
 	}
 }
 
@@ -173,7 +154,7 @@ func (p *Pool) call(w *Worker) {
 		}
 		p.failure.CompareAndSwap(nil, failed)
 		p.broken.Store(true)
-		p.phase.advance()
+		p.phase.advance(uint64(len(p.workers))) // more than anyone waits for
 	}()
 	p.task(w)
 }
@@ -181,27 +162,25 @@ func (p *Pool) call(w *Worker) {
 // Sync is a barrier: it returns when every thread of the run has called it. What any of them wrote
 // before is visible to all afterwards.
 func (w *Worker) Sync() {
-	p := w.pool
-	if w.Count == 1 {
+	p, count := w.pool, uint64(w.Count)
+	if count == 1 {
 		return
 	}
-	w.arrive()
-	seen := p.phase.count.Load()
-	switch {
-	case p.broken.Load(): // looked at after the count: a failure after this advances it once more
-	case int(p.arrived.Add(1)) == w.Count:
-		p.arrived.Store(0)
-		p.phase.advance()
+	arrivals := p.phase.count.Add(1)
+	switch missing := (count - arrivals%count) % count; {
+	case p.broken.Load(): // looked at after arriving: whoever fails from here on adds enough arrivals
+	case missing == 0:
+		p.phase.wakeSleepers()
 	default:
-		p.phase.await(seen, w)
+		p.phase.await(arrivals+missing, w)
 	}
 	if p.broken.Load() {
 		panic(errAborted)
 	}
 }
 
-// arrive notes where the thread runs.
-func (w *Worker) arrive() {
+// locate notes where the thread runs.
+func (w *Worker) locate() {
 	if now := kernels.Processor(); now != w.processor.Load() {
 		w.processor.Store(now)
 	}
@@ -210,7 +189,8 @@ func (w *Worker) arrive() {
 // crowded reports whether another thread of the pool was last seen on this thread's processor: it
 // cannot be running there now. Where processors are not known, every thread may be in the way.
 func (w *Worker) crowded() bool {
-	here := kernels.Processor()
+	w.locate()
+	here := w.processor.Load()
 	for i := range w.pool.workers {
 		if i != w.Index && w.pool.workers[i].processor.Load() == here {
 			return true
