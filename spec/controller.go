@@ -226,7 +226,7 @@ func (c *controller) guesses(drafter, k int) float64 {
 	switch further := float64(k - 1); {
 	case !d.first.known():
 		return assumedGuess * c.plain() * float64(k)
-	case !d.next.known():
+	case !d.next.fresh(c.rounds):
 		return d.first.mean * (1 + assumedNext*further)
 	default:
 		return d.first.mean + further*d.next.mean
@@ -249,30 +249,27 @@ func (c *controller) behind(drafter int) float64 {
 	return assumedBatch * c.guesses(drafter, 1)
 }
 
-// pass is the time of a pass that checks k guesses. Where that was not measured, or only once and some
+// pass is the time of a pass that checks k guesses. Where that was not measured lately, or only once and some
 // time ago, when it may have been disturbed, the other passes tell.
 func (c *controller) pass(k int) float64 {
 	p := &c.passes[k]
-	age := c.rounds - p.at
 	switch {
-	case !p.known():
+	case k > 0 && !p.fresh(c.rounds):
 		return c.line(k)
-	case p.samples == 1 && age > doubtful && k > 0:
+	case k > 0 && p.samples == 1 && c.rounds-p.at > doubtful:
 		return min(p.mean, c.line(k))
-	case age > stale:
-		return (1 - optimism) * p.mean
 	}
 	return p.mean
 }
 
-// line is where a pass lies between the nearest ones that were measured, or how they go on, with some
+// line is where a pass lies between the nearest ones that were measured lately, or how they go on, with some
 // optimism.
 func (c *controller) line(k int) float64 {
 	below, above := k-1, k+1
-	for !c.passes[below].known() {
+	for below > 0 && !c.passes[below].fresh(c.rounds) {
 		below--
 	}
-	for above <= MaxLength && !c.passes[above].known() {
+	for above <= MaxLength && !c.passes[above].fresh(c.rounds) {
 		above++
 	}
 	base, slope := c.passes[below].mean, assumedToken*c.plain()
@@ -324,7 +321,7 @@ func (c *controller) ordinary(r round) bool {
 
 func (c *controller) learnTimes(r round) {
 	passTime := r.passTime.Seconds()
-	if pass := &c.passes[r.drafted]; r.drafted > 0 && !pass.known() {
+	if pass := &c.passes[r.drafted]; r.drafted > 0 && !pass.fresh(c.rounds) {
 		passTime = min(passTime, 2*c.pass(r.drafted)) // or a disturbance would be the last measurement
 	}
 	// Plain decoding is faster when it follows itself: a draft model leaves its own weights in the caches.
@@ -332,7 +329,9 @@ func (c *controller) learnTimes(r round) {
 		c.passes[r.drafted].add(passTime, c.rounds)
 	}
 	// More tokens never take less time: if they seem to, the machine has become faster since.
-	c.passes[0].mean = min(c.passes[0].mean, (1+optimism)*c.passes[r.drafted].mean)
+	for k := range r.drafted {
+		c.passes[k].mean = min(c.passes[k].mean, (1+optimism)*c.passes[r.drafted].mean)
+	}
 	c.draw.add(r.drawTime.Seconds()/float64(r.tokens), c.rounds)
 	if r.drafted > 0 {
 		c.learnDraft(r)
@@ -416,6 +415,7 @@ func (c *controller) learnDraft(r round) {
 	default:
 		costs.first.add(first/(1+assumedBatch*float64(behind)), c.rounds)
 	}
+	costs.next.mean = min(costs.next.mean, (1+optimism)*costs.first.mean)
 }
 
 // learnBands counts the guesses of a draft by their margins.
@@ -508,7 +508,13 @@ type estimate struct {
 
 func (e *estimate) known() bool { return e.samples > 0 }
 
+// fresh reports whether it is known from measurements that are not all stale.
+func (e *estimate) fresh(round int) bool { return e.known() && round-e.at <= stale }
+
 func (e *estimate) add(seconds float64, round int) {
+	if !e.fresh(round) {
+		e.samples = 0
+	}
 	e.at = round
 	e.samples++
 	if e.samples == 1 {
