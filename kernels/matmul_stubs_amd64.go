@@ -37,6 +37,11 @@ func int8AVX512x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums 
 //go:noescape
 func int8AVX512x8x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
+// int8AVX512x4x3 multiplies tiles of 4 panels with 3 tokens.
+//
+//go:noescape
+func int8AVX512x4x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
 // int8AVX512x1x3 multiplies tiles of 1 panels with 3 tokens.
 //
 //go:noescape
@@ -46,6 +51,11 @@ func int8AVX512x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums 
 //
 //go:noescape
 func int8AVX512x6x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVX512x2x4 multiplies tiles of 2 panels with 4 tokens.
+//
+//go:noescape
+func int8AVX512x2x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX512x1x4 multiplies tiles of 1 panels with 4 tokens.
 //
@@ -77,6 +87,11 @@ func int8AVX512x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums 
 //go:noescape
 func int8AVX512x3x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
+// int8AVX512x2x7 multiplies tiles of 2 panels with 7 tokens.
+//
+//go:noescape
+func int8AVX512x2x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
 // int8AVX512x1x7 multiplies tiles of 1 panels with 7 tokens.
 //
 //go:noescape
@@ -86,6 +101,11 @@ func int8AVX512x1x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums 
 //
 //go:noescape
 func int8AVX512x3x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVX512x2x8 multiplies tiles of 2 panels with 8 tokens.
+//
+//go:noescape
+func int8AVX512x2x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX512x1x8 multiplies tiles of 1 panels with 8 tokens.
 //
@@ -127,6 +147,11 @@ func int4AVX512x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums 
 //go:noescape
 func int4AVX512x8x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
+// int4AVX512x4x3 multiplies tiles of 4 panels with 3 tokens.
+//
+//go:noescape
+func int4AVX512x4x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
 // int4AVX512x1x3 multiplies tiles of 1 panels with 3 tokens.
 //
 //go:noescape
@@ -136,6 +161,11 @@ func int4AVX512x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums 
 //
 //go:noescape
 func int4AVX512x6x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512x2x4 multiplies tiles of 2 panels with 4 tokens.
+//
+//go:noescape
+func int4AVX512x2x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX512x1x4 multiplies tiles of 1 panels with 4 tokens.
 //
@@ -167,6 +197,11 @@ func int4AVX512x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums 
 //go:noescape
 func int4AVX512x3x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
+// int4AVX512x2x7 multiplies tiles of 2 panels with 7 tokens.
+//
+//go:noescape
+func int4AVX512x2x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
 // int4AVX512x1x7 multiplies tiles of 1 panels with 7 tokens.
 //
 //go:noescape
@@ -176,6 +211,11 @@ func int4AVX512x1x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums 
 //
 //go:noescape
 func int4AVX512x3x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512x2x8 multiplies tiles of 2 panels with 8 tokens.
+//
+//go:noescape
+func int4AVX512x2x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX512x1x8 multiplies tiles of 1 panels with 8 tokens.
 //
@@ -217,6 +257,11 @@ func f32AVX512x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *
 //go:noescape
 func f32AVX512x8x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
+// f32AVX512x4x3 multiplies tiles of 4 panels with 3 tokens.
+//
+//go:noescape
+func f32AVX512x4x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
 // f32AVX512x1x3 multiplies tiles of 1 panels with 3 tokens.
 //
 //go:noescape
@@ -226,6 +271,11 @@ func f32AVX512x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *
 //
 //go:noescape
 func f32AVX512x6x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f32AVX512x2x4 multiplies tiles of 2 panels with 4 tokens.
+//
+//go:noescape
+func f32AVX512x2x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX512x1x4 multiplies tiles of 1 panels with 4 tokens.
 //
@@ -257,6 +307,11 @@ func f32AVX512x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *
 //go:noescape
 func f32AVX512x3x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
+// f32AVX512x2x7 multiplies tiles of 2 panels with 7 tokens.
+//
+//go:noescape
+func f32AVX512x2x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
 // f32AVX512x1x7 multiplies tiles of 1 panels with 7 tokens.
 //
 //go:noescape
@@ -266,6 +321,11 @@ func f32AVX512x1x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *
 //
 //go:noescape
 func f32AVX512x3x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f32AVX512x2x8 multiplies tiles of 2 panels with 8 tokens.
+//
+//go:noescape
+func f32AVX512x2x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f32AVX512x1x8 multiplies tiles of 1 panels with 8 tokens.
 //
@@ -307,6 +367,11 @@ func f16AVX512x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *
 //go:noescape
 func f16AVX512x8x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
+// f16AVX512x4x3 multiplies tiles of 4 panels with 3 tokens.
+//
+//go:noescape
+func f16AVX512x4x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
 // f16AVX512x1x3 multiplies tiles of 1 panels with 3 tokens.
 //
 //go:noescape
@@ -316,6 +381,11 @@ func f16AVX512x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *
 //
 //go:noescape
 func f16AVX512x6x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f16AVX512x2x4 multiplies tiles of 2 panels with 4 tokens.
+//
+//go:noescape
+func f16AVX512x2x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX512x1x4 multiplies tiles of 1 panels with 4 tokens.
 //
@@ -347,6 +417,11 @@ func f16AVX512x1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *
 //go:noescape
 func f16AVX512x3x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
+// f16AVX512x2x7 multiplies tiles of 2 panels with 7 tokens.
+//
+//go:noescape
+func f16AVX512x2x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
 // f16AVX512x1x7 multiplies tiles of 1 panels with 7 tokens.
 //
 //go:noescape
@@ -356,6 +431,11 @@ func f16AVX512x1x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *
 //
 //go:noescape
 func f16AVX512x3x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// f16AVX512x2x8 multiplies tiles of 2 panels with 8 tokens.
+//
+//go:noescape
+func f16AVX512x2x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // f16AVX512x1x8 multiplies tiles of 1 panels with 8 tokens.
 //

@@ -5,45 +5,45 @@ package kernels
 var int8AVX512Tiles = [][]tile{
 	{{8, int8AVX512x8x1}, {4, int8AVX512x4x1}, {1, int8AVX512x1x1}},
 	{{8, int8AVX512x8x2}, {4, int8AVX512x4x2}, {1, int8AVX512x1x2}},
-	{{8, int8AVX512x8x3}, {1, int8AVX512x1x3}},
-	{{6, int8AVX512x6x4}, {1, int8AVX512x1x4}},
+	{{8, int8AVX512x8x3}, {4, int8AVX512x4x3}, {1, int8AVX512x1x3}},
+	{{6, int8AVX512x6x4}, {2, int8AVX512x2x4}, {1, int8AVX512x1x4}},
 	{{4, int8AVX512x4x5}, {1, int8AVX512x1x5}},
 	{{4, int8AVX512x4x6}, {1, int8AVX512x1x6}},
-	{{3, int8AVX512x3x7}, {1, int8AVX512x1x7}},
-	{{3, int8AVX512x3x8}, {1, int8AVX512x1x8}},
+	{{3, int8AVX512x3x7}, {2, int8AVX512x2x7}, {1, int8AVX512x1x7}},
+	{{3, int8AVX512x3x8}, {2, int8AVX512x2x8}, {1, int8AVX512x1x8}},
 }
 
 var int4AVX512Tiles = [][]tile{
 	{{8, int4AVX512x8x1}, {4, int4AVX512x4x1}, {1, int4AVX512x1x1}},
 	{{8, int4AVX512x8x2}, {4, int4AVX512x4x2}, {1, int4AVX512x1x2}},
-	{{8, int4AVX512x8x3}, {1, int4AVX512x1x3}},
-	{{6, int4AVX512x6x4}, {1, int4AVX512x1x4}},
+	{{8, int4AVX512x8x3}, {4, int4AVX512x4x3}, {1, int4AVX512x1x3}},
+	{{6, int4AVX512x6x4}, {2, int4AVX512x2x4}, {1, int4AVX512x1x4}},
 	{{4, int4AVX512x4x5}, {1, int4AVX512x1x5}},
 	{{4, int4AVX512x4x6}, {1, int4AVX512x1x6}},
-	{{3, int4AVX512x3x7}, {1, int4AVX512x1x7}},
-	{{3, int4AVX512x3x8}, {1, int4AVX512x1x8}},
+	{{3, int4AVX512x3x7}, {2, int4AVX512x2x7}, {1, int4AVX512x1x7}},
+	{{3, int4AVX512x3x8}, {2, int4AVX512x2x8}, {1, int4AVX512x1x8}},
 }
 
 var f32AVX512Tiles = [][]tile{
 	{{8, f32AVX512x8x1}, {4, f32AVX512x4x1}, {1, f32AVX512x1x1}},
 	{{8, f32AVX512x8x2}, {4, f32AVX512x4x2}, {1, f32AVX512x1x2}},
-	{{8, f32AVX512x8x3}, {1, f32AVX512x1x3}},
-	{{6, f32AVX512x6x4}, {1, f32AVX512x1x4}},
+	{{8, f32AVX512x8x3}, {4, f32AVX512x4x3}, {1, f32AVX512x1x3}},
+	{{6, f32AVX512x6x4}, {2, f32AVX512x2x4}, {1, f32AVX512x1x4}},
 	{{4, f32AVX512x4x5}, {1, f32AVX512x1x5}},
 	{{4, f32AVX512x4x6}, {1, f32AVX512x1x6}},
-	{{3, f32AVX512x3x7}, {1, f32AVX512x1x7}},
-	{{3, f32AVX512x3x8}, {1, f32AVX512x1x8}},
+	{{3, f32AVX512x3x7}, {2, f32AVX512x2x7}, {1, f32AVX512x1x7}},
+	{{3, f32AVX512x3x8}, {2, f32AVX512x2x8}, {1, f32AVX512x1x8}},
 }
 
 var f16AVX512Tiles = [][]tile{
 	{{8, f16AVX512x8x1}, {4, f16AVX512x4x1}, {1, f16AVX512x1x1}},
 	{{8, f16AVX512x8x2}, {4, f16AVX512x4x2}, {1, f16AVX512x1x2}},
-	{{8, f16AVX512x8x3}, {1, f16AVX512x1x3}},
-	{{6, f16AVX512x6x4}, {1, f16AVX512x1x4}},
+	{{8, f16AVX512x8x3}, {4, f16AVX512x4x3}, {1, f16AVX512x1x3}},
+	{{6, f16AVX512x6x4}, {2, f16AVX512x2x4}, {1, f16AVX512x1x4}},
 	{{4, f16AVX512x4x5}, {1, f16AVX512x1x5}},
 	{{4, f16AVX512x4x6}, {1, f16AVX512x1x6}},
-	{{3, f16AVX512x3x7}, {1, f16AVX512x1x7}},
-	{{3, f16AVX512x3x8}, {1, f16AVX512x1x8}},
+	{{3, f16AVX512x3x7}, {2, f16AVX512x2x7}, {1, f16AVX512x1x7}},
+	{{3, f16AVX512x3x8}, {2, f16AVX512x2x8}, {1, f16AVX512x1x8}},
 }
 
 var int8AVX2Tiles = [][]tile{

@@ -27,7 +27,7 @@ type family struct {
 
 var (
 	// With 32 registers: 24 sums, and the rest for weights and activations.
-	wide = [][]int{{8, 4, 1}, {8, 4, 1}, {8, 1}, {6, 1}, {4, 1}, {4, 1}, {3, 1}, {3, 1}}
+	wide = [][]int{{8, 4, 1}, {8, 4, 1}, {8, 4, 1}, {6, 2, 1}, {4, 1}, {4, 1}, {3, 2, 1}, {3, 2, 1}}
 	// With 16 registers, of which a panel needs two for each token.
 	narrowFloat = [][]int{{6, 1}, {2, 1}, {2, 1}, {1}, {1}, {1}}
 	narrowInt8  = [][]int{{6, 1}, {2, 1}, {1}, {1}, {1}}
