@@ -138,7 +138,7 @@ func (k *rowKernels) replaceIn(s Set) Set {
 	}
 	s.reach = func(set []uint64, x []float32, threshold float32) {
 		if len(set) > 0 {
-			set[len(set)-1] = 0
+			set[len(set)-1] = 0 // the kernel may end within it; it writes what 16-bit parts the elements fill or begin
 			k.reach((*uint16)(unsafe.Pointer(&set[0])), &x[0], len(x), threshold)
 		}
 	}
