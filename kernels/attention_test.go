@@ -174,8 +174,8 @@ func sameHeads(a, b *Head) bool {
 		unequal(a.KeyScales, b.KeyScales) < 0 && unequal(a.ValueScales, b.ValueScales) < 0
 }
 
-// BenchmarkAttend measures one head of 64 dimensions in cache: one query at depth 900, a batch of five
-// for verification there, and a prefill of 512.
+// BenchmarkAttend measures one head of 64 dimensions in cache: one query at depths 100 and 900, batches of two,
+// three and five for verification there, and a prefill of 512.
 func BenchmarkAttend(b *testing.B) {
 	random := rand.New(rand.NewPCG(18, 18))
 	const dimensions, positions = 64, 1024
@@ -185,7 +185,7 @@ func BenchmarkAttend(b *testing.B) {
 		for _, shape := range []struct {
 			name           string
 			first, queries int
-		}{{"decode900", 899, 1}, {"verify900", 895, 5}, {"prefill512", 0, 512}} {
+		}{{"decode100", 99, 1}, {"verify100x2", 98, 2}, {"verify100x3", 97, 3}, {"decode900", 899, 1}, {"verify900", 895, 5}, {"prefill512", 0, 512}} {
 			for _, s := range Sets() {
 				b.Run(fmt.Sprintf("%s/%v/%s", shape.name, encoding, s.Name()), func(b *testing.B) {
 					for b.Loop() {

@@ -1,6 +1,9 @@
 package spec
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // controller decides whether to draft, with which drafter and how much. It knows what has been
 // measured: how long a pass of the target over k guesses takes, how long a drafter takes for a guess,
@@ -191,15 +194,19 @@ func (c *controller) bestLength(drafter int, offer Offer) (length, most int, bes
 	return length, most, best
 }
 
-// more takes in the margin of another guess of the draft that was chosen and reports whether a
-// further one, or several, would bring more tokens than their time is worth.
-func (c *controller) more(margin float64) bool {
+// more takes in the margin of another guess of the draft that was chosen, and how long the first one took, and
+// reports whether a further one, or several, would bring more tokens than their time is worth. The drafter's first draft
+// ends with a guess that took longer than a token of the target.
+func (c *controller) more(margin float64, first time.Duration) bool {
 	d := &c.draft
 	a := c.arms[d.drafter][d.offer.Class].rate()
 	b := band(margin)
 	d.bands = append(d.bands, b)
 	d.sure *= c.drafters[d.drafter].bands[b].near(a)
 	count := len(d.bands)
+	if !c.drafters[d.drafter].first.known() && first.Seconds() > c.plain() {
+		return false
+	}
 	tokens, right := 0.0, d.sure
 	for k := count + 1; k <= d.most; k++ {
 		right *= a

@@ -62,16 +62,15 @@ func (w world) decode(n, fixed int, c *controller, seed uint64) (elapsed float64
 		length := fixed
 		if fixed < 0 {
 			_, length = c.choose([]Offer{offer})
-			for k := 1; k <= length && w.margin != nil; k++ {
-				if !c.more(w.margin(at + k - 1)) {
+		}
+		if length > 0 {
+			first := duration(w.start + w.guess + float64(max(0, offer.Behind-ownTokens))*w.behind)
+			for k := 1; k <= length && fixed < 0 && w.margin != nil; k++ {
+				if !c.more(w.margin(at+k-1), first) {
 					length = k
 				}
 			}
-		}
-		if length > 0 {
-			r = round{offer: offer, drafted: length}
-			r.firstTime = duration(w.start + w.guess + float64(max(0, offer.Behind-ownTokens))*w.behind)
-			r.draftTime = r.firstTime + duration(float64(length-1)*w.guess)
+			r = round{offer: offer, drafted: length, firstTime: first, draftTime: first + duration(float64(length-1)*w.guess)}
 		}
 		for r.accepted < length && random.Float64() < w.acceptance(at+r.accepted) {
 			r.accepted++

@@ -93,7 +93,8 @@ type text struct {
 	offers  []Offer
 	failed  []bool // drafters that are not asked again
 	more    func(margin float64) bool
-	first   time.Time // when the draft had its first guess
+	began   time.Time     // when the draft did
+	first   time.Duration // until its first guess; 0 if that was not told
 	input   []int32
 	last    [1][]float32
 }
@@ -117,10 +118,10 @@ func (d *Decoder) begin(prompt []int32, sampling runtime.Sampling, options []run
 		failed: make([]bool, len(d.drafters)),
 	}
 	t.more = func(margin float64) bool {
-		if t.first.IsZero() {
-			t.first = time.Now()
+		if t.first == 0 {
+			t.first = time.Since(t.began)
 		}
-		return d.controller.more(margin)
+		return d.controller.more(margin, t.first)
 	}
 	return t, nil
 }
@@ -212,8 +213,7 @@ func (t *text) guess(ctx context.Context, r *round) ([]int32, error) {
 	if length == 0 {
 		return nil, nil
 	}
-	t.first = time.Time{}
-	start := time.Now()
+	t.began, t.first = time.Now(), 0
 	draft, err := t.propose(ctx, t.drafters[chosen], length)
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -227,10 +227,8 @@ func (t *text) guess(ctx context.Context, r *round) ([]int32, error) {
 	}
 	t.statistics.Drafts++
 	t.statistics.Drafted += len(draft)
-	r.drafter, r.offer, r.drafted, r.draftTime = chosen, t.offers[chosen], len(draft), time.Since(start)
-	if !t.first.IsZero() {
-		r.firstTime = t.first.Sub(start)
-	}
+	r.drafter, r.offer, r.drafted, r.draftTime = chosen, t.offers[chosen], len(draft), time.Since(t.began)
+	r.firstTime = t.first
 	return draft, nil
 }
 
