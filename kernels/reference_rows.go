@@ -29,6 +29,12 @@ func addReference(dst, x []float32) {
 	}
 }
 
+func scaleReference(dst, x []float32, factor float32) {
+	for i, v := range x {
+		dst[i] = v * factor
+	}
+}
+
 // Constants of the tanh form of GELU, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), written as
 // x / (1 + exp(-u)) with u = 2 sqrt(2/pi) (x + 0.044715 x^3): D. Hendrycks and K. Gimpel, "Gaussian
 // Error Linear Units" (2016).

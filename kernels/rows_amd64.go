@@ -10,6 +10,7 @@ type rowKernels struct {
 	quantize                     func(codes *int8, scales *float32, sums *int32, x *float32, groups int)
 	layerNorm                    func(dst, x, weight, bias *float32, n int, epsilon float32)
 	add                          func(dst, x *float32, n int)
+	scale                        func(dst, x *float32, n int, factor float32)
 	activate                     [3]func(x *float32, n int)
 	argMax                       func(x *float32, n int) (index int, nan uint32)
 	threshold                    func(x *float32, n, k int) float32
@@ -40,6 +41,7 @@ var avx512Rows = rowKernels{
 	quantize:       quantizeAVX512,
 	layerNorm:      layerNormAVX512,
 	add:            addAVX512,
+	scale:          scaleAVX512,
 	activate:       [3]func(*float32, int){GELUTanh: geluTanhAVX512, GELU: geluErfAVX512, ReLU: reluAVX512},
 	argMax:         argMaxAVX512,
 	threshold:      thresholdAVX512,
@@ -71,6 +73,7 @@ var avx2Rows = rowKernels{
 	quantize:       quantizeAVX2,
 	layerNorm:      layerNormAVX2,
 	add:            addAVX2,
+	scale:          scaleAVX2,
 	activate:       [3]func(*float32, int){GELUTanh: geluTanhAVX2, GELU: geluErfAVX2, ReLU: reluAVX2},
 	argMax:         argMaxAVX2,
 	threshold:      thresholdAVX2,
@@ -120,6 +123,11 @@ func (k *rowKernels) replaceIn(s Set) Set {
 	s.add = func(dst, x []float32) {
 		if n := len(x); n > 0 {
 			k.add(&dst[0], &x[0], n)
+		}
+	}
+	s.scale = func(dst, x []float32, factor float32) {
+		if n := len(x); n > 0 {
+			k.scale(&dst[0], &x[0], n, factor)
 		}
 	}
 	for i, activate := range k.activate {

@@ -339,6 +339,43 @@ done3:
 	VZEROUPPER
 	RET
 
+// func scaleAVX512(dst *float32, x *float32, n int, factor float32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·scaleAVX512(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVSS        factor+24(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVQ         DX, SI
+	XORQ         BX, BX
+	SHLQ         $0x02, SI
+	ANDQ         $-64, SI
+
+block1:
+	CMPQ    BX, SI
+	JGE     rest2
+	VMOVUPS (CX)(BX*1), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, (AX)(BX*1)
+	ADDQ    $0x40, BX
+	JMP     block1
+
+rest2:
+	ANDQ      $0x0f, DX
+	JZ        done3
+	NEGQ      DX
+	LEAQ      masks<>+0(SB), SI
+	VMOVUPS   64(SI)(DX*4), Z1
+	VPTESTMD  Z1, Z1, K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (AX)(BX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
 // func geluTanhAVX512(x *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-16
@@ -6193,6 +6230,49 @@ rest2:
 	VADDPS     Y5, Y3, Y3
 	VMASKMOVPS Y2, Y0, (AX)(BX*1)
 	VMASKMOVPS Y3, Y1, 32(AX)(BX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func scaleAVX2(dst *float32, x *float32, n int, factor float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·scaleAVX2(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVSS        factor+24(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVQ         DX, SI
+	XORQ         BX, BX
+	SHLQ         $0x02, SI
+	ANDQ         $-64, SI
+
+block1:
+	CMPQ    BX, SI
+	JGE     rest2
+	VMOVUPS (CX)(BX*1), Y1
+	VMOVUPS 32(CX)(BX*1), Y2
+	VMULPS  Y0, Y1, Y1
+	VMULPS  Y0, Y2, Y2
+	VMOVUPS Y1, (AX)(BX*1)
+	VMOVUPS Y2, 32(AX)(BX*1)
+	ADDQ    $0x40, BX
+	JMP     block1
+
+rest2:
+	ANDQ       $0x0f, DX
+	JZ         done3
+	NEGQ       DX
+	LEAQ       masks<>+0(SB), SI
+	VMOVUPS    64(SI)(DX*4), Y1
+	VMOVUPS    96(SI)(DX*4), Y2
+	VMASKMOVPS (CX)(BX*1), Y1, Y3
+	VMASKMOVPS 32(CX)(BX*1), Y2, Y4
+	VMULPS     Y0, Y3, Y3
+	VMULPS     Y0, Y4, Y4
+	VMASKMOVPS Y3, Y1, (AX)(BX*1)
+	VMASKMOVPS Y4, Y2, 32(AX)(BX*1)
 
 done3:
 	VZEROUPPER

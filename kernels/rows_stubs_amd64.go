@@ -19,6 +19,11 @@ func layerNormAVX512(dst *float32, x *float32, weight *float32, bias *float32, n
 //go:noescape
 func addAVX512(dst *float32, x *float32, n int)
 
+// scaleAVX512 is scaleReference.
+//
+//go:noescape
+func scaleAVX512(dst *float32, x *float32, n int, factor float32)
+
 // geluTanhAVX512 is geluTanhReference.
 //
 //go:noescape
@@ -203,6 +208,11 @@ func layerNormAVX2(dst *float32, x *float32, weight *float32, bias *float32, n i
 //
 //go:noescape
 func addAVX2(dst *float32, x *float32, n int)
+
+// scaleAVX2 is scaleReference.
+//
+//go:noescape
+func scaleAVX2(dst *float32, x *float32, n int, factor float32)
 
 // geluTanhAVX2 is geluTanhReference.
 //

@@ -95,6 +95,18 @@ func TestLayerNormIsTheReference(t *testing.T) {
 	})
 }
 
+func TestScaleIsTheReference(t *testing.T) {
+	eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
+		x, factor, want := row(), row()[0], make([]float32, n)
+		got, intact := guarded(make([]float32, n))
+		reference.Scale(want, x, factor)
+		s.Scale(got, x, factor)
+		if i := unequal(got, want); i >= 0 || !intact() {
+			t.Fatalf("n=%d: %x times %x is %x, want %x", n, x[max(i, 0)], factor, got[max(i, 0)], want[max(i, 0)])
+		}
+	})
+}
+
 func TestActivationsAreTheReference(t *testing.T) {
 	for _, f := range []Activation{GELUTanh, GELU, ReLU} {
 		t.Run(fmt.Sprint(f), func(t *testing.T) {

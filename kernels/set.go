@@ -36,6 +36,7 @@ type Set struct {
 	layerNorm func(dst, x, weight, bias []float32, epsilon float32)
 	activate  [3]func(x []float32)
 	add       func(dst, x []float32)
+	scale     func(dst, x []float32, factor float32)
 	attend    func(out []float32, stride int, q []float32, h *Head, first, queries int, scores []float32)
 	store     func(h *Head, position int, key, value []float32)
 	argMax    func(x []float32) (index int, nan bool)
@@ -60,6 +61,7 @@ var reference = Set{
 	layerNorm: layerNormReference,
 	activate:  [3]func([]float32){GELUTanh: geluTanhReference, GELU: geluErfReference, ReLU: reluReference},
 	add:       addReference,
+	scale:     scaleReference,
 	attend:    attendReference,
 	store:     (*Head).Store,
 	argMax:    argMaxReference,
@@ -159,6 +161,9 @@ func (s *Set) Activate(f Activation, x []float32) { s.activate[f](x) }
 
 // Add adds x to dst, which has at least its length.
 func (s *Set) Add(dst, x []float32) { s.add(dst[:len(x)], x) }
+
+// Scale writes x times the factor to dst, which has at least its length.
+func (s *Set) Scale(dst, x []float32, factor float32) { s.scale(dst[:len(x)], x, factor) }
 
 // Attend runs causal attention of one head for consecutive queries at positions first,
 // first+1, ...; their keys and values have been stored in h before. q holds the queries times the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/tti-llm/tti/format"
@@ -82,6 +83,28 @@ func TestEncodeDecode(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestPartOfRow compares parts, up to the end of a row and not, with whole rows.
+func TestPartOfRow(t *testing.T) {
+	const rowCount, columns = 19, 200
+	for _, encoding := range panelEncodings {
+		m, err := View(encoding, rowCount, columns, encode(t, encoding, rowCount, columns, randomWeights(rowCount*columns)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r := range rowCount {
+			row := make([]float32, columns)
+			m.Row(r, row)
+			for _, part := range [][2]int{{0, 0}, {0, 1}, {0, 64}, {64, 128}, {64, 71}, {128, 200}, {192, 200}, {192, 192}} {
+				got := make([]float32, part[1]-part[0])
+				m.PartOfRow(r, part[0], got)
+				if want := row[part[0]:part[1]]; !slices.Equal(got, want) {
+					t.Fatalf("%v: row %d, columns %v: %v, want %v", encoding, r, part, got, want)
+				}
+			}
 		}
 	}
 }

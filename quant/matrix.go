@@ -88,10 +88,18 @@ func panelBytes(encoding format.Encoding, paddedColumns int) int {
 
 // Row decodes row r into dst, which holds Columns values.
 func (m Matrix) Row(r int, dst []float32) {
-	if r < 0 || r >= m.Rows || len(dst) != m.Columns {
-		panic(fmt.Sprintf("quant: row %d of [%d %d] into %d values", r, m.Rows, m.Columns, len(dst)))
+	if len(dst) != m.Columns {
+		panic(fmt.Sprintf("quant: row of %d columns into %d values", m.Columns, len(dst)))
 	}
-	panel, lane := m.Panel(r/rows), r%rows
+	m.PartOfRow(r, 0, dst)
+}
+
+// PartOfRow decodes as many columns of row r as dst holds, from column first on, which begins a group.
+func (m Matrix) PartOfRow(r, first int, dst []float32) {
+	if r < 0 || r >= m.Rows || first < 0 || first%groups != 0 || first+len(dst) > m.Columns {
+		panic(fmt.Sprintf("quant: %d columns from %d on of row %d of [%d %d]", len(dst), first, r, m.Rows, m.Columns))
+	}
+	panel, lane := m.Panel(r / rows)[panelBytes(m.Encoding, first):], r%rows
 	switch m.Encoding {
 	case format.PanelF32:
 		values := format.Float32s(panel)
@@ -112,7 +120,7 @@ func (m Matrix) Row(r int, dst []float32) {
 			}
 		}
 	case format.PanelInt4:
-		scales := m.GroupScales[r/rows*m.Groups()*rows+lane:]
+		scales := m.GroupScales[(r/rows*m.Groups()+first/groups)*rows+lane:]
 		var scale float32
 		for k := 0; k < len(dst); k += 4 {
 			if k%groups == 0 {

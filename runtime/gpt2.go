@@ -180,65 +180,71 @@ func (g *gpt2) forward(w *pool.Worker, p *pass) {
 	p.multiply(w, p.logits, g.head.rows(), &g.head, in) // [count-from, vocabulary]
 }
 
-// embed writes the sum of token and position embedding of this thread's share of tokens.
+// embed writes this thread's share of the columns of the sums of token and position embeddings.
 func (g *gpt2) embed(w *pool.Worker, p *pass) {
 	stride := format.PaddedRows(g.Embedding)
-	first, last := w.Share(len(p.tokens), 1)
-	for t := first; t < last; t++ {
-		x := p.residual[t*stride:][:g.Embedding]
-		g.tokenEmbedding.Row(int(p.tokens[t]), x)
-		p.kernels.Add(x, g.positions[(p.first+t)*g.Embedding:][:g.Embedding])
+	first, last := w.Share(g.Embedding, format.GroupColumns)
+	for t, token := range p.tokens {
+		x := p.residual[t*stride:][first:last]
+		g.tokenEmbedding.PartOfRow(int(token), first, x)
+		p.kernels.Add(x, g.positions[(p.first+t)*g.Embedding:][first:last])
 	}
 }
 
 // attend stores the keys and values of the new tokens and runs causal attention of their queries
-// over everything up to their own position. Heads and blocks of queries are dealt out in turn,
-// because later queries see more positions and cost more. It returns what all heads found, complete once all
-// threads are through.
+// over everything up to their own position. A thread has heads of its own; where there are several blocks of
+// queries, the blocks of all heads are dealt out in turn, because later queries see more positions and cost
+// more. It returns what all heads found, complete once all threads are through.
 func (g *gpt2) attend(w *pool.Worker, p *pass, layer int) *kernels.Input {
 	l, heads := &g.layers[layer], p.heads[layer*g.Heads:][:g.Heads]
 	count, width := len(p.tokens), g.Embedding/g.Heads
-	stride, head := l.combined.rows(), heads[0].Dimensions
-	for h := w.Index; h < g.Heads; h += w.Count {
+	stride := l.combined.rows()
+	firstHead, lastHead := w.Share(g.Heads, 1)
+	for h := firstHead; h < lastHead; h++ {
 		for t := range count {
 			keys := p.combined[t*stride+g.Embedding+h*width:]
 			p.kernels.Store(&heads[h], p.first+t, keys[:width], keys[g.Embedding:][:width])
 		}
 	}
-	blocks := (count + queryBlock - 1) / queryBlock
-	if blocks > 1 { // otherwise a head's only reader is the thread that stored it
-		w.Sync()
-	}
-	own := &p.threads[w.Index]
-	out := &own.attention
+	out := &p.threads[w.Index].attention
 	out.Resize(count, g.Embedding)
-	for unit := w.Index; unit < g.Heads*blocks; unit += w.Count {
-		h, from := unit%g.Heads, unit/g.Heads*queryBlock
-		queries := min(queryBlock, count-from)
-		for t := range queries {
-			query := own.queries[t*head:][:head]
-			clear(query[width:])
-			for d, v := range p.combined[(from+t)*stride+h*width:][:width] {
-				query[d] = v * l.scale
-			}
+	blocks := (count + queryBlock - 1) / queryBlock
+	if blocks == 1 { // a head's only reader is the thread that stored it
+		for h := firstHead; h < lastHead; h++ {
+			g.attendBlock(w, p, layer, h, 0, out)
 		}
-		p.kernels.Attend(own.attended, head, own.queries, &heads[h], p.first+from, queries, own.scores)
-		for t := range queries {
-			copy(out.Row(from + t)[h*width:(h+1)*width], own.attended[t*head:])
+	} else {
+		w.Sync()
+		for unit := w.Index; unit < g.Heads*blocks; unit += w.Count {
+			g.attendBlock(w, p, layer, unit%g.Heads, unit/g.Heads*queryBlock, out)
 		}
 	}
 	switch {
 	case !l.output.integer():
 	case blocks == 1 && width%format.GroupColumns == 0:
-		for h := w.Index; h < g.Heads; h += w.Count {
-			p.kernels.QuantizeColumns(out, h*width, (h+1)*width)
-		}
+		p.kernels.QuantizeColumns(out, firstHead*width, lastHead*width)
 	default: // what belongs to a group comes from several threads
 		w.Sync()
 		first, last := w.Share(count, 1)
 		p.kernels.Quantize(out, first, last)
 	}
 	return out
+}
+
+// attendBlock writes what a head finds for a block of queries, from number from on, to its columns of out.
+func (g *gpt2) attendBlock(w *pool.Worker, p *pass, layer, h, from int, out *kernels.Input) {
+	l, cache, own := &g.layers[layer], &p.heads[layer*g.Heads+h], &p.threads[w.Index]
+	width, head := g.Embedding/g.Heads, cache.Dimensions
+	queries := min(queryBlock, len(p.tokens)-from)
+	for t := range queries {
+		query := own.queries[t*head:][:head]
+		p.kernels.Scale(query, p.combined[(from+t)*l.combined.rows()+h*width:][:width], l.scale)
+		clear(query[width:])
+	}
+	p.kernels.Attend(own.attended, head, own.queries, cache, p.first+from, queries, own.scores)
+	for t := range queries {
+		copy(out.Row(from + t)[h*width:(h+1)*width], own.attended[t*head:])
+	}
 }
 
 // expand returns the hidden activations, complete once all threads are through. Each finishes the

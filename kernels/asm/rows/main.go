@@ -29,6 +29,7 @@ func main() {
 		quantize(m)
 		layerNorm(m)
 		add(m)
+		scale(m)
 		geluTanh(m)
 		geluErf(m)
 		relu(m)

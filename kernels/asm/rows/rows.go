@@ -86,6 +86,24 @@ func add(m *machine) {
 	m.end()
 }
 
+// scale generates scaleReference.
+func scale(m *machine) {
+	m.function("scale", "func(dst, x *float32, n int, factor float32)")
+	m.Doc("scale" + m.name + " is scaleReference.")
+	dst, x, n := m.param("dst"), m.param("x"), m.param("n")
+	value := m.XMM()
+	m.Load(m.Param("factor"), value)
+	factor := m.broadcast(value)
+	m.eachBlock(n, func(offset reg.Register, k mask) {
+		v := m.load(k, element(x, offset))
+		for i := range v {
+			m.VMULPS(factor, v[i], v[i])
+		}
+		m.store(k, v, element(dst, offset))
+	})
+	m.end()
+}
+
 // elementwise generates a function that replaces each element of a row.
 func elementwise(m *machine, name string, values []float32, body func(c constants, x block)) {
 	m.function(name, "func(x *float32, n int)")
