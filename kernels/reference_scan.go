@@ -38,7 +38,7 @@ func thresholdReference(x []float32, k int) float32 {
 	}
 	place := uint32(0)
 	for bit := uint32(1 << 31); bit >= 1<<16; bit >>= 1 {
-		if count(maxima[:], numberAt(place|bit)) >= k {
+		if reached(maxima[:], numberAt(place|bit)) >= k {
 			place |= bit
 		}
 	}
@@ -54,26 +54,36 @@ func numberAt(place uint32) float32 {
 	return math.Float32frombits(uint32(bits ^ int32(uint32(bits>>31)>>1)))
 }
 
-// count returns how many elements reach a threshold.
-func count(x []float32, threshold float32) int {
+// reached returns how many elements reach a threshold.
+func reached(x []float32, threshold float32) int {
+	larger, equal := countReference(x, threshold)
+	return larger + equal
+}
+
+// collectReference writes the indices of the elements that reach the threshold, in ascending order, and returns
+// how many there are.
+func collectReference(indices []int32, x []float32, threshold float32) int {
 	n := 0
-	for _, v := range x {
+	for i, v := range x {
 		if v >= threshold {
+			indices[n] = int32(i)
 			n++
 		}
 	}
 	return n
 }
 
-// reachReference sets those bits of set, one for each element, whose elements reach the threshold, and clears
-// the others.
-func reachReference(set []uint64, x []float32, threshold float32) {
-	clear(set)
-	for i, v := range x {
-		if v >= threshold {
-			set[i/64] |= 1 << (i % 64)
+// countReference returns how many elements are larger than a value, and how many equal to it.
+func countReference(x []float32, value float32) (larger, equal int) {
+	for _, v := range x {
+		switch {
+		case v > value:
+			larger++
+		case v == value:
+			equal++
 		}
 	}
+	return larger, equal
 }
 
 // readReference returns the exclusive or of the little-endian 8-byte words of b, the last one filled

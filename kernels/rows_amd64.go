@@ -14,7 +14,8 @@ type rowKernels struct {
 	activate                     [3]func(x *float32, n int)
 	argMax                       func(x *float32, n int) (index int, nan uint32)
 	threshold                    func(x *float32, n, k int) float32
-	reach                        func(set *uint16, x *float32, n int, threshold float32)
+	collect                      func(indices *int32, x *float32, n int, threshold float32) int
+	count                        func(x *float32, n int, value float32) (larger, equal int)
 	read                         func(p *byte, quarter int) uint64
 	storeKeyF16, storeValueF16   func(dst *uint16, src *float32, blocks int)
 	storeKeyInt8, storeValueInt8 func(dst *int8, scale, src *float32, blocks int)
@@ -45,7 +46,8 @@ var avx512Rows = rowKernels{
 	activate:       [3]func(*float32, int){GELUTanh: geluTanhAVX512, GELU: geluErfAVX512, ReLU: reluAVX512},
 	argMax:         argMaxAVX512,
 	threshold:      thresholdAVX512,
-	reach:          reachAVX512,
+	collect:        collectAVX512,
+	count:          countAVX512,
 	read:           readAVX2, // see the generator
 	storeKeyF16:    storeKeyF16AVX512,
 	storeValueF16:  storeValueF16AVX512,
@@ -77,7 +79,8 @@ var avx2Rows = rowKernels{
 	activate:       [3]func(*float32, int){GELUTanh: geluTanhAVX2, GELU: geluErfAVX2, ReLU: reluAVX2},
 	argMax:         argMaxAVX2,
 	threshold:      thresholdAVX2,
-	reach:          reachAVX2,
+	collect:        collectAVX2,
+	count:          countAVX2,
 	read:           readAVX2,
 	storeKeyF16:    storeKeyF16AVX2,
 	storeValueF16:  storeValueF16AVX2,
@@ -144,11 +147,17 @@ func (k *rowKernels) replaceIn(s Set) Set {
 	s.threshold = func(x []float32, count int) float32 {
 		return k.threshold(&x[0], len(x), count)
 	}
-	s.reach = func(set []uint64, x []float32, threshold float32) {
-		if len(set) > 0 {
-			set[len(set)-1] = 0 // the kernel may end within it; it writes what 16-bit parts the elements fill or begin
-			k.reach((*uint16)(unsafe.Pointer(&set[0])), &x[0], len(x), threshold)
+	s.collect = func(indices []int32, x []float32, threshold float32) int {
+		if len(x) == 0 {
+			return 0
 		}
+		return k.collect(&indices[0], &x[0], len(x), threshold)
+	}
+	s.count = func(x []float32, value float32) (larger, equal int) {
+		if len(x) == 0 {
+			return 0, 0
+		}
+		return k.count(&x[0], len(x), value)
 	}
 	s.read = func(b []byte) uint64 {
 		quarter := len(b) / 4 &^ 127

@@ -1386,46 +1386,191 @@ done7:
 	VZEROUPPER
 	RET
 
-// func reachAVX512(set *uint16, x *float32, n int, threshold float32)
-// Requires: AVX, AVX512F, SSE
-TEXT ·reachAVX512(SB), NOSPLIT, $0-28
-	MOVQ         set+0(FP), AX
+// func collectAVX512(indices *int32, x *float32, n int, threshold float32) int
+// Requires: AVX, AVX512F, POPCNT, SSE
+TEXT ·collectAVX512(SB), NOSPLIT, $0-40
+	MOVQ         indices+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	MOVSS        threshold+24(FP), X0
 	VBROADCASTSS X0, Z0
-	MOVQ         DX, SI
 	XORQ         BX, BX
-	SHLQ         $0x02, SI
-	ANDQ         $-64, SI
+	VMOVDQU32    ascending<>+0(SB), Z1
+	VPBROADCASTD word_00000010<>+0(SB), Z2
+	MOVQ         DX, SI
+	SHRQ         $0x06, SI
+	VPSLLD       $0x02, Z2, Z3
+	TESTQ        SI, SI
+	JZ           done2
+
+loop1:
+	VCMPPS        $0x12, (CX), Z0, K2
+	VCMPPS        $0x12, 64(CX), Z0, K3
+	KORW          K2, K3, K1
+	VCMPPS        $0x12, 128(CX), Z0, K4
+	KORW          K4, K1, K1
+	VCMPPS        $0x12, 192(CX), Z0, K5
+	KORW          K5, K1, K1
+	ADDQ          $+256, CX
+	KORTESTW      K1, K1
+	JZ            none3
+	VPCOMPRESSD.Z Z1, K2, Z4
+	VMOVDQU32     Z4, (AX)(BX*4)
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, BX
+	VPADDD        Z2, Z1, Z1
+	VPCOMPRESSD.Z Z1, K3, Z4
+	VMOVDQU32     Z4, (AX)(BX*4)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, BX
+	VPADDD        Z2, Z1, Z1
+	VPCOMPRESSD.Z Z1, K4, Z4
+	VMOVDQU32     Z4, (AX)(BX*4)
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, BX
+	VPADDD        Z2, Z1, Z1
+	VPCOMPRESSD.Z Z1, K5, Z4
+	VMOVDQU32     Z4, (AX)(BX*4)
+	KMOVW         K5, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, BX
+	VPADDD        Z2, Z1, Z1
+	JMP           next4
+
+none3:
+	VPADDD Z3, Z1, Z1
+
+next4:
+	DECQ SI
+	JNZ  loop1
+
+done2:
+	ANDQ $0x3f, DX
+	MOVQ DX, DI
+	XORQ SI, SI
+	SHLQ $0x02, DI
+	ANDQ $-64, DI
+
+block5:
+	CMPQ          SI, DI
+	JGE           rest6
+	VMOVUPS       (CX)(SI*1), Z3
+	VCMPPS        $0x12, Z3, Z0, K1
+	VPCOMPRESSD.Z Z1, K1, Z3
+	VMOVDQU32     Z3, (AX)(BX*4)
+	KMOVW         K1, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, BX
+	VPADDD        Z2, Z1, Z1
+	ADDQ          $0x40, SI
+	JMP           block5
+
+rest6:
+	ANDQ          $0x0f, DX
+	JZ            done7
+	NEGQ          DX
+	LEAQ          masks<>+0(SB), DI
+	VMOVUPS       64(DI)(DX*4), Z3
+	VPTESTMD      Z3, Z3, K1
+	VMOVUPS.Z     (CX)(SI*1), K1, Z3
+	VCMPPS        $0x12, Z3, Z0, K2
+	KANDW         K1, K2, K2
+	VPCOMPRESSD.Z Z1, K2, Z0
+	VMOVDQU32     Z0, (AX)(BX*4)
+	KMOVW         K2, AX
+	POPCNTL       AX, AX
+	ADDQ          AX, BX
+	VPADDD        Z2, Z1, Z1
+
+done7:
+	MOVQ BX, ret+32(FP)
+	VZEROUPPER
+	RET
+
+DATA ascending<>+0(SB)/4, $0x00000000
+DATA ascending<>+4(SB)/4, $0x00000001
+DATA ascending<>+8(SB)/4, $0x00000002
+DATA ascending<>+12(SB)/4, $0x00000003
+DATA ascending<>+16(SB)/4, $0x00000004
+DATA ascending<>+20(SB)/4, $0x00000005
+DATA ascending<>+24(SB)/4, $0x00000006
+DATA ascending<>+28(SB)/4, $0x00000007
+DATA ascending<>+32(SB)/4, $0x00000008
+DATA ascending<>+36(SB)/4, $0x00000009
+DATA ascending<>+40(SB)/4, $0x0000000a
+DATA ascending<>+44(SB)/4, $0x0000000b
+DATA ascending<>+48(SB)/4, $0x0000000c
+DATA ascending<>+52(SB)/4, $0x0000000d
+DATA ascending<>+56(SB)/4, $0x0000000e
+DATA ascending<>+60(SB)/4, $0x0000000f
+GLOBL ascending<>(SB), RODATA|NOPTR, $64
+
+DATA word_00000010<>+0(SB)/4, $0x00000010
+DATA word_00000010<>+4(SB)/4, $0x00000010
+DATA word_00000010<>+8(SB)/4, $0x00000010
+DATA word_00000010<>+12(SB)/4, $0x00000010
+DATA word_00000010<>+16(SB)/4, $0x00000010
+DATA word_00000010<>+20(SB)/4, $0x00000010
+DATA word_00000010<>+24(SB)/4, $0x00000010
+DATA word_00000010<>+28(SB)/4, $0x00000010
+GLOBL word_00000010<>(SB), RODATA|NOPTR, $32
+
+// func countAVX512(x *float32, n int, value float32) (larger int, equal int)
+// Requires: AVX, AVX512F, POPCNT, SSE
+TEXT ·countAVX512(SB), NOSPLIT, $0-40
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	MOVSS        value+16(FP), X0
+	VBROADCASTSS X0, Z0
+	XORQ         DX, DX
+	XORQ         BX, BX
+	MOVQ         CX, DI
+	XORQ         SI, SI
+	SHLQ         $0x02, DI
+	ANDQ         $-64, DI
 
 block1:
-	CMPQ    BX, SI
+	CMPQ    SI, DI
 	JGE     rest2
-	VMOVUPS (CX)(BX*1), Z1
-	VCMPPS  $0x12, Z1, Z0, K1
-	KMOVW   K1, DI
-	MOVW    DI, (AX)
-	ADDQ    $0x02, AX
-	ADDQ    $0x40, BX
+	VMOVUPS (AX)(SI*1), Z1
+	VCMPPS  $0x1e, Z0, Z1, K1
+	KMOVW   K1, R8
+	POPCNTL R8, R8
+	ADDQ    R8, DX
+	VCMPPS  $0x00, Z0, Z1, K1
+	KMOVW   K1, R8
+	POPCNTL R8, R8
+	ADDQ    R8, BX
+	ADDQ    $0x40, SI
 	JMP     block1
 
 rest2:
-	ANDQ      $0x0f, DX
+	ANDQ      $0x0f, CX
 	JZ        done3
-	NEGQ      DX
-	LEAQ      masks<>+0(SB), SI
-	VMOVUPS   64(SI)(DX*4), Z1
+	NEGQ      CX
+	LEAQ      masks<>+0(SB), DI
+	VMOVUPS   64(DI)(CX*4), Z1
 	VPTESTMD  Z1, Z1, K1
-	VMOVUPS.Z (CX)(BX*1), K1, Z1
-	VCMPPS    $0x12, Z1, Z0, K2
-	KMOVW     K2, CX
-	KMOVW     K1, DX
-	ANDL      DX, CX
-	MOVW      CX, (AX)
-	ADDQ      $0x02, AX
+	VMOVUPS.Z (AX)(SI*1), K1, Z1
+	VCMPPS    $0x1e, Z0, Z1, K2
+	KMOVW     K2, AX
+	KMOVW     K1, CX
+	ANDL      CX, AX
+	POPCNTL   AX, AX
+	ADDQ      AX, DX
+	VCMPPS    $0x00, Z0, Z1, K2
+	KMOVW     K2, AX
+	KMOVW     K1, CX
+	ANDL      CX, AX
+	POPCNTL   AX, AX
+	ADDQ      AX, BX
 
 done3:
+	MOVQ DX, larger+24(FP)
+	MOVQ BX, equal+32(FP)
 	VZEROUPPER
 	RET
 
@@ -7295,45 +7440,59 @@ done9:
 	VZEROUPPER
 	RET
 
-// func reachAVX2(set *uint16, x *float32, n int, threshold float32)
+// func collectAVX2(indices *int32, x *float32, n int, threshold float32) int
 // Requires: AVX, AVX2, SSE
-TEXT ·reachAVX2(SB), NOSPLIT, $0-28
-	MOVQ         set+0(FP), AX
+TEXT ·collectAVX2(SB), NOSPLIT, $0-40
+	MOVQ         indices+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
 	MOVSS        threshold+24(FP), X0
 	VBROADCASTSS X0, Y1
 	VBROADCASTSS X0, Y0
-	MOVQ         DX, SI
 	XORQ         BX, BX
-	SHLQ         $0x02, SI
-	ANDQ         $-64, SI
+	MOVQ         DX, DI
+	XORQ         SI, SI
+	SHLQ         $0x02, DI
+	ANDQ         $-64, DI
 
 block1:
-	CMPQ      BX, SI
+	CMPQ      SI, DI
 	JGE       rest2
-	VMOVUPS   (CX)(BX*1), Y2
-	VMOVUPS   32(CX)(BX*1), Y3
+	VMOVUPS   (CX)(SI*1), Y2
+	VMOVUPS   32(CX)(SI*1), Y3
 	VCMPPS    $0x12, Y2, Y1, Y2
 	VCMPPS    $0x12, Y3, Y0, Y3
-	VMOVMSKPS Y2, DI
-	VMOVMSKPS Y3, R8
-	SHLL      $0x08, R8
-	ORL       R8, DI
-	MOVW      DI, (AX)
-	ADDQ      $0x02, AX
-	ADDQ      $0x40, BX
-	JMP       block1
+	VMOVMSKPS Y2, R8
+	VMOVMSKPS Y3, R9
+	SHLL      $0x08, R9
+	ORL       R9, R8
+	MOVQ      SI, R9
+	SHRQ      $0x02, R9
+
+next4:
+	TESTL R8, R8
+	JZ    done5
+	BSFL  R8, R10
+	ADDQ  R9, R10
+	MOVL  R10, (AX)(BX*4)
+	INCQ  BX
+	LEAL  -1(R8), R12
+	ANDL  R12, R8
+	JMP   next4
+
+done5:
+	ADDQ $0x40, SI
+	JMP  block1
 
 rest2:
 	ANDQ       $0x0f, DX
 	JZ         done3
 	NEGQ       DX
-	LEAQ       masks<>+0(SB), SI
-	VMOVUPS    64(SI)(DX*4), Y2
-	VMOVUPS    96(SI)(DX*4), Y3
-	VMASKMOVPS (CX)(BX*1), Y2, Y4
-	VMASKMOVPS 32(CX)(BX*1), Y3, Y5
+	LEAQ       masks<>+0(SB), DI
+	VMOVUPS    64(DI)(DX*4), Y2
+	VMOVUPS    96(DI)(DX*4), Y3
+	VMASKMOVPS (CX)(SI*1), Y2, Y4
+	VMASKMOVPS 32(CX)(SI*1), Y3, Y5
 	VCMPPS     $0x12, Y4, Y1, Y1
 	VCMPPS     $0x12, Y5, Y0, Y0
 	VMOVMSKPS  Y1, CX
@@ -7341,14 +7500,108 @@ rest2:
 	SHLL       $0x08, DX
 	ORL        DX, CX
 	VMOVMSKPS  Y2, DX
-	VMOVMSKPS  Y3, BX
-	SHLL       $0x08, BX
-	ORL        BX, DX
+	VMOVMSKPS  Y3, DI
+	SHLL       $0x08, DI
+	ORL        DI, DX
 	ANDL       DX, CX
-	MOVW       CX, (AX)
-	ADDQ       $0x02, AX
+	MOVQ       SI, DX
+	SHRQ       $0x02, DX
+
+next6:
+	TESTL CX, CX
+	JZ    done7
+	BSFL  CX, R11
+	ADDQ  DX, R11
+	MOVL  R11, (AX)(BX*4)
+	INCQ  BX
+	LEAL  -1(CX), SI
+	ANDL  SI, CX
+	JMP   next6
+
+done7:
+done3:
+	MOVQ BX, ret+32(FP)
+	VZEROUPPER
+	RET
+
+// func countAVX2(x *float32, n int, value float32) (larger int, equal int)
+// Requires: AVX, AVX2, POPCNT, SSE
+TEXT ·countAVX2(SB), NOSPLIT, $0-40
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	MOVSS        value+16(FP), X0
+	VBROADCASTSS X0, Y1
+	VBROADCASTSS X0, Y0
+	XORQ         DX, DX
+	XORQ         BX, BX
+	MOVQ         CX, DI
+	XORQ         SI, SI
+	SHLQ         $0x02, DI
+	ANDQ         $-64, DI
+
+block1:
+	CMPQ      SI, DI
+	JGE       rest2
+	VMOVUPS   (AX)(SI*1), Y2
+	VMOVUPS   32(AX)(SI*1), Y3
+	VCMPPS    $0x1e, Y1, Y2, Y4
+	VCMPPS    $0x1e, Y0, Y3, Y5
+	VMOVMSKPS Y4, R8
+	VMOVMSKPS Y5, R9
+	SHLL      $0x08, R9
+	ORL       R9, R8
+	POPCNTL   R8, R8
+	ADDQ      R8, DX
+	VCMPPS    $0x00, Y1, Y2, Y2
+	VCMPPS    $0x00, Y0, Y3, Y3
+	VMOVMSKPS Y2, R8
+	VMOVMSKPS Y3, R9
+	SHLL      $0x08, R9
+	ORL       R9, R8
+	POPCNTL   R8, R8
+	ADDQ      R8, BX
+	ADDQ      $0x40, SI
+	JMP       block1
+
+rest2:
+	ANDQ       $0x0f, CX
+	JZ         done3
+	NEGQ       CX
+	LEAQ       masks<>+0(SB), DI
+	VMOVUPS    64(DI)(CX*4), Y2
+	VMOVUPS    96(DI)(CX*4), Y3
+	VMASKMOVPS (AX)(SI*1), Y2, Y4
+	VMASKMOVPS 32(AX)(SI*1), Y3, Y5
+	VCMPPS     $0x1e, Y1, Y4, Y6
+	VCMPPS     $0x1e, Y0, Y5, Y7
+	VMOVMSKPS  Y6, AX
+	VMOVMSKPS  Y7, CX
+	SHLL       $0x08, CX
+	ORL        CX, AX
+	VMOVMSKPS  Y2, CX
+	VMOVMSKPS  Y3, SI
+	SHLL       $0x08, SI
+	ORL        SI, CX
+	ANDL       CX, AX
+	POPCNTL    AX, AX
+	ADDQ       AX, DX
+	VCMPPS     $0x00, Y1, Y4, Y1
+	VCMPPS     $0x00, Y0, Y5, Y0
+	VMOVMSKPS  Y1, AX
+	VMOVMSKPS  Y0, CX
+	SHLL       $0x08, CX
+	ORL        CX, AX
+	VMOVMSKPS  Y2, CX
+	VMOVMSKPS  Y3, SI
+	SHLL       $0x08, SI
+	ORL        SI, CX
+	ANDL       CX, AX
+	POPCNTL    AX, AX
+	ADDQ       AX, BX
 
 done3:
+	MOVQ DX, larger+24(FP)
+	MOVQ BX, equal+32(FP)
 	VZEROUPPER
 	RET
 

@@ -69,10 +69,15 @@ func argMaxAVX512(x *float32, n int) (index int, nan uint32)
 //go:noescape
 func thresholdAVX512(x *float32, n int, k int) float32
 
-// reachAVX512 writes a bit for each element, and zeros to fill 16: whether it is at least the threshold.
+// collectAVX512 is collectReference; with each block it may write 16 indices, whatever there is to write.
 //
 //go:noescape
-func reachAVX512(set *uint16, x *float32, n int, threshold float32)
+func collectAVX512(indices *int32, x *float32, n int, threshold float32) int
+
+// countAVX512 is countReference.
+//
+//go:noescape
+func countAVX512(x *float32, n int, value float32) (larger int, equal int)
 
 // softmaxAVX512 replaces count scores by weights and returns the sum of the exponentials.
 //
@@ -259,10 +264,15 @@ func argMaxAVX2(x *float32, n int) (index int, nan uint32)
 //go:noescape
 func thresholdAVX2(x *float32, n int, k int) float32
 
-// reachAVX2 writes a bit for each element, and zeros to fill 16: whether it is at least the threshold.
+// collectAVX2 is collectReference; with each block it may write 16 indices, whatever there is to write.
 //
 //go:noescape
-func reachAVX2(set *uint16, x *float32, n int, threshold float32)
+func collectAVX2(indices *int32, x *float32, n int, threshold float32) int
+
+// countAVX2 is countReference.
+//
+//go:noescape
+func countAVX2(x *float32, n int, value float32) (larger int, equal int)
 
 // readAVX2 returns the exclusive or of the 8-byte words of 4 quarter bytes. quarter is a multiple of 128, not 0.
 //

@@ -284,8 +284,8 @@ func TestThresholdIsTheReference(t *testing.T) {
 					numbers++
 				}
 			}
-			if reached := count(x, got); reached < min(k, numbers) {
-				t.Fatalf("n=%d, k=%d: %x is reached by %d of %d numbers", n, k, got, reached, numbers)
+			if n := reached(x, got); n < min(k, numbers) {
+				t.Fatalf("n=%d, k=%d: %x is reached by %d of %d numbers", len(x), k, got, n, numbers)
 			}
 		}
 	})
@@ -296,28 +296,46 @@ func TestThresholdIsClose(t *testing.T) {
 	random := rand.New(rand.NewPCG(21, 21))
 	for _, n := range []int{2048, 50257} {
 		for _, k := range []int{1, 10, 40, 64} {
-			reached := 0
+			sum := 0
 			for range 100 {
 				x := normal(random, n, 3)
-				reached += count(x, Sets()[0].Threshold(x, k))
+				sum += reached(x, Sets()[0].Threshold(x, k))
 			}
-			if mean := float64(reached) / 100; mean > 1.5*float64(k)+2 {
+			if mean := float64(sum) / 100; mean > 1.5*float64(k)+2 {
 				t.Errorf("%d elements: %.1f reach the threshold for %d", n, mean, k)
 			}
 		}
 	}
 }
 
-func TestReachIsTheReference(t *testing.T) {
+func TestCollectIsTheReference(t *testing.T) {
 	eachRow(t, append([]int{0, 2048, 5000}, lengths...), func(t *testing.T, s *Set, n int, row func() []float32) {
-		x := row()
-		words := (n + 63) / 64
+		x, space := row(), CollectSpace(n)
+		indices, wantIndices := make([]int32, space+1), make([]int32, space)
 		for _, threshold := range []float32{0, -1, 0.5, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())} {
-			got, want := slices.Repeat([]uint64{1<<63 + 5}, words+1), make([]uint64, words+1)
-			s.Reach(got[:words], x, threshold)
-			reference.Reach(want[:words], x, threshold)
-			if want[words] = got[words]; !slices.Equal(got, want) || got[words] != 1<<63+5 {
-				t.Fatalf("n=%d, threshold %v: %x, want %x", n, threshold, got, want)
+			indices[space] = 12345
+			got := s.Collect(indices[:space], x, threshold)
+			want := reference.Collect(wantIndices, x, threshold)
+			if !slices.Equal(indices[:got], wantIndices[:want]) {
+				t.Fatalf("n=%d, threshold %v: %v, want %v", n, threshold, indices[:got], wantIndices[:want])
+			}
+			if indices[space] != 12345 {
+				t.Fatalf("n=%d, threshold %v: wrote beyond the space for it", n, threshold)
+			}
+		}
+	})
+}
+
+func TestCountIsTheReference(t *testing.T) {
+	eachRow(t, append([]int{0, 2048}, lengths...), func(t *testing.T, s *Set, n int, row func() []float32) {
+		x := row()
+		for i, value := range append(row(), 0, float32(math.Inf(-1)), float32(math.NaN())) {
+			if i%2 == 0 && i < n {
+				value = x[i] // so that some are equal
+			}
+			larger, equal := s.Count(x, value)
+			if wantLarger, wantEqual := reference.Count(x, value); larger != wantLarger || equal != wantEqual {
+				t.Fatalf("n=%d, value %x: %d and %d, want %d and %d", n, value, larger, equal, wantLarger, wantEqual)
 			}
 		}
 	})
@@ -346,7 +364,8 @@ func BenchmarkRows(b *testing.B) {
 	x, weight, bias, dst := normal(random, 4*n, 1), normal(random, n, 1), normal(random, n, 1), make([]float32, n)
 	in := input(random, 1, 4*n)
 	row := make([]float32, 4*n)
-	logits, set := normal(random, 50257, 3), make([]uint64, (50257+63)/64)
+	logits := normal(random, 50257, 3)
+	indices := make([]int32, CollectSpace(len(logits)))
 	for _, s := range Sets() {
 		for _, bench := range []struct {
 			name  string
@@ -363,8 +382,9 @@ func BenchmarkRows(b *testing.B) {
 			{"ArgMax50257", 4 * 50257, func() { s.ArgMax(logits) }},
 			{"Threshold2048", 4 * 2048, func() { s.Threshold(logits[:2048], 40) }},
 			{"Threshold50257", 4 * 50257, func() { s.Threshold(logits, 40) }},
-			{"Reach2048", 4 * 2048, func() { s.Reach(set[:32], logits[:2048], 6) }},
-			{"Reach50257", 4 * 50257, func() { s.Reach(set, logits, 9) }},
+			{"Collect2048", 4 * 2048, func() { s.Collect(indices, logits[:2048], 6) }},
+			{"Collect50257", 4 * 50257, func() { s.Collect(indices, logits, 9) }},
+			{"Count64", 4 * 64, func() { s.Count(logits[:64], 6) }},
 		} {
 			b.Run(bench.name+"/"+s.Name(), func(b *testing.B) {
 				b.SetBytes(int64(bench.bytes))

@@ -41,7 +41,8 @@ type Set struct {
 	store     func(h *Head, position int, key, value []float32)
 	argMax    func(x []float32) (index int, nan bool)
 	threshold func(x []float32, k int) float32
-	reach     func(set []uint64, x []float32, threshold float32)
+	collect   func(indices []int32, x []float32, threshold float32) int
+	count     func(x []float32, value float32) (larger, equal int)
 	read      func(b []byte) uint64
 }
 
@@ -66,7 +67,8 @@ var reference = Set{
 	store:     (*Head).Store,
 	argMax:    argMaxReference,
 	threshold: thresholdReference,
-	reach:     reachReference,
+	collect:   collectReference,
+	count:     countReference,
 	read:      readReference,
 }
 
@@ -212,14 +214,23 @@ func (s *Set) Threshold(x []float32, k int) float32 {
 	return s.threshold(x, k)
 }
 
-// Reach sets bit i%64 of set[i/64] for every element x[i] that is at least the threshold, and clears all other
-// bits. set has a word for every 64 elements or part of them.
-func (s *Set) Reach(set []uint64, x []float32, threshold float32) {
-	if len(set) != (len(x)+63)/64 {
-		panic(fmt.Sprintf("kernels: a set of %d words for %d elements", len(set), len(x)))
+// Collect writes the indices of the elements of x that are at least the threshold, in ascending order, and
+// returns how many there are. indices has room for CollectSpace(len(x)); what it holds behind that number is
+// undefined.
+func (s *Set) Collect(indices []int32, x []float32, threshold float32) int {
+	if len(indices) < CollectSpace(len(x)) {
+		panic(fmt.Sprintf("kernels: room for %d indices of %d elements", len(indices), len(x)))
 	}
-	s.reach(set, x, threshold)
+	return s.collect(indices, x, threshold)
 }
+
+// CollectSpace returns the room that Collect needs for n elements: implementations write whole blocks.
+func CollectSpace(n int) int { return n + collectBlock }
+
+const collectBlock = 16
+
+// Count returns how many elements of x are larger than a value and how many equal to it.
+func (s *Set) Count(x []float32, value float32) (larger, equal int) { return s.count(x, value) }
 
 // Read reads b once, as fast as the memory gives it, and returns the exclusive or of its 8-byte
 // words, the last one filled up with zeros.

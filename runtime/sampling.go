@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/bits"
 	"slices"
 
 	"github.com/tti-llm/tti/kernels"
@@ -64,9 +63,9 @@ type Sampler struct {
 	Sampling
 	kernels *kernels.Set
 	logits  []float32 // a copy, where the repetition penalty changes some
-	reached []uint64  // bit set of the tokens that top-k is chosen from
-	ids     []int32   // of the tokens that passed the filters so far
-	scores  []float64 // theirs: logit / temperature, less the highest of all
+	ids     []int32   // of the tokens that may pass the filters, or passed them so far
+	values  []float32 // their logits, where top-k is the only one
+	scores  []float64 // logit / temperature, less the highest of all, otherwise
 	edge    []edge    // of the nucleus
 	heap    []rank
 	seen    []uint64 // bit set of tokens, for the penalty
@@ -121,11 +120,15 @@ func (s *Sampler) draw(logits []float32, preceding []int32, wantMargin bool) (id
 		return int32(best), margin, nil
 	}
 	c := s.newContest(logits, best, newNoise(s.Seed, len(preceding)), wantMargin)
-	if s.TopK > 0 && s.TopK < len(logits) || s.TopP > 0 && s.TopP < 1 {
+	switch k := s.TopK; {
+	case s.TopP > 0 && s.TopP < 1 || k > kernels.MaxThreshold && k < len(logits):
 		s.keep(logits, logits[best])
 		c.enterAll(s.ids, s.scores)
-	} else {
-		s.enterUnfiltered(&c, logits)
+	case k > 0 && k < len(logits):
+		s.collectTop(logits, k)
+		s.enterEach(&c, s.ids, s.values, k)
+	default:
+		s.enterEach(&c, nil, logits, 0)
 	}
 	return c.winner, min(c.highest-c.second, LargestMargin), nil
 }
@@ -219,8 +222,7 @@ func (s *Sampler) keepAll(logits []float32) {
 	}
 }
 
-// keepTop fills ids with the k best tokens. A threshold that little more than k reach spares the others a
-// closer look.
+// keepTop fills ids with the k best tokens.
 func (s *Sampler) keepTop(logits []float32, k int) {
 	if k > kernels.MaxThreshold {
 		s.keepAll(logits)
@@ -234,13 +236,17 @@ func (s *Sampler) keepTop(logits []float32, k int) {
 
 // keepReaching fills ids with the tokens whose logits are at least the threshold.
 func (s *Sampler) keepReaching(logits []float32, threshold float32) {
-	words := (len(logits) + 63) / 64
-	s.reached = slices.Grow(s.reached[:0], words)[:words]
-	s.kernels.Reach(s.reached, logits, threshold)
-	for i, word := range s.reached {
-		for ; word != 0; word &= word - 1 {
-			s.ids = append(s.ids, int32(64*i+bits.TrailingZeros64(word)))
-		}
+	space := kernels.CollectSpace(len(logits))
+	s.ids = slices.Grow(s.ids[:0], space)[:space]
+	s.ids = s.ids[:s.kernels.Collect(s.ids, logits, threshold)]
+}
+
+// collectTop fills ids and values with a few more than the k best tokens, which spares the others a closer look.
+func (s *Sampler) collectTop(logits []float32, k int) {
+	s.keepReaching(logits, s.kernels.Threshold(logits, k))
+	s.values = slices.Grow(s.values[:0], len(s.ids))[:len(s.ids)]
+	for i, id := range s.ids {
+		s.values[i] = logits[id]
 	}
 }
 
@@ -374,7 +380,8 @@ func (s *Sampler) keepNucleus(logits []float32) {
 // contest finds the token with the largest sum of score and noise, ties to the lower id.
 type contest struct {
 	noise
-	best            int32 // has the largest logit, and is in from the beginning
+	best            int32   // has the largest logit, and is in from the beginning
+	score           float64 // that logit / temperature
 	winner          int32
 	highest, second float64 // sums
 	// threshold is what a sum must reach to matter: to win or, where the margin is wanted, to be close.
@@ -383,9 +390,9 @@ type contest struct {
 }
 
 func (s *Sampler) newContest(logits []float32, best int, n noise, wantMargin bool) contest {
-	highest := float64(logits[best]) / s.Temperature
-	sum := highest - highest + gumbel(n.random(int32(best)))
-	c := contest{noise: n, best: int32(best), winner: int32(best), highest: sum, second: math.Inf(-1)}
+	score := float64(logits[best]) / s.Temperature
+	sum := score - score + gumbel(n.random(int32(best)))
+	c := contest{noise: n, best: int32(best), score: score, winner: int32(best), highest: sum, second: math.Inf(-1)}
 	if wantMargin {
 		c.reach = LargestMargin
 	}
@@ -416,10 +423,11 @@ func (c *contest) enterAll(ids []int32, scores []float64) {
 	}
 }
 
-// enterUnfiltered lets all tokens in that are not below MinP. A product that is a bit too large, in the
-// place of the division by the temperature, spares most of them even that.
-func (s *Sampler) enterUnfiltered(c *contest, logits []float32) {
-	highest, minimum := float64(logits[c.best])/s.Temperature, math.Inf(-1)
+// enterEach lets tokens in that are not below MinP and, unless k is 0, among the k best; ids ascend, and are nil
+// for all tokens. A product that is a bit too large, in the place of the division by the temperature, and a cheap
+// bound of the noise spare most of them even these questions.
+func (s *Sampler) enterEach(c *contest, ids []int32, logits []float32, k int) {
+	highest, minimum := c.score, math.Inf(-1)
 	if s.MinP > 0 {
 		minimum = kernels.Log(s.MinP)
 	}
@@ -428,14 +436,27 @@ func (s *Sampler) enterUnfiltered(c *contest, logits []float32) {
 	inverse, slack := 1/s.Temperature, float64(math.Abs(highest)*precision)
 	for i, logit := range logits {
 		id := int32(i)
+		if ids != nil {
+			id = ids[i]
+		}
 		random := c.random(id)
 		bound := float64(float64(logit)*inverse) - highest
 		bound += float64(math.Abs(bound)*precision) + slack
 		if bound+gumbelBound(random) < c.threshold || id == c.best {
 			continue
 		}
-		if score := float64(logit)/s.Temperature - highest; score >= minimum {
+		if score := float64(logit)/s.Temperature - highest; score >= minimum && (k == 0 || s.isAmong(k, logits, i)) {
 			c.enter(id, score+gumbel(random))
 		}
 	}
+}
+
+// isAmong reports whether logit number i is among the k largest, of equal ones the first.
+func (s *Sampler) isAmong(k int, logits []float32, i int) bool {
+	larger, equal := s.kernels.Count(logits, logits[i])
+	if larger+equal <= k {
+		return true
+	}
+	_, before := s.kernels.Count(logits[:i], logits[i])
+	return larger+before < k
 }

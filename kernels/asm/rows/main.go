@@ -39,7 +39,8 @@ func main() {
 		}
 		argMax(m)
 		threshold(m)
-		reach(m)
+		collect(m)
+		count(m)
 		if !m.wide { // one is enough: with registers of 64 bytes it is slower, see kernels/README.md
 			read(m)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"math/bits"
 
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -164,22 +165,130 @@ func (m *machine) numberAt(place reg.GPVirtual) reg.GPVirtual {
 	return bits
 }
 
-// reach generates reachReference, as far as there are elements.
-func reach(m *machine) {
-	m.function("reach", "func(set *uint16, x *float32, n int, threshold float32)")
-	m.Doc("reach" + m.name + " writes a bit for each element, and zeros to fill 16: whether it is at least the threshold.")
-	set, x, n := m.param("set"), m.param("x"), m.param("n")
+// collect generates collectReference.
+func collect(m *machine) {
+	m.function("collect", "func(indices *int32, x *float32, n int, threshold float32) int")
+	m.Doc("collect" + m.name + " is collectReference; with each block it may write 16 indices, whatever there is to write.")
+	indices, x, n := m.param("indices"), m.param("x"), m.param("n")
 	value := m.XMM()
 	m.Load(m.Param("threshold"), value)
 	least := m.broadcastBlock(value)
-	m.eachBlock(n, func(offset reg.Register, k mask) {
-		bits := m.bits(m.compareBlock(notAbove, least, m.load(k, element(x, offset))))
-		if k != nil {
-			m.ANDL(m.bits(k), bits)
+	count := m.GP64()
+	m.XORQ(count, count)
+	if m.wide {
+		m.collectWide(indices, x, n, count, least)
+	} else {
+		m.eachBlock(n, func(offset reg.Register, k mask) {
+			bits := m.bits(m.compareBlock(notAbove, least, m.load(k, element(x, offset))))
+			if k != nil {
+				m.ANDL(m.bits(k), bits)
+			}
+			m.collectBits(indices, offset, bits, count)
+		})
+	}
+	m.Store(count, m.ReturnIndex(0))
+	m.end()
+}
+
+// collectedBlocks is how many blocks collectWide passes by together where none of their elements reach the
+// threshold. In the others it does without branches, which nothing could predict.
+const collectedBlocks = 4
+
+// collectWide packs the elements of each block.
+func (m *machine) collectWide(indices, x, n, count reg.GPVirtual, least block) {
+	index, step := m.ZMM(), m.ZMM() // of the elements of a block; to the next
+	m.VMOVDQU32(m.table("ascending", blockLanes, func(i int) uint32 { return uint32(i) }), index)
+	m.VPBROADCASTD(m.word(blockLanes), step)
+	pack := func(k reg.OpmaskVirtual) {
+		packed, bits := m.ZMM(), m.GP32()
+		m.VPCOMPRESSD_Z(index, k, packed)
+		m.VMOVDQU32(packed, operand.Mem{Base: indices, Index: count, Scale: 4})
+		m.KMOVW(k, bits)
+		m.POPCNTL(bits, bits)
+		m.ADDQ(bits.As64(), count)
+		m.VPADDD(step, index, index)
+	}
+	groups, skip := m.copy(n), m.ZMM()
+	m.SHRQ(operand.Imm(uint64(bits.TrailingZeros(collectedBlocks*blockLanes))), groups)
+	m.VPSLLD(operand.Imm(uint64(bits.TrailingZeros(collectedBlocks))), step, skip)
+	m.repeat(groups, func() {
+		none, next := m.label("none"), m.label("next")
+		var k [collectedBlocks]reg.OpmaskVirtual
+		any := m.K()
+		for b := range collectedBlocks {
+			k[b] = m.compare(notAbove, least[0], operand.Mem{Base: x, Disp: 64 * b}).k
+			if b == 1 {
+				m.KORW(k[0], k[1], any)
+			} else if b > 1 {
+				m.KORW(k[b], any, any)
+			}
 		}
-		m.MOVW(bits.As16(), operand.Mem{Base: set})
-		m.ADDQ(operand.Imm(2), set)
+		m.ADDQ(operand.I32(64*collectedBlocks), x)
+		m.KORTESTW(any, any)
+		m.JZ(operand.LabelRef(none))
+		for b := range collectedBlocks {
+			pack(k[b])
+		}
+		m.JMP(operand.LabelRef(next))
+		m.Label(none)
+		m.VPADDD(skip, index, index)
+		m.Label(next)
 	})
+	m.ANDQ(operand.Imm(collectedBlocks*blockLanes-1), n)
+	m.eachBlock(n, func(offset reg.Register, k mask) {
+		reached := m.compareBlock(notAbove, least, m.load(k, element(x, offset)))
+		if k != nil {
+			m.KANDW(k[0].k, reached[0].k, reached[0].k)
+		}
+		pack(reached[0].k)
+	})
+}
+
+// collectBits writes the elements of a block whose bits are set, one after the other.
+func (m *machine) collectBits(indices, offset reg.Register, left, count reg.GPVirtual) {
+	next, done := m.label("next"), m.label("done")
+	block := m.copy(offset)
+	m.SHRQ(operand.Imm(2), block)
+	m.Label(next)
+	m.TESTL(left, left)
+	m.JZ(operand.LabelRef(done))
+	index := m.GP64()
+	m.BSFL(left, index.As32())
+	m.ADDQ(block, index)
+	m.MOVL(index.As32(), operand.Mem{Base: indices, Index: count, Scale: 4})
+	m.INCQ(count)
+	lower := m.GP32()
+	m.LEAL(operand.Mem{Base: left, Disp: -1}, lower)
+	m.ANDL(lower, left)
+	m.JMP(operand.LabelRef(next))
+	m.Label(done)
+}
+
+// count generates countReference.
+func count(m *machine) {
+	m.function("count", "func(x *float32, n int, value float32) (larger, equal int)")
+	m.Doc("count" + m.name + " is countReference.")
+	x, n := m.param("x"), m.param("n")
+	value := m.XMM()
+	m.Load(m.Param("value"), value)
+	compared := m.broadcastBlock(value)
+	counts := map[operand.U8]reg.GPVirtual{greaterThan: m.GP64(), equal: m.GP64()}
+	for _, predicate := range []operand.U8{greaterThan, equal} {
+		m.XORQ(counts[predicate], counts[predicate])
+	}
+	m.eachBlock(n, func(offset reg.Register, k mask) {
+		v := m.load(k, element(x, offset))
+		for _, predicate := range []operand.U8{greaterThan, equal} {
+			bits := m.bits(m.compareBlock(predicate, v, compared))
+			if k != nil {
+				m.ANDL(m.bits(k), bits)
+			}
+			m.POPCNTL(bits, bits)
+			m.ADDQ(bits.As64(), counts[predicate])
+		}
+	})
+	m.Store(counts[greaterThan], m.Return("larger"))
+	m.Store(counts[equal], m.Return("equal"))
 	m.end()
 }
 
