@@ -148,7 +148,7 @@ func (g *gpt2) matrices() []string {
 // forward is run by all threads of the pool at once. Each computes its share of every matrix's
 // rows and of the attention heads; Sync separates what one writes from what another reads.
 func (g *gpt2) forward(w *pool.Worker, p *pass) {
-	count := len(p.tokens)
+	count, from := len(p.tokens), 0
 
 	g.embed(w, p) // residual [count, embedding]
 	w.Sync()
@@ -158,23 +158,22 @@ func (g *gpt2) forward(w *pool.Worker, p *pass) {
 		in := p.normalized(w, &l.combined, p.residual, &l.attentionNorm, 0, count)
 		p.multiply(w, p.combined, l.combined.rows(), &l.combined, in) // [count, 3 embedding]
 		w.Sync()
-		in = g.attend(w, p, i) // [count, embedding]
+		g.store(w, p, i)
+		if i == len(g.layers)-1 { // of the others only keys and values will be looked at
+			if from = p.firstWanted(); from == count {
+				return
+			}
+		}
+		in = g.attend(w, p, i, from) // [count-from, embedding]
 		w.Sync()
-		p.multiplyAdd(w, &l.output, in) // residual +=
+		p.multiplyAdd(w, &l.output, in, from) // residual +=
 		w.Sync()
 
-		in = p.normalized(w, &l.expand, p.residual, &l.hiddenNorm, 0, count)
-		in = g.expand(w, p, l, in) // [count, hidden]
+		in = p.normalized(w, &l.expand, p.residual, &l.hiddenNorm, from, count-from)
+		in = g.expand(w, p, l, in) // [count-from, hidden]
 		w.Sync()
-		p.multiplyAdd(w, &l.contract, in) // residual +=
+		p.multiplyAdd(w, &l.contract, in, from) // residual +=
 		w.Sync()
-	}
-	if !p.wanted {
-		return
-	}
-	from := count - 1
-	if p.all {
-		from = 0
 	}
 	in := p.normalized(w, &g.head, p.residual, &g.finalNorm, from, count-from)
 	p.multiply(w, p.logits, g.head.rows(), &g.head, in) // [count-from, vocabulary]
@@ -191,32 +190,37 @@ func (g *gpt2) embed(w *pool.Worker, p *pass) {
 	}
 }
 
-// attend stores the keys and values of the new tokens and runs causal attention of their queries
-// over everything up to their own position. A thread has heads of its own; where there are several blocks of
-// queries, the blocks of all heads are dealt out in turn, because later queries see more positions and cost
-// more. It returns what all heads found, complete once all threads are through.
-func (g *gpt2) attend(w *pool.Worker, p *pass, layer int) *kernels.Input {
-	l, heads := &g.layers[layer], p.heads[layer*g.Heads:][:g.Heads]
-	count, width := len(p.tokens), g.Embedding/g.Heads
-	stride := l.combined.rows()
-	firstHead, lastHead := w.Share(g.Heads, 1)
-	for h := firstHead; h < lastHead; h++ {
-		for t := range count {
+// store writes the keys and values of the new tokens to the cache, each thread those of its heads.
+func (g *gpt2) store(w *pool.Worker, p *pass, layer int) {
+	heads, stride, width := p.heads[layer*g.Heads:], g.layers[layer].combined.rows(), g.Embedding/g.Heads
+	first, last := w.Share(g.Heads, 1)
+	for h := first; h < last; h++ {
+		for t := range p.tokens {
 			keys := p.combined[t*stride+g.Embedding+h*width:]
 			p.kernels.Store(&heads[h], p.first+t, keys[:width], keys[g.Embedding:][:width])
 		}
 	}
+}
+
+// attend runs causal attention of the queries from number from on over everything up to their own position, after
+// store. A thread has heads of its own; where there are several blocks of queries, the blocks of all heads are dealt
+// out in turn, because later queries see more positions and cost more. It returns what all heads found, complete
+// once all threads are through.
+func (g *gpt2) attend(w *pool.Worker, p *pass, layer, from int) *kernels.Input {
+	l, count, width := &g.layers[layer], len(p.tokens)-from, g.Embedding/g.Heads
+	firstHead, lastHead := w.Share(g.Heads, 1)
 	out := &p.threads[w.Index].attention
 	out.Resize(count, g.Embedding)
 	blocks := (count + queryBlock - 1) / queryBlock
 	if blocks == 1 { // a head's only reader is the thread that stored it
 		for h := firstHead; h < lastHead; h++ {
-			g.attendBlock(w, p, layer, h, 0, out)
+			g.attendBlock(w, p, layer, h, from, out.Values)
 		}
 	} else {
 		w.Sync()
 		for unit := w.Index; unit < g.Heads*blocks; unit += w.Count {
-			g.attendBlock(w, p, layer, unit%g.Heads, unit/g.Heads*queryBlock, out)
+			block := unit / g.Heads * queryBlock
+			g.attendBlock(w, p, layer, unit%g.Heads, from+block, out.Values[block*out.Columns:])
 		}
 	}
 	switch {
@@ -231,8 +235,9 @@ func (g *gpt2) attend(w *pool.Worker, p *pass, layer int) *kernels.Input {
 	return out
 }
 
-// attendBlock writes what a head finds for a block of queries, from number from on, to its columns of out.
-func (g *gpt2) attendBlock(w *pool.Worker, p *pass, layer, h, from int, out *kernels.Input) {
+// attendBlock writes what a head finds for a block of queries, from number from on, to its columns of the rows of
+// out.
+func (g *gpt2) attendBlock(w *pool.Worker, p *pass, layer, h, from int, out []float32) {
 	l, cache, own := &g.layers[layer], &p.heads[layer*g.Heads+h], &p.threads[w.Index]
 	width, head := g.Embedding/g.Heads, cache.Dimensions
 	queries := min(queryBlock, len(p.tokens)-from)
@@ -243,7 +248,7 @@ func (g *gpt2) attendBlock(w *pool.Worker, p *pass, layer, h, from int, out *ker
 	}
 	p.kernels.Attend(own.attended, head, own.queries, cache, p.first+from, queries, own.scores)
 	for t := range queries {
-		copy(out.Row(from + t)[h*width:(h+1)*width], own.attended[t*head:])
+		copy(out[t*own.attention.Columns+h*width:][:width], own.attended[t*head:])
 	}
 }
 

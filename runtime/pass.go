@@ -30,6 +30,17 @@ type pass struct {
 	all    bool           // of every token, not only of the last
 }
 
+// firstWanted returns the number of the first token whose logits are wanted, that of all if none are.
+func (p *pass) firstWanted() int {
+	switch {
+	case p.all:
+		return 0
+	case p.wanted:
+		return len(p.tokens) - 1
+	}
+	return len(p.tokens)
+}
+
 // workspace is the activations' memory. It belongs to the model, since passes take turns.
 type workspace struct {
 	residual  []float32 // [chunk, embedding]
@@ -109,11 +120,12 @@ func (p *pass) multiply(w *pool.Worker, out []float32, stride int, l *linear, in
 	return firstPanel * format.PanelRows, lastPanel * format.PanelRows
 }
 
-// multiplyAdd adds this thread's share of l in to the residual stream.
-func (p *pass) multiplyAdd(w *pool.Worker, l *linear, in *kernels.Input) {
+// multiplyAdd adds this thread's share of l in to the residual stream of the tokens from number from on.
+func (p *pass) multiplyAdd(w *pool.Worker, l *linear, in *kernels.Input, from int) {
 	stride := l.rows()
 	first, last := p.multiply(w, p.projected, stride, l, in)
+	residual := p.residual[from*stride:]
 	for t := range in.Tokens {
-		p.kernels.Add(p.residual[t*stride+first:t*stride+last], p.projected[t*stride+first:t*stride+last])
+		p.kernels.Add(residual[t*stride+first:t*stride+last], p.projected[t*stride+first:t*stride+last])
 	}
 }
