@@ -255,7 +255,7 @@ func (g *gpt2Calibration) normalized(ctx context.Context, norm string, stream []
 		return nil, err
 	}
 	return g.inputs(ctx, count, g.Embedding, func(t int, row []float32) {
-		g.kernels.LayerNorm(row, stream[(first+t)*g.Embedding:][:g.Embedding], weight, bias, float32(g.Epsilon))
+		g.kernels.LayerNorm(row, len(row), stream[(first+t)*g.Embedding:], g.Embedding, 1, weight, bias, float32(g.Epsilon))
 	})
 }
 

@@ -23,6 +23,12 @@ func layerNormReference(dst, x, weight, bias []float32, epsilon float32) {
 	}
 }
 
+func layerNormsReference(dst []float32, dstStride int, x []float32, xStride, rows int, weight, bias []float32, epsilon float32) {
+	for i := range rows {
+		layerNormReference(dst[i*dstStride:], x[i*xStride:][:len(weight)], weight, bias, epsilon)
+	}
+}
+
 func addReference(dst, x []float32) {
 	for i, v := range x {
 		dst[i] += v

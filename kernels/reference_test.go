@@ -141,7 +141,7 @@ func TestLayerNormWithinTolerance(t *testing.T) {
 		for _, v := range x {
 			variance += (float64(v) - mean) * (float64(v) - mean) / float64(n)
 		}
-		reference.LayerNorm(got, x, weight, bias, 1e-5)
+		reference.LayerNorm(got, len(x), x, len(x), 1, weight, bias, 1e-5)
 		for i := range x {
 			want := (float64(x[i])-mean)/math.Sqrt(variance+1e-5)*float64(weight[i]) + float64(bias[i])
 			if math.Abs(float64(got[i])-want) > 2e-5 {

@@ -8,7 +8,7 @@ import "unsafe"
 // keys, of which a cache has a whole number.
 type rowKernels struct {
 	quantize                     func(codes *int8, scales *float32, sums *int32, x *float32, groups int)
-	layerNorm                    func(dst, x, weight, bias *float32, n int, epsilon float32)
+	layerNorm                    []layerNormKernel // of 1, 2, ... rows at once
 	add                          func(dst, x *float32, n int)
 	scale                        func(dst, x *float32, n int, factor float32)
 	activate                     [3]func(x *float32, n int)
@@ -34,13 +34,14 @@ type attentionKernels struct {
 }
 
 type (
-	scoresKernel func(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
-	weighKernel  func(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+	layerNormKernel func(dst *float32, dstStride int, x *float32, xStride int, weight, bias *float32, n int, epsilon float32)
+	scoresKernel    func(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+	weighKernel     func(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
 )
 
 var avx512Rows = rowKernels{
 	quantize:       quantizeAVX512,
-	layerNorm:      layerNormAVX512,
+	layerNorm:      []layerNormKernel{layerNormx1AVX512, layerNormx2AVX512, layerNormx3AVX512, layerNormx4AVX512},
 	add:            addAVX512,
 	scale:          scaleAVX512,
 	activate:       [3]func(*float32, int){GELUTanh: geluTanhAVX512, GELU: geluErfAVX512, ReLU: reluAVX512},
@@ -73,7 +74,7 @@ var avx512Rows = rowKernels{
 
 var avx2Rows = rowKernels{
 	quantize:       quantizeAVX2,
-	layerNorm:      layerNormAVX2,
+	layerNorm:      []layerNormKernel{layerNormx1AVX2, layerNormx2AVX2},
 	add:            addAVX2,
 	scale:          scaleAVX2,
 	activate:       [3]func(*float32, int){GELUTanh: geluTanhAVX2, GELU: geluErfAVX2, ReLU: reluAVX2},
@@ -118,9 +119,10 @@ func (k *rowKernels) replaceIn(s Set) Set {
 			k.quantize(&codes[0], &scales[0], &sums[0], &x[0], n)
 		}
 	}
-	s.layerNorm = func(dst, x, weight, bias []float32, epsilon float32) {
-		if n := len(x); n > 0 {
-			k.layerNorm(&dst[0], &x[0], &weight[0], &bias[0], n, epsilon)
+	s.layerNorm = func(dst []float32, dstStride int, x []float32, xStride, rows int, weight, bias []float32, epsilon float32) {
+		for first := 0; first < rows; first += len(k.layerNorm) {
+			normalize := k.layerNorm[min(len(k.layerNorm), rows-first)-1]
+			normalize(&dst[first*dstStride], dstStride, &x[first*xStride], xStride, &weight[0], &bias[0], len(weight), epsilon)
 		}
 	}
 	s.add = func(dst, x []float32) {

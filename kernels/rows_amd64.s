@@ -131,11 +131,11 @@ DATA word_42fe0000<>+24(SB)/4, $0x42fe0000
 DATA word_42fe0000<>+28(SB)/4, $0x42fe0000
 GLOBL word_42fe0000<>(SB), RODATA|NOPTR, $32
 
-// func layerNormAVX512(dst *float32, x *float32, weight *float32, bias *float32, n int, epsilon float32)
+// func layerNormx1AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
 // Requires: AVX, AVX512DQ, AVX512F, SSE
-TEXT ·layerNormAVX512(SB), NOSPLIT, $0-44
-	MOVQ       x+8(FP), AX
-	MOVQ       n+32(FP), CX
+TEXT ·layerNormx1AVX512(SB), NOSPLIT, $0-60
+	MOVQ       x+16(FP), AX
+	MOVQ       n+48(FP), CX
 	VXORPS     X0, X0, X0
 	VCVTSI2SSQ CX, X0, X0
 	VXORPS     Z1, Z1, Z1
@@ -203,24 +203,24 @@ rest5:
 	VFMADD231PS Z3, Z3, Z2
 
 done6:
-	VEXTRACTF64X4 $0x01, Z2, Y3
-	VADDPS        Y3, Y2, Y2
-	VEXTRACTF128  $0x01, Y2, X3
-	VADDPS        X3, X2, X2
-	VMOVHLPS      X2, X2, X3
-	VADDPS        X3, X2, X2
-	VMOVSHDUP     X2, X3
-	VADDPS        X3, X2, X2
+	MOVSS         epsilon+56(FP), X3
+	VMOVSS        word_3f800000<>+0(SB), X4
+	VEXTRACTF64X4 $0x01, Z2, Y5
+	VADDPS        Y5, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X5
+	VADDPS        X5, X2, X2
+	VMOVHLPS      X2, X2, X5
+	VADDPS        X5, X2, X2
+	VMOVSHDUP     X2, X5
+	VADDPS        X5, X2, X2
 	VDIVSS        X0, X2, X2
-	MOVSS         epsilon+40(FP), X0
-	VADDSS        X0, X2, X2
+	VADDSS        X3, X2, X2
 	VSQRTSS       X2, X2, X2
-	VMOVSS        word_3f800000<>+0(SB), X0
-	VDIVSS        X2, X0, X0
+	VDIVSS        X2, X4, X0
 	VBROADCASTSS  X0, Z0
 	MOVQ          dst+0(FP), DX
-	MOVQ          weight+16(FP), BX
-	MOVQ          bias+24(FP), SI
+	MOVQ          weight+32(FP), BX
+	MOVQ          bias+40(FP), SI
 	MOVQ          CX, R8
 	XORQ          DI, DI
 	SHLQ          $0x02, R8
@@ -229,12 +229,12 @@ done6:
 block7:
 	CMPQ        DI, R8
 	JGE         rest8
-	VMOVUPS     (AX)(DI*1), Z2
-	VMOVUPS     (BX)(DI*1), Z3
+	VMOVUPS     (BX)(DI*1), Z2
+	VMOVUPS     (AX)(DI*1), Z3
 	VMOVUPS     (SI)(DI*1), Z4
-	VSUBPS      Z1, Z2, Z2
-	VMULPS      Z0, Z2, Z2
-	VFMADD231PS Z3, Z2, Z4
+	VSUBPS      Z1, Z3, Z3
+	VMULPS      Z0, Z3, Z3
+	VFMADD231PS Z2, Z3, Z4
 	VMOVUPS     Z4, (DX)(DI*1)
 	ADDQ        $0x40, DI
 	JMP         block7
@@ -246,12 +246,12 @@ rest8:
 	LEAQ        masks<>+0(SB), R8
 	VMOVUPS     64(R8)(CX*4), Z2
 	VPTESTMD    Z2, Z2, K1
-	VMOVUPS.Z   (AX)(DI*1), K1, Z2
-	VMOVUPS.Z   (BX)(DI*1), K1, Z3
+	VMOVUPS.Z   (BX)(DI*1), K1, Z2
+	VMOVUPS.Z   (AX)(DI*1), K1, Z3
 	VMOVUPS.Z   (SI)(DI*1), K1, Z4
-	VSUBPS      Z1, Z2, Z2
-	VMULPS      Z0, Z2, Z2
-	VFMADD231PS Z3, Z2, Z4
+	VSUBPS      Z1, Z3, Z3
+	VMULPS      Z0, Z3, Z3
+	VFMADD231PS Z2, Z3, Z4
 	VMOVUPS     Z4, K1, (DX)(DI*1)
 
 done9:
@@ -301,6 +301,737 @@ DATA word_3f800000<>+20(SB)/4, $0x3f800000
 DATA word_3f800000<>+24(SB)/4, $0x3f800000
 DATA word_3f800000<>+28(SB)/4, $0x3f800000
 GLOBL word_3f800000<>(SB), RODATA|NOPTR, $32
+
+// func layerNormx2AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·layerNormx2AVX512(SB), NOSPLIT, $0-60
+	MOVQ       x+16(FP), AX
+	MOVQ       xStride+24(FP), CX
+	SHLQ       $0x02, CX
+	MOVQ       n+48(FP), DX
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ DX, X0, X0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	MOVQ       DX, SI
+	XORQ       BX, BX
+	SHLQ       $0x02, SI
+	ANDQ       $-64, SI
+
+block1:
+	CMPQ    BX, SI
+	JGE     rest2
+	VMOVUPS (AX)(BX*1), Z3
+	VADDPS  Z3, Z1, Z1
+	LEAQ    (AX)(CX*1), DI
+	VMOVUPS (DI)(BX*1), Z3
+	VADDPS  Z3, Z2, Z2
+	ADDQ    $0x40, BX
+	JMP     block1
+
+rest2:
+	MOVQ      DX, SI
+	ANDQ      $0x0f, SI
+	JZ        done3
+	NEGQ      SI
+	LEAQ      masks<>+0(SB), DI
+	VMOVUPS   64(DI)(SI*4), Z3
+	VPTESTMD  Z3, Z3, K1
+	VMOVUPS.Z (AX)(BX*1), K1, Z3
+	VADDPS    Z3, Z1, Z1
+	LEAQ      (AX)(CX*1), SI
+	VMOVUPS.Z (SI)(BX*1), K1, Z3
+	VADDPS    Z3, Z2, Z2
+
+done3:
+	VEXTRACTF64X4 $0x01, Z1, Y3
+	VADDPS        Y3, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X3
+	VADDPS        X3, X1, X1
+	VMOVHLPS      X1, X1, X3
+	VADDPS        X3, X1, X1
+	VMOVSHDUP     X1, X3
+	VADDPS        X3, X1, X1
+	VDIVSS        X0, X1, X1
+	VBROADCASTSS  X1, Z1
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPS        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPS        X3, X2, X2
+	VMOVHLPS      X2, X2, X3
+	VADDPS        X3, X2, X2
+	VMOVSHDUP     X2, X3
+	VADDPS        X3, X2, X2
+	VDIVSS        X0, X2, X2
+	VBROADCASTSS  X2, Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	MOVQ          DX, SI
+	XORQ          BX, BX
+	SHLQ          $0x02, SI
+	ANDQ          $-64, SI
+
+block4:
+	CMPQ        BX, SI
+	JGE         rest5
+	VMOVUPS     (AX)(BX*1), Z5
+	VSUBPS      Z1, Z5, Z5
+	VFMADD231PS Z5, Z5, Z3
+	LEAQ        (AX)(CX*1), DI
+	VMOVUPS     (DI)(BX*1), Z5
+	VSUBPS      Z2, Z5, Z5
+	VFMADD231PS Z5, Z5, Z4
+	ADDQ        $0x40, BX
+	JMP         block4
+
+rest5:
+	MOVQ        DX, SI
+	ANDQ        $0x0f, SI
+	JZ          done6
+	NEGQ        SI
+	LEAQ        masks<>+0(SB), DI
+	VMOVUPS     64(DI)(SI*4), Z5
+	VPTESTMD    Z5, Z5, K1
+	VMOVUPS.Z   (AX)(BX*1), K1, Z5
+	VSUBPS      Z1, Z5, Z5
+	VMOVAPS.Z   Z5, K1, Z5
+	VFMADD231PS Z5, Z5, Z3
+	LEAQ        (AX)(CX*1), SI
+	VMOVUPS.Z   (SI)(BX*1), K1, Z5
+	VSUBPS      Z2, Z5, Z5
+	VMOVAPS.Z   Z5, K1, Z5
+	VFMADD231PS Z5, Z5, Z4
+
+done6:
+	MOVSS         epsilon+56(FP), X5
+	VMOVSS        word_3f800000<>+0(SB), X6
+	VEXTRACTF64X4 $0x01, Z3, Y7
+	VADDPS        Y7, Y3, Y3
+	VEXTRACTF128  $0x01, Y3, X7
+	VADDPS        X7, X3, X3
+	VMOVHLPS      X3, X3, X7
+	VADDPS        X7, X3, X3
+	VMOVSHDUP     X3, X7
+	VADDPS        X7, X3, X3
+	VDIVSS        X0, X3, X3
+	VADDSS        X5, X3, X3
+	VSQRTSS       X3, X3, X3
+	VDIVSS        X3, X6, X3
+	VBROADCASTSS  X3, Z3
+	VEXTRACTF64X4 $0x01, Z4, Y7
+	VADDPS        Y7, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X7
+	VADDPS        X7, X4, X4
+	VMOVHLPS      X4, X4, X7
+	VADDPS        X7, X4, X4
+	VMOVSHDUP     X4, X7
+	VADDPS        X7, X4, X4
+	VDIVSS        X0, X4, X4
+	VADDSS        X5, X4, X4
+	VSQRTSS       X4, X4, X4
+	VDIVSS        X4, X6, X0
+	VBROADCASTSS  X0, Z0
+	MOVQ          dst+0(FP), BX
+	MOVQ          dstStride+8(FP), SI
+	SHLQ          $0x02, SI
+	MOVQ          weight+32(FP), DI
+	MOVQ          bias+40(FP), R8
+	MOVQ          DX, R10
+	XORQ          R9, R9
+	SHLQ          $0x02, R10
+	ANDQ          $-64, R10
+
+block7:
+	CMPQ        R9, R10
+	JGE         rest8
+	VMOVUPS     (DI)(R9*1), Z4
+	VMOVUPS     (AX)(R9*1), Z5
+	VMOVUPS     (R8)(R9*1), Z6
+	VSUBPS      Z1, Z5, Z5
+	VMULPS      Z3, Z5, Z5
+	VFMADD231PS Z4, Z5, Z6
+	VMOVUPS     Z6, (BX)(R9*1)
+	LEAQ        (AX)(CX*1), R11
+	VMOVUPS     (R11)(R9*1), Z5
+	VMOVUPS     (R8)(R9*1), Z6
+	VSUBPS      Z2, Z5, Z5
+	VMULPS      Z0, Z5, Z5
+	VFMADD231PS Z4, Z5, Z6
+	LEAQ        (BX)(SI*1), R11
+	VMOVUPS     Z6, (R11)(R9*1)
+	ADDQ        $0x40, R9
+	JMP         block7
+
+rest8:
+	ANDQ        $0x0f, DX
+	JZ          done9
+	NEGQ        DX
+	LEAQ        masks<>+0(SB), R10
+	VMOVUPS     64(R10)(DX*4), Z4
+	VPTESTMD    Z4, Z4, K1
+	VMOVUPS.Z   (DI)(R9*1), K1, Z4
+	VMOVUPS.Z   (AX)(R9*1), K1, Z5
+	VMOVUPS.Z   (R8)(R9*1), K1, Z6
+	VSUBPS      Z1, Z5, Z5
+	VMULPS      Z3, Z5, Z5
+	VFMADD231PS Z4, Z5, Z6
+	VMOVUPS     Z6, K1, (BX)(R9*1)
+	LEAQ        (AX)(CX*1), AX
+	VMOVUPS.Z   (AX)(R9*1), K1, Z1
+	VMOVUPS.Z   (R8)(R9*1), K1, Z3
+	VSUBPS      Z2, Z1, Z1
+	VMULPS      Z0, Z1, Z1
+	VFMADD231PS Z4, Z1, Z3
+	LEAQ        (BX)(SI*1), AX
+	VMOVUPS     Z3, K1, (AX)(R9*1)
+
+done9:
+	VZEROUPPER
+	RET
+
+// func layerNormx3AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·layerNormx3AVX512(SB), NOSPLIT, $0-60
+	MOVQ       x+16(FP), AX
+	MOVQ       xStride+24(FP), CX
+	SHLQ       $0x02, CX
+	MOVQ       n+48(FP), DX
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ DX, X0, X0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	MOVQ       DX, SI
+	XORQ       BX, BX
+	SHLQ       $0x02, SI
+	ANDQ       $-64, SI
+
+block1:
+	CMPQ    BX, SI
+	JGE     rest2
+	VMOVUPS (AX)(BX*1), Z4
+	VADDPS  Z4, Z1, Z1
+	LEAQ    (AX)(CX*1), DI
+	VMOVUPS (DI)(BX*1), Z4
+	VADDPS  Z4, Z2, Z2
+	LEAQ    (AX)(CX*2), DI
+	VMOVUPS (DI)(BX*1), Z4
+	VADDPS  Z4, Z3, Z3
+	ADDQ    $0x40, BX
+	JMP     block1
+
+rest2:
+	MOVQ      DX, SI
+	ANDQ      $0x0f, SI
+	JZ        done3
+	NEGQ      SI
+	LEAQ      masks<>+0(SB), DI
+	VMOVUPS   64(DI)(SI*4), Z4
+	VPTESTMD  Z4, Z4, K1
+	VMOVUPS.Z (AX)(BX*1), K1, Z4
+	VADDPS    Z4, Z1, Z1
+	LEAQ      (AX)(CX*1), SI
+	VMOVUPS.Z (SI)(BX*1), K1, Z4
+	VADDPS    Z4, Z2, Z2
+	LEAQ      (AX)(CX*2), SI
+	VMOVUPS.Z (SI)(BX*1), K1, Z4
+	VADDPS    Z4, Z3, Z3
+
+done3:
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X4
+	VADDPS        X4, X1, X1
+	VMOVHLPS      X1, X1, X4
+	VADDPS        X4, X1, X1
+	VMOVSHDUP     X1, X4
+	VADDPS        X4, X1, X1
+	VDIVSS        X0, X1, X1
+	VBROADCASTSS  X1, Z1
+	VEXTRACTF64X4 $0x01, Z2, Y4
+	VADDPS        Y4, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X4
+	VADDPS        X4, X2, X2
+	VMOVHLPS      X2, X2, X4
+	VADDPS        X4, X2, X2
+	VMOVSHDUP     X2, X4
+	VADDPS        X4, X2, X2
+	VDIVSS        X0, X2, X2
+	VBROADCASTSS  X2, Z2
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VADDPS        Y4, Y3, Y3
+	VEXTRACTF128  $0x01, Y3, X4
+	VADDPS        X4, X3, X3
+	VMOVHLPS      X3, X3, X4
+	VADDPS        X4, X3, X3
+	VMOVSHDUP     X3, X4
+	VADDPS        X4, X3, X3
+	VDIVSS        X0, X3, X3
+	VBROADCASTSS  X3, Z3
+	VXORPS        Z4, Z4, Z4
+	VXORPS        Z5, Z5, Z5
+	VXORPS        Z6, Z6, Z6
+	MOVQ          DX, SI
+	XORQ          BX, BX
+	SHLQ          $0x02, SI
+	ANDQ          $-64, SI
+
+block4:
+	CMPQ        BX, SI
+	JGE         rest5
+	VMOVUPS     (AX)(BX*1), Z7
+	VSUBPS      Z1, Z7, Z7
+	VFMADD231PS Z7, Z7, Z4
+	LEAQ        (AX)(CX*1), DI
+	VMOVUPS     (DI)(BX*1), Z7
+	VSUBPS      Z2, Z7, Z7
+	VFMADD231PS Z7, Z7, Z5
+	LEAQ        (AX)(CX*2), DI
+	VMOVUPS     (DI)(BX*1), Z7
+	VSUBPS      Z3, Z7, Z7
+	VFMADD231PS Z7, Z7, Z6
+	ADDQ        $0x40, BX
+	JMP         block4
+
+rest5:
+	MOVQ        DX, SI
+	ANDQ        $0x0f, SI
+	JZ          done6
+	NEGQ        SI
+	LEAQ        masks<>+0(SB), DI
+	VMOVUPS     64(DI)(SI*4), Z7
+	VPTESTMD    Z7, Z7, K1
+	VMOVUPS.Z   (AX)(BX*1), K1, Z7
+	VSUBPS      Z1, Z7, Z7
+	VMOVAPS.Z   Z7, K1, Z7
+	VFMADD231PS Z7, Z7, Z4
+	LEAQ        (AX)(CX*1), SI
+	VMOVUPS.Z   (SI)(BX*1), K1, Z7
+	VSUBPS      Z2, Z7, Z7
+	VMOVAPS.Z   Z7, K1, Z7
+	VFMADD231PS Z7, Z7, Z5
+	LEAQ        (AX)(CX*2), SI
+	VMOVUPS.Z   (SI)(BX*1), K1, Z7
+	VSUBPS      Z3, Z7, Z7
+	VMOVAPS.Z   Z7, K1, Z7
+	VFMADD231PS Z7, Z7, Z6
+
+done6:
+	MOVSS         epsilon+56(FP), X7
+	VMOVSS        word_3f800000<>+0(SB), X8
+	VEXTRACTF64X4 $0x01, Z4, Y9
+	VADDPS        Y9, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X9
+	VADDPS        X9, X4, X4
+	VMOVHLPS      X4, X4, X9
+	VADDPS        X9, X4, X4
+	VMOVSHDUP     X4, X9
+	VADDPS        X9, X4, X4
+	VDIVSS        X0, X4, X4
+	VADDSS        X7, X4, X4
+	VSQRTSS       X4, X4, X4
+	VDIVSS        X4, X8, X4
+	VBROADCASTSS  X4, Z4
+	VEXTRACTF64X4 $0x01, Z5, Y9
+	VADDPS        Y9, Y5, Y5
+	VEXTRACTF128  $0x01, Y5, X9
+	VADDPS        X9, X5, X5
+	VMOVHLPS      X5, X5, X9
+	VADDPS        X9, X5, X5
+	VMOVSHDUP     X5, X9
+	VADDPS        X9, X5, X5
+	VDIVSS        X0, X5, X5
+	VADDSS        X7, X5, X5
+	VSQRTSS       X5, X5, X5
+	VDIVSS        X5, X8, X5
+	VBROADCASTSS  X5, Z5
+	VEXTRACTF64X4 $0x01, Z6, Y9
+	VADDPS        Y9, Y6, Y6
+	VEXTRACTF128  $0x01, Y6, X9
+	VADDPS        X9, X6, X6
+	VMOVHLPS      X6, X6, X9
+	VADDPS        X9, X6, X6
+	VMOVSHDUP     X6, X9
+	VADDPS        X9, X6, X6
+	VDIVSS        X0, X6, X6
+	VADDSS        X7, X6, X6
+	VSQRTSS       X6, X6, X6
+	VDIVSS        X6, X8, X0
+	VBROADCASTSS  X0, Z0
+	MOVQ          dst+0(FP), BX
+	MOVQ          dstStride+8(FP), SI
+	SHLQ          $0x02, SI
+	MOVQ          weight+32(FP), DI
+	MOVQ          bias+40(FP), R8
+	MOVQ          DX, R10
+	XORQ          R9, R9
+	SHLQ          $0x02, R10
+	ANDQ          $-64, R10
+
+block7:
+	CMPQ        R9, R10
+	JGE         rest8
+	VMOVUPS     (DI)(R9*1), Z6
+	VMOVUPS     (AX)(R9*1), Z7
+	VMOVUPS     (R8)(R9*1), Z8
+	VSUBPS      Z1, Z7, Z7
+	VMULPS      Z4, Z7, Z7
+	VFMADD231PS Z6, Z7, Z8
+	VMOVUPS     Z8, (BX)(R9*1)
+	LEAQ        (AX)(CX*1), R11
+	VMOVUPS     (R11)(R9*1), Z7
+	VMOVUPS     (R8)(R9*1), Z8
+	VSUBPS      Z2, Z7, Z7
+	VMULPS      Z5, Z7, Z7
+	VFMADD231PS Z6, Z7, Z8
+	LEAQ        (BX)(SI*1), R11
+	VMOVUPS     Z8, (R11)(R9*1)
+	LEAQ        (AX)(CX*2), R11
+	VMOVUPS     (R11)(R9*1), Z7
+	VMOVUPS     (R8)(R9*1), Z8
+	VSUBPS      Z3, Z7, Z7
+	VMULPS      Z0, Z7, Z7
+	VFMADD231PS Z6, Z7, Z8
+	LEAQ        (BX)(SI*2), R11
+	VMOVUPS     Z8, (R11)(R9*1)
+	ADDQ        $0x40, R9
+	JMP         block7
+
+rest8:
+	ANDQ        $0x0f, DX
+	JZ          done9
+	NEGQ        DX
+	LEAQ        masks<>+0(SB), R10
+	VMOVUPS     64(R10)(DX*4), Z6
+	VPTESTMD    Z6, Z6, K1
+	VMOVUPS.Z   (DI)(R9*1), K1, Z6
+	VMOVUPS.Z   (AX)(R9*1), K1, Z7
+	VMOVUPS.Z   (R8)(R9*1), K1, Z8
+	VSUBPS      Z1, Z7, Z7
+	VMULPS      Z4, Z7, Z7
+	VFMADD231PS Z6, Z7, Z8
+	VMOVUPS     Z8, K1, (BX)(R9*1)
+	LEAQ        (AX)(CX*1), DX
+	VMOVUPS.Z   (DX)(R9*1), K1, Z1
+	VMOVUPS.Z   (R8)(R9*1), K1, Z4
+	VSUBPS      Z2, Z1, Z1
+	VMULPS      Z5, Z1, Z1
+	VFMADD231PS Z6, Z1, Z4
+	LEAQ        (BX)(SI*1), DX
+	VMOVUPS     Z4, K1, (DX)(R9*1)
+	LEAQ        (AX)(CX*2), AX
+	VMOVUPS.Z   (AX)(R9*1), K1, Z1
+	VMOVUPS.Z   (R8)(R9*1), K1, Z2
+	VSUBPS      Z3, Z1, Z1
+	VMULPS      Z0, Z1, Z1
+	VFMADD231PS Z6, Z1, Z2
+	LEAQ        (BX)(SI*2), AX
+	VMOVUPS     Z2, K1, (AX)(R9*1)
+
+done9:
+	VZEROUPPER
+	RET
+
+// func layerNormx4AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·layerNormx4AVX512(SB), NOSPLIT, $0-60
+	MOVQ       x+16(FP), AX
+	MOVQ       xStride+24(FP), CX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       n+48(FP), BX
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ BX, X0, X0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	MOVQ       BX, DI
+	XORQ       SI, SI
+	SHLQ       $0x02, DI
+	ANDQ       $-64, DI
+
+block1:
+	CMPQ    SI, DI
+	JGE     rest2
+	VMOVUPS (AX)(SI*1), Z5
+	VADDPS  Z5, Z1, Z1
+	LEAQ    (AX)(CX*1), R8
+	VMOVUPS (R8)(SI*1), Z5
+	VADDPS  Z5, Z2, Z2
+	LEAQ    (AX)(CX*2), R8
+	VMOVUPS (R8)(SI*1), Z5
+	VADDPS  Z5, Z3, Z3
+	LEAQ    (AX)(DX*1), R8
+	VMOVUPS (R8)(SI*1), Z5
+	VADDPS  Z5, Z4, Z4
+	ADDQ    $0x40, SI
+	JMP     block1
+
+rest2:
+	MOVQ      BX, DI
+	ANDQ      $0x0f, DI
+	JZ        done3
+	NEGQ      DI
+	LEAQ      masks<>+0(SB), R8
+	VMOVUPS   64(R8)(DI*4), Z5
+	VPTESTMD  Z5, Z5, K1
+	VMOVUPS.Z (AX)(SI*1), K1, Z5
+	VADDPS    Z5, Z1, Z1
+	LEAQ      (AX)(CX*1), DI
+	VMOVUPS.Z (DI)(SI*1), K1, Z5
+	VADDPS    Z5, Z2, Z2
+	LEAQ      (AX)(CX*2), DI
+	VMOVUPS.Z (DI)(SI*1), K1, Z5
+	VADDPS    Z5, Z3, Z3
+	LEAQ      (AX)(DX*1), DI
+	VMOVUPS.Z (DI)(SI*1), K1, Z5
+	VADDPS    Z5, Z4, Z4
+
+done3:
+	VEXTRACTF64X4 $0x01, Z1, Y5
+	VADDPS        Y5, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X5
+	VADDPS        X5, X1, X1
+	VMOVHLPS      X1, X1, X5
+	VADDPS        X5, X1, X1
+	VMOVSHDUP     X1, X5
+	VADDPS        X5, X1, X1
+	VDIVSS        X0, X1, X1
+	VBROADCASTSS  X1, Z1
+	VEXTRACTF64X4 $0x01, Z2, Y5
+	VADDPS        Y5, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X5
+	VADDPS        X5, X2, X2
+	VMOVHLPS      X2, X2, X5
+	VADDPS        X5, X2, X2
+	VMOVSHDUP     X2, X5
+	VADDPS        X5, X2, X2
+	VDIVSS        X0, X2, X2
+	VBROADCASTSS  X2, Z2
+	VEXTRACTF64X4 $0x01, Z3, Y5
+	VADDPS        Y5, Y3, Y3
+	VEXTRACTF128  $0x01, Y3, X5
+	VADDPS        X5, X3, X3
+	VMOVHLPS      X3, X3, X5
+	VADDPS        X5, X3, X3
+	VMOVSHDUP     X3, X5
+	VADDPS        X5, X3, X3
+	VDIVSS        X0, X3, X3
+	VBROADCASTSS  X3, Z3
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VADDPS        Y5, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VMOVHLPS      X4, X4, X5
+	VADDPS        X5, X4, X4
+	VMOVSHDUP     X4, X5
+	VADDPS        X5, X4, X4
+	VDIVSS        X0, X4, X4
+	VBROADCASTSS  X4, Z4
+	VXORPS        Z5, Z5, Z5
+	VXORPS        Z6, Z6, Z6
+	VXORPS        Z7, Z7, Z7
+	VXORPS        Z8, Z8, Z8
+	MOVQ          BX, DI
+	XORQ          SI, SI
+	SHLQ          $0x02, DI
+	ANDQ          $-64, DI
+
+block4:
+	CMPQ        SI, DI
+	JGE         rest5
+	VMOVUPS     (AX)(SI*1), Z9
+	VSUBPS      Z1, Z9, Z9
+	VFMADD231PS Z9, Z9, Z5
+	LEAQ        (AX)(CX*1), R8
+	VMOVUPS     (R8)(SI*1), Z9
+	VSUBPS      Z2, Z9, Z9
+	VFMADD231PS Z9, Z9, Z6
+	LEAQ        (AX)(CX*2), R8
+	VMOVUPS     (R8)(SI*1), Z9
+	VSUBPS      Z3, Z9, Z9
+	VFMADD231PS Z9, Z9, Z7
+	LEAQ        (AX)(DX*1), R8
+	VMOVUPS     (R8)(SI*1), Z9
+	VSUBPS      Z4, Z9, Z9
+	VFMADD231PS Z9, Z9, Z8
+	ADDQ        $0x40, SI
+	JMP         block4
+
+rest5:
+	MOVQ        BX, DI
+	ANDQ        $0x0f, DI
+	JZ          done6
+	NEGQ        DI
+	LEAQ        masks<>+0(SB), R8
+	VMOVUPS     64(R8)(DI*4), Z9
+	VPTESTMD    Z9, Z9, K1
+	VMOVUPS.Z   (AX)(SI*1), K1, Z9
+	VSUBPS      Z1, Z9, Z9
+	VMOVAPS.Z   Z9, K1, Z9
+	VFMADD231PS Z9, Z9, Z5
+	LEAQ        (AX)(CX*1), DI
+	VMOVUPS.Z   (DI)(SI*1), K1, Z9
+	VSUBPS      Z2, Z9, Z9
+	VMOVAPS.Z   Z9, K1, Z9
+	VFMADD231PS Z9, Z9, Z6
+	LEAQ        (AX)(CX*2), DI
+	VMOVUPS.Z   (DI)(SI*1), K1, Z9
+	VSUBPS      Z3, Z9, Z9
+	VMOVAPS.Z   Z9, K1, Z9
+	VFMADD231PS Z9, Z9, Z7
+	LEAQ        (AX)(DX*1), DI
+	VMOVUPS.Z   (DI)(SI*1), K1, Z9
+	VSUBPS      Z4, Z9, Z9
+	VMOVAPS.Z   Z9, K1, Z9
+	VFMADD231PS Z9, Z9, Z8
+
+done6:
+	MOVSS         epsilon+56(FP), X9
+	VMOVSS        word_3f800000<>+0(SB), X10
+	VEXTRACTF64X4 $0x01, Z5, Y11
+	VADDPS        Y11, Y5, Y5
+	VEXTRACTF128  $0x01, Y5, X11
+	VADDPS        X11, X5, X5
+	VMOVHLPS      X5, X5, X11
+	VADDPS        X11, X5, X5
+	VMOVSHDUP     X5, X11
+	VADDPS        X11, X5, X5
+	VDIVSS        X0, X5, X5
+	VADDSS        X9, X5, X5
+	VSQRTSS       X5, X5, X5
+	VDIVSS        X5, X10, X5
+	VBROADCASTSS  X5, Z5
+	VEXTRACTF64X4 $0x01, Z6, Y11
+	VADDPS        Y11, Y6, Y6
+	VEXTRACTF128  $0x01, Y6, X11
+	VADDPS        X11, X6, X6
+	VMOVHLPS      X6, X6, X11
+	VADDPS        X11, X6, X6
+	VMOVSHDUP     X6, X11
+	VADDPS        X11, X6, X6
+	VDIVSS        X0, X6, X6
+	VADDSS        X9, X6, X6
+	VSQRTSS       X6, X6, X6
+	VDIVSS        X6, X10, X6
+	VBROADCASTSS  X6, Z6
+	VEXTRACTF64X4 $0x01, Z7, Y11
+	VADDPS        Y11, Y7, Y7
+	VEXTRACTF128  $0x01, Y7, X11
+	VADDPS        X11, X7, X7
+	VMOVHLPS      X7, X7, X11
+	VADDPS        X11, X7, X7
+	VMOVSHDUP     X7, X11
+	VADDPS        X11, X7, X7
+	VDIVSS        X0, X7, X7
+	VADDSS        X9, X7, X7
+	VSQRTSS       X7, X7, X7
+	VDIVSS        X7, X10, X7
+	VBROADCASTSS  X7, Z7
+	VEXTRACTF64X4 $0x01, Z8, Y11
+	VADDPS        Y11, Y8, Y8
+	VEXTRACTF128  $0x01, Y8, X11
+	VADDPS        X11, X8, X8
+	VMOVHLPS      X8, X8, X11
+	VADDPS        X11, X8, X8
+	VMOVSHDUP     X8, X11
+	VADDPS        X11, X8, X8
+	VDIVSS        X0, X8, X8
+	VADDSS        X9, X8, X8
+	VSQRTSS       X8, X8, X8
+	VDIVSS        X8, X10, X0
+	VBROADCASTSS  X0, Z0
+	MOVQ          dst+0(FP), SI
+	MOVQ          dstStride+8(FP), DI
+	SHLQ          $0x02, DI
+	LEAQ          (DI)(DI*2), R8
+	MOVQ          weight+32(FP), R9
+	MOVQ          bias+40(FP), R10
+	MOVQ          BX, R12
+	XORQ          R11, R11
+	SHLQ          $0x02, R12
+	ANDQ          $-64, R12
+
+block7:
+	CMPQ        R11, R12
+	JGE         rest8
+	VMOVUPS     (R9)(R11*1), Z8
+	VMOVUPS     (AX)(R11*1), Z9
+	VMOVUPS     (R10)(R11*1), Z10
+	VSUBPS      Z1, Z9, Z9
+	VMULPS      Z5, Z9, Z9
+	VFMADD231PS Z8, Z9, Z10
+	VMOVUPS     Z10, (SI)(R11*1)
+	LEAQ        (AX)(CX*1), R13
+	VMOVUPS     (R13)(R11*1), Z9
+	VMOVUPS     (R10)(R11*1), Z10
+	VSUBPS      Z2, Z9, Z9
+	VMULPS      Z6, Z9, Z9
+	VFMADD231PS Z8, Z9, Z10
+	LEAQ        (SI)(DI*1), R13
+	VMOVUPS     Z10, (R13)(R11*1)
+	LEAQ        (AX)(CX*2), R13
+	VMOVUPS     (R13)(R11*1), Z9
+	VMOVUPS     (R10)(R11*1), Z10
+	VSUBPS      Z3, Z9, Z9
+	VMULPS      Z7, Z9, Z9
+	VFMADD231PS Z8, Z9, Z10
+	LEAQ        (SI)(DI*2), R13
+	VMOVUPS     Z10, (R13)(R11*1)
+	LEAQ        (AX)(DX*1), R13
+	VMOVUPS     (R13)(R11*1), Z9
+	VMOVUPS     (R10)(R11*1), Z10
+	VSUBPS      Z4, Z9, Z9
+	VMULPS      Z0, Z9, Z9
+	VFMADD231PS Z8, Z9, Z10
+	LEAQ        (SI)(R8*1), R13
+	VMOVUPS     Z10, (R13)(R11*1)
+	ADDQ        $0x40, R11
+	JMP         block7
+
+rest8:
+	ANDQ        $0x0f, BX
+	JZ          done9
+	NEGQ        BX
+	LEAQ        masks<>+0(SB), R12
+	VMOVUPS     64(R12)(BX*4), Z8
+	VPTESTMD    Z8, Z8, K1
+	VMOVUPS.Z   (R9)(R11*1), K1, Z8
+	VMOVUPS.Z   (AX)(R11*1), K1, Z9
+	VMOVUPS.Z   (R10)(R11*1), K1, Z10
+	VSUBPS      Z1, Z9, Z9
+	VMULPS      Z5, Z9, Z9
+	VFMADD231PS Z8, Z9, Z10
+	VMOVUPS     Z10, K1, (SI)(R11*1)
+	LEAQ        (AX)(CX*1), BX
+	VMOVUPS.Z   (BX)(R11*1), K1, Z1
+	VMOVUPS.Z   (R10)(R11*1), K1, Z5
+	VSUBPS      Z2, Z1, Z1
+	VMULPS      Z6, Z1, Z1
+	VFMADD231PS Z8, Z1, Z5
+	LEAQ        (SI)(DI*1), BX
+	VMOVUPS     Z5, K1, (BX)(R11*1)
+	LEAQ        (AX)(CX*2), CX
+	VMOVUPS.Z   (CX)(R11*1), K1, Z1
+	VMOVUPS.Z   (R10)(R11*1), K1, Z2
+	VSUBPS      Z3, Z1, Z1
+	VMULPS      Z7, Z1, Z1
+	VFMADD231PS Z8, Z1, Z2
+	LEAQ        (SI)(DI*2), CX
+	VMOVUPS     Z2, K1, (CX)(R11*1)
+	LEAQ        (AX)(DX*1), AX
+	VMOVUPS.Z   (AX)(R11*1), K1, Z1
+	VMOVUPS.Z   (R10)(R11*1), K1, Z2
+	VSUBPS      Z4, Z1, Z1
+	VMULPS      Z0, Z1, Z1
+	VFMADD231PS Z8, Z1, Z2
+	LEAQ        (SI)(R8*1), AX
+	VMOVUPS     Z2, K1, (AX)(R11*1)
+
+done9:
+	VZEROUPPER
+	RET
 
 // func addAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F
@@ -6181,11 +6912,11 @@ done2:
 	VZEROUPPER
 	RET
 
-// func layerNormAVX2(dst *float32, x *float32, weight *float32, bias *float32, n int, epsilon float32)
+// func layerNormx1AVX2(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
 // Requires: AVX, AVX2, FMA3, SSE
-TEXT ·layerNormAVX2(SB), NOSPLIT, $0-44
-	MOVQ       x+8(FP), AX
-	MOVQ       n+32(FP), CX
+TEXT ·layerNormx1AVX2(SB), NOSPLIT, $0-60
+	MOVQ       x+16(FP), AX
+	MOVQ       n+48(FP), CX
 	VXORPS     X0, X0, X0
 	VCVTSI2SSQ CX, X0, X0
 	VXORPS     Y1, Y1, Y1
@@ -6266,6 +6997,8 @@ rest5:
 	VFMADD231PS Y7, Y7, Y3
 
 done6:
+	MOVSS        epsilon+56(FP), X4
+	VMOVSS       word_3f800000<>+0(SB), X5
 	VMOVUPS      Y3, Y3
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X3
@@ -6275,15 +7008,13 @@ done6:
 	VMOVSHDUP    X2, X3
 	VADDPS       X3, X2, X2
 	VDIVSS       X0, X2, X2
-	MOVSS        epsilon+40(FP), X0
-	VADDSS       X0, X2, X2
+	VADDSS       X4, X2, X2
 	VSQRTSS      X2, X2, X2
-	VMOVSS       word_3f800000<>+0(SB), X0
-	VDIVSS       X2, X0, X0
+	VDIVSS       X2, X5, X0
 	VBROADCASTSS X0, Y0
 	MOVQ         dst+0(FP), DX
-	MOVQ         weight+16(FP), BX
-	MOVQ         bias+24(FP), SI
+	MOVQ         weight+32(FP), BX
+	MOVQ         bias+40(FP), SI
 	MOVQ         CX, R8
 	XORQ         DI, DI
 	SHLQ         $0x02, R8
@@ -6292,18 +7023,18 @@ done6:
 block7:
 	CMPQ        DI, R8
 	JGE         rest8
-	VMOVUPS     (AX)(DI*1), Y2
-	VMOVUPS     32(AX)(DI*1), Y3
-	VMOVUPS     (BX)(DI*1), Y4
-	VMOVUPS     32(BX)(DI*1), Y5
+	VMOVUPS     (BX)(DI*1), Y2
+	VMOVUPS     32(BX)(DI*1), Y3
+	VMOVUPS     (AX)(DI*1), Y4
+	VMOVUPS     32(AX)(DI*1), Y5
 	VMOVUPS     (SI)(DI*1), Y6
 	VMOVUPS     32(SI)(DI*1), Y7
-	VSUBPS      Y1, Y2, Y2
-	VMULPS      Y0, Y2, Y2
-	VFMADD231PS Y4, Y2, Y6
-	VSUBPS      Y1, Y3, Y3
-	VMULPS      Y0, Y3, Y3
-	VFMADD231PS Y5, Y3, Y7
+	VSUBPS      Y1, Y4, Y4
+	VMULPS      Y0, Y4, Y4
+	VFMADD231PS Y2, Y4, Y6
+	VSUBPS      Y1, Y5, Y5
+	VMULPS      Y0, Y5, Y5
+	VFMADD231PS Y3, Y5, Y7
 	VMOVUPS     Y6, (DX)(DI*1)
 	VMOVUPS     Y7, 32(DX)(DI*1)
 	ADDQ        $0x40, DI
@@ -6316,20 +7047,259 @@ rest8:
 	LEAQ        masks<>+0(SB), R8
 	VMOVUPS     64(R8)(CX*4), Y2
 	VMOVUPS     96(R8)(CX*4), Y3
-	VMASKMOVPS  (AX)(DI*1), Y2, Y4
-	VMASKMOVPS  32(AX)(DI*1), Y3, Y5
-	VMASKMOVPS  (BX)(DI*1), Y2, Y6
-	VMASKMOVPS  32(BX)(DI*1), Y3, Y7
+	VMASKMOVPS  (BX)(DI*1), Y2, Y4
+	VMASKMOVPS  32(BX)(DI*1), Y3, Y5
+	VMASKMOVPS  (AX)(DI*1), Y2, Y6
+	VMASKMOVPS  32(AX)(DI*1), Y3, Y7
 	VMASKMOVPS  (SI)(DI*1), Y2, Y8
 	VMASKMOVPS  32(SI)(DI*1), Y3, Y9
-	VSUBPS      Y1, Y4, Y4
-	VMULPS      Y0, Y4, Y4
-	VFMADD231PS Y6, Y4, Y8
-	VSUBPS      Y1, Y5, Y5
-	VMULPS      Y0, Y5, Y5
-	VFMADD231PS Y7, Y5, Y9
+	VSUBPS      Y1, Y6, Y6
+	VMULPS      Y0, Y6, Y6
+	VFMADD231PS Y4, Y6, Y8
+	VSUBPS      Y1, Y7, Y7
+	VMULPS      Y0, Y7, Y7
+	VFMADD231PS Y5, Y7, Y9
 	VMASKMOVPS  Y8, Y2, (DX)(DI*1)
 	VMASKMOVPS  Y9, Y3, 32(DX)(DI*1)
+
+done9:
+	VZEROUPPER
+	RET
+
+// func layerNormx2AVX2(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·layerNormx2AVX2(SB), NOSPLIT, $0-60
+	MOVQ       x+16(FP), AX
+	MOVQ       xStride+24(FP), CX
+	SHLQ       $0x02, CX
+	MOVQ       n+48(FP), DX
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ DX, X0, X0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	MOVQ       DX, SI
+	XORQ       BX, BX
+	SHLQ       $0x02, SI
+	ANDQ       $-64, SI
+
+block1:
+	CMPQ    BX, SI
+	JGE     rest2
+	VMOVUPS (AX)(BX*1), Y5
+	VMOVUPS 32(AX)(BX*1), Y6
+	VADDPS  Y5, Y1, Y1
+	VADDPS  Y6, Y2, Y2
+	LEAQ    (AX)(CX*1), DI
+	VMOVUPS (DI)(BX*1), Y5
+	VMOVUPS 32(DI)(BX*1), Y6
+	VADDPS  Y5, Y3, Y3
+	VADDPS  Y6, Y4, Y4
+	ADDQ    $0x40, BX
+	JMP     block1
+
+rest2:
+	MOVQ       DX, SI
+	ANDQ       $0x0f, SI
+	JZ         done3
+	NEGQ       SI
+	LEAQ       masks<>+0(SB), DI
+	VMOVUPS    64(DI)(SI*4), Y5
+	VMOVUPS    96(DI)(SI*4), Y6
+	VMASKMOVPS (AX)(BX*1), Y5, Y7
+	VMASKMOVPS 32(AX)(BX*1), Y6, Y8
+	VADDPS     Y7, Y1, Y1
+	VADDPS     Y8, Y2, Y2
+	LEAQ       (AX)(CX*1), SI
+	VMASKMOVPS (SI)(BX*1), Y5, Y5
+	VMASKMOVPS 32(SI)(BX*1), Y6, Y6
+	VADDPS     Y5, Y3, Y3
+	VADDPS     Y6, Y4, Y4
+
+done3:
+	VMOVUPS      Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X1
+	VMOVHLPS     X1, X1, X2
+	VADDPS       X2, X1, X1
+	VMOVSHDUP    X1, X2
+	VADDPS       X2, X1, X1
+	VDIVSS       X0, X1, X1
+	VBROADCASTSS X1, Y1
+	VMOVUPS      Y4, Y2
+	VADDPS       Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X2
+	VADDPS       X2, X3, X3
+	VMOVHLPS     X3, X3, X2
+	VADDPS       X2, X3, X3
+	VMOVSHDUP    X3, X2
+	VADDPS       X2, X3, X3
+	VDIVSS       X0, X3, X3
+	VBROADCASTSS X3, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	MOVQ         DX, SI
+	XORQ         BX, BX
+	SHLQ         $0x02, SI
+	ANDQ         $-64, SI
+
+block4:
+	CMPQ        BX, SI
+	JGE         rest5
+	VMOVUPS     (AX)(BX*1), Y7
+	VMOVUPS     32(AX)(BX*1), Y8
+	VSUBPS      Y1, Y7, Y7
+	VSUBPS      Y1, Y8, Y8
+	VFMADD231PS Y7, Y7, Y3
+	VFMADD231PS Y8, Y8, Y4
+	LEAQ        (AX)(CX*1), DI
+	VMOVUPS     (DI)(BX*1), Y7
+	VMOVUPS     32(DI)(BX*1), Y8
+	VSUBPS      Y2, Y7, Y7
+	VSUBPS      Y2, Y8, Y8
+	VFMADD231PS Y7, Y7, Y5
+	VFMADD231PS Y8, Y8, Y6
+	ADDQ        $0x40, BX
+	JMP         block4
+
+rest5:
+	MOVQ        DX, SI
+	ANDQ        $0x0f, SI
+	JZ          done6
+	NEGQ        SI
+	LEAQ        masks<>+0(SB), DI
+	VMOVUPS     64(DI)(SI*4), Y7
+	VMOVUPS     96(DI)(SI*4), Y8
+	VMASKMOVPS  (AX)(BX*1), Y7, Y9
+	VMASKMOVPS  32(AX)(BX*1), Y8, Y10
+	VSUBPS      Y1, Y9, Y9
+	VSUBPS      Y1, Y10, Y10
+	VANDPS      Y7, Y9, Y9
+	VANDPS      Y8, Y10, Y10
+	VFMADD231PS Y9, Y9, Y3
+	VFMADD231PS Y10, Y10, Y4
+	LEAQ        (AX)(CX*1), SI
+	VMASKMOVPS  (SI)(BX*1), Y7, Y9
+	VMASKMOVPS  32(SI)(BX*1), Y8, Y10
+	VSUBPS      Y2, Y9, Y9
+	VSUBPS      Y2, Y10, Y10
+	VANDPS      Y7, Y9, Y9
+	VANDPS      Y8, Y10, Y10
+	VFMADD231PS Y9, Y9, Y5
+	VFMADD231PS Y10, Y10, Y6
+
+done6:
+	MOVSS        epsilon+56(FP), X7
+	VMOVSS       word_3f800000<>+0(SB), X8
+	VMOVUPS      Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X3
+	VMOVHLPS     X3, X3, X4
+	VADDPS       X4, X3, X3
+	VMOVSHDUP    X3, X4
+	VADDPS       X4, X3, X3
+	VDIVSS       X0, X3, X3
+	VADDSS       X7, X3, X3
+	VSQRTSS      X3, X3, X3
+	VDIVSS       X3, X8, X3
+	VBROADCASTSS X3, Y3
+	VMOVUPS      Y6, Y4
+	VADDPS       Y4, Y5, Y5
+	VEXTRACTF128 $0x01, Y5, X4
+	VADDPS       X4, X5, X5
+	VMOVHLPS     X5, X5, X4
+	VADDPS       X4, X5, X5
+	VMOVSHDUP    X5, X4
+	VADDPS       X4, X5, X5
+	VDIVSS       X0, X5, X5
+	VADDSS       X7, X5, X5
+	VSQRTSS      X5, X5, X5
+	VDIVSS       X5, X8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         dst+0(FP), BX
+	MOVQ         dstStride+8(FP), SI
+	SHLQ         $0x02, SI
+	MOVQ         weight+32(FP), DI
+	MOVQ         bias+40(FP), R8
+	MOVQ         DX, R10
+	XORQ         R9, R9
+	SHLQ         $0x02, R10
+	ANDQ         $-64, R10
+
+block7:
+	CMPQ        R9, R10
+	JGE         rest8
+	VMOVUPS     (DI)(R9*1), Y4
+	VMOVUPS     32(DI)(R9*1), Y5
+	VMOVUPS     (AX)(R9*1), Y6
+	VMOVUPS     32(AX)(R9*1), Y7
+	VMOVUPS     (R8)(R9*1), Y8
+	VMOVUPS     32(R8)(R9*1), Y9
+	VSUBPS      Y1, Y6, Y6
+	VMULPS      Y3, Y6, Y6
+	VFMADD231PS Y4, Y6, Y8
+	VSUBPS      Y1, Y7, Y7
+	VMULPS      Y3, Y7, Y7
+	VFMADD231PS Y5, Y7, Y9
+	VMOVUPS     Y8, (BX)(R9*1)
+	VMOVUPS     Y9, 32(BX)(R9*1)
+	LEAQ        (AX)(CX*1), R11
+	VMOVUPS     (R11)(R9*1), Y6
+	VMOVUPS     32(R11)(R9*1), Y7
+	VMOVUPS     (R8)(R9*1), Y8
+	VMOVUPS     32(R8)(R9*1), Y9
+	VSUBPS      Y2, Y6, Y6
+	VMULPS      Y0, Y6, Y6
+	VFMADD231PS Y4, Y6, Y8
+	VSUBPS      Y2, Y7, Y7
+	VMULPS      Y0, Y7, Y7
+	VFMADD231PS Y5, Y7, Y9
+	LEAQ        (BX)(SI*1), R11
+	VMOVUPS     Y8, (R11)(R9*1)
+	VMOVUPS     Y9, 32(R11)(R9*1)
+	ADDQ        $0x40, R9
+	JMP         block7
+
+rest8:
+	ANDQ        $0x0f, DX
+	JZ          done9
+	NEGQ        DX
+	LEAQ        masks<>+0(SB), R10
+	VMOVUPS     64(R10)(DX*4), Y4
+	VMOVUPS     96(R10)(DX*4), Y5
+	VMASKMOVPS  (DI)(R9*1), Y4, Y6
+	VMASKMOVPS  32(DI)(R9*1), Y5, Y7
+	VMASKMOVPS  (AX)(R9*1), Y4, Y8
+	VMASKMOVPS  32(AX)(R9*1), Y5, Y9
+	VMASKMOVPS  (R8)(R9*1), Y4, Y10
+	VMASKMOVPS  32(R8)(R9*1), Y5, Y11
+	VSUBPS      Y1, Y8, Y8
+	VMULPS      Y3, Y8, Y8
+	VFMADD231PS Y6, Y8, Y10
+	VSUBPS      Y1, Y9, Y9
+	VMULPS      Y3, Y9, Y9
+	VFMADD231PS Y7, Y9, Y11
+	VMASKMOVPS  Y10, Y4, (BX)(R9*1)
+	VMASKMOVPS  Y11, Y5, 32(BX)(R9*1)
+	LEAQ        (AX)(CX*1), AX
+	VMASKMOVPS  (AX)(R9*1), Y4, Y1
+	VMASKMOVPS  32(AX)(R9*1), Y5, Y3
+	VMASKMOVPS  (R8)(R9*1), Y4, Y8
+	VMASKMOVPS  32(R8)(R9*1), Y5, Y9
+	VSUBPS      Y2, Y1, Y1
+	VMULPS      Y0, Y1, Y1
+	VFMADD231PS Y6, Y1, Y8
+	VSUBPS      Y2, Y3, Y3
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y7, Y3, Y9
+	LEAQ        (BX)(SI*1), AX
+	VMASKMOVPS  Y8, Y4, (AX)(R9*1)
+	VMASKMOVPS  Y9, Y5, 32(AX)(R9*1)
 
 done9:
 	VZEROUPPER

@@ -9,10 +9,25 @@ package kernels
 //go:noescape
 func quantizeAVX512(codes *int8, scales *float32, sums *int32, x *float32, groups int)
 
-// layerNormAVX512 is layerNormReference for n > 0.
+// layerNormx1AVX512 is layerNormReference for n > 0, of 1 rows. Strides are in elements.
 //
 //go:noescape
-func layerNormAVX512(dst *float32, x *float32, weight *float32, bias *float32, n int, epsilon float32)
+func layerNormx1AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
+
+// layerNormx2AVX512 is layerNormReference for n > 0, of 2 rows. Strides are in elements.
+//
+//go:noescape
+func layerNormx2AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
+
+// layerNormx3AVX512 is layerNormReference for n > 0, of 3 rows. Strides are in elements.
+//
+//go:noescape
+func layerNormx3AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
+
+// layerNormx4AVX512 is layerNormReference for n > 0, of 4 rows. Strides are in elements.
+//
+//go:noescape
+func layerNormx4AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
 
 // addAVX512 is addReference.
 //
@@ -204,10 +219,15 @@ func weighInt8x4AVX512(out *float32, outStride int, weights *float32, weightStri
 //go:noescape
 func quantizeAVX2(codes *int8, scales *float32, sums *int32, x *float32, groups int)
 
-// layerNormAVX2 is layerNormReference for n > 0.
+// layerNormx1AVX2 is layerNormReference for n > 0, of 1 rows. Strides are in elements.
 //
 //go:noescape
-func layerNormAVX2(dst *float32, x *float32, weight *float32, bias *float32, n int, epsilon float32)
+func layerNormx1AVX2(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
+
+// layerNormx2AVX2 is layerNormReference for n > 0, of 2 rows. Strides are in elements.
+//
+//go:noescape
+func layerNormx2AVX2(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
 
 // addAVX2 is addReference.
 //

@@ -85,12 +85,26 @@ func guarded(x []float32) (row []float32, intact func() bool) {
 
 func TestLayerNormIsTheReference(t *testing.T) {
 	eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
-		x, weight, bias, want := row(), row(), row(), make([]float32, n)
-		got, intact := guarded(x) // in place
-		reference.LayerNorm(want, x, weight, bias, 1e-5)
-		s.LayerNorm(got, got, weight, bias, 1e-5)
-		if i := unequal(got, want); i >= 0 || !intact() {
-			t.Fatalf("n=%d: element %d is %x, want %x", n, i, got[max(i, 0)], want[max(i, 0)])
+		weight, bias := row(), row()
+		for rows := range 6 {
+			xStride, dstStride := n+rows, n+3
+			x, want := make([]float32, max(0, rows-1)*xStride+n), make([]float32, max(0, rows-1)*dstStride+n)
+			for i := range rows {
+				copy(x[i*xStride:], row())
+			}
+			got, intact := guarded(want)
+			reference.LayerNorm(want, dstStride, x, xStride, rows, weight, bias, 1e-5)
+			s.LayerNorm(got, dstStride, x, xStride, rows, weight, bias, 1e-5)
+			if i := unequal(got, want); i >= 0 || !intact() {
+				t.Fatalf("n=%d, %d rows: element %d is %x, want %x", n, rows, i, got[max(i, 0)], want[max(i, 0)])
+			}
+		}
+		x, want := row(), make([]float32, n)
+		got, _ := guarded(x) // in place
+		reference.LayerNorm(want, n, x, n, 1, weight, bias, 1e-5)
+		s.LayerNorm(got, n, got, n, 1, weight, bias, 1e-5)
+		if i := unequal(got, want); i >= 0 {
+			t.Fatalf("n=%d in place: element %d is %x, want %x", n, i, got[i], want[i])
 		}
 	})
 }
@@ -372,7 +386,9 @@ func BenchmarkRows(b *testing.B) {
 			bytes int
 			run   func()
 		}{
-			{"LayerNorm768", 4 * n, func() { s.LayerNorm(dst, x[:n], weight, bias, 1e-5) }},
+			{"LayerNorm768", 4 * n, func() { s.LayerNorm(dst, n, x, n, 1, weight, bias, 1e-5) }},
+			{"LayerNorm768x2", 8 * n, func() { s.LayerNorm(row, n, x, n, 2, weight, bias, 1e-5) }},
+			{"LayerNorm768x4", 16 * n, func() { s.LayerNorm(row, n, x, n, 4, weight, bias, 1e-5) }},
 			{"Add768", 4 * n, func() { s.Add(dst, x[:n]) }},
 			{"Quantize768", 4 * n, func() { s.quantize(in.Codes[:n], in.Scales[:n/64], in.Sums[:n/64], in.Values[:n]) }},
 			{"Quantize3072", 16 * n, func() { s.Quantize(in, 0, 1) }},

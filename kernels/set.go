@@ -33,7 +33,7 @@ type Set struct {
 
 	matMul    map[format.Encoding]matMulKernel
 	quantize  func(codes []int8, scales []float32, sums []int32, x []float32)
-	layerNorm func(dst, x, weight, bias []float32, epsilon float32)
+	layerNorm func(dst []float32, dstStride int, x []float32, xStride, rows int, weight, bias []float32, epsilon float32)
 	activate  [3]func(x []float32)
 	add       func(dst, x []float32)
 	scale     func(dst, x []float32, factor float32)
@@ -59,7 +59,7 @@ var reference = Set{
 		format.PanelInt4: matMulInt4Reference,
 	},
 	quantize:  quantizeReference,
-	layerNorm: layerNormReference,
+	layerNorm: layerNormsReference,
 	activate:  [3]func([]float32){GELUTanh: geluTanhReference, GELU: geluErfReference, ReLU: reluReference},
 	add:       addReference,
 	scale:     scaleReference,
@@ -152,10 +152,18 @@ func (s *Set) QuantizeColumns(x *Input, first, last int) {
 	}
 }
 
-// LayerNorm writes the layer norm of x to dst. All slices have one length.
-func (s *Set) LayerNorm(dst, x, weight, bias []float32, epsilon float32) {
-	n := len(x)
-	s.layerNorm(dst[:n], x, weight[:n], bias[:n], epsilon)
+// LayerNorm writes the layer norms of rows of x to those of dst. Each has the length of weight and bias, which is
+// one; they begin at multiples of the strides.
+func (s *Set) LayerNorm(dst []float32, dstStride int, x []float32, xStride, rows int, weight, bias []float32, epsilon float32) {
+	n := len(weight)
+	if rows == 0 || n == 0 {
+		return
+	}
+	if len(bias) != n || rows < 0 || rows > 1 && min(dstStride, xStride) < n || len(dst) < (rows-1)*dstStride+n || len(x) < (rows-1)*xStride+n {
+		panic(fmt.Sprintf("kernels: layer norm of %d rows of %d with a bias of %d, from %d with stride %d to %d with stride %d",
+			rows, n, len(bias), len(x), xStride, len(dst), dstStride))
+	}
+	s.layerNorm(dst, dstStride, x, xStride, rows, weight, bias, epsilon)
 }
 
 // Activate applies f to every element of x.

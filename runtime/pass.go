@@ -96,8 +96,8 @@ func (p *pass) normalized(w *pool.Worker, next *linear, x []float32, n *norm, fr
 	}
 	in.Resize(count, next.weights.Columns)
 	stride := format.PaddedRows(len(n.weight))
-	for t := first; t < last; t++ {
-		p.kernels.LayerNorm(in.Row(t)[:len(n.weight)], x[(from+t)*stride:][:len(n.weight)], n.weight, n.bias, n.epsilon)
+	if first < last {
+		p.kernels.LayerNorm(in.Values[first*in.Columns:], in.Columns, x[(from+first)*stride:], stride, last-first, n.weight, n.bias, n.epsilon)
 	}
 	if next.integer() {
 		p.kernels.Quantize(in, first, last)

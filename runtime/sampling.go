@@ -98,7 +98,7 @@ func (s *Sampler) Draw(logits []float32, preceding []int32) (int32, error) {
 
 // LargestMargin is the largest margin that DrawMargin tells: wider ones, which are worth no time, are
 // told as this one.
-const LargestMargin = 4.0
+const LargestMargin = 2.5
 
 // DrawMargin is Draw that also says by how much the token won: the difference of its logit, divided
 // by the temperature and with its noise unless the draw is greedy, to that of the next best, at most

@@ -22,6 +22,7 @@ type machine struct {
 	// registerBytes is the width of a vector register.
 	registerBytes int
 
+	normRows   int // that layer norm takes at once, at most
 	scoreTiles []scoreTile
 	valueTiles []valueTile
 
@@ -31,9 +32,11 @@ type machine struct {
 func machines(c *build.Context) []*machine {
 	return []*machine{
 		{Context: c, name: "AVX512", wide: true, registerBytes: 64,
+			normRows:   4,
 			scoreTiles: []scoreTile{{1, 16}, {2, 8}, {3, 4}, {4, 4}},
 			valueTiles: []valueTile{{1, []int{4, 1}}, {2, []int{4, 1}}, {3, []int{4, 1}}, {4, []int{4, 1}}}},
 		{Context: c, name: "AVX2", registerBytes: 32,
+			normRows:   2,
 			scoreTiles: []scoreTile{{1, 8}, {2, 4}},
 			valueTiles: []valueTile{{1, []int{8, 2}}, {2, []int{4, 2}}, {4, []int{2}}}},
 	}

@@ -27,7 +27,9 @@ func main() {
 	context.ConstraintExpr("amd64")
 	for _, m := range machines(context) {
 		quantize(m)
-		layerNorm(m)
+		for rows := range m.normRows {
+			layerNorm(m, rows+1)
+		}
 		add(m)
 		scale(m)
 		geluTanh(m)

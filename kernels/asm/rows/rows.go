@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/mmcloughlin/avo/operand"
@@ -12,60 +13,91 @@ func element(pointer, offset reg.Register) operand.Mem {
 	return operand.Mem{Base: pointer, Index: offset, Scale: 1}
 }
 
-// layerNorm generates layerNormReference.
-func layerNorm(m *machine) {
-	m.function("layerNorm", "func(dst, x, weight, bias *float32, n int, epsilon float32)")
-	m.Doc("layerNorm" + m.name + " is layerNormReference for n > 0.")
-	x, n := m.param("x"), m.param("n")
+// layerNorm generates layerNormReference for some rows at once: each of its steps waits for the one before, and
+// what a row leaves idle another can use.
+func layerNorm(m *machine, count int) {
+	name := fmt.Sprintf("layerNormx%d", count)
+	m.function(name, "func(dst *float32, dstStride int, x *float32, xStride int, weight, bias *float32, n int, epsilon float32)")
+	m.Doc(fmt.Sprintf("%s%s is layerNormReference for n > 0, of %d rows. Strides are in elements.", name, m.name, count))
+	x, n := m.rows("x", "xStride", count), m.param("n")
+	row := func(r rows, i int, offset reg.Register) operand.Mem {
+		if i == 0 {
+			return element(r.base, offset)
+		}
+		next := m.GP64()
+		m.LEAQ(r.at(i, 0), next)
+		return element(next, offset)
+	}
+	each := func(f func(i int)) {
+		for i := range count {
+			f(i)
+		}
+	}
+	blocks := func() []block {
+		b := make([]block, count)
+		each(func(i int) {
+			b[i] = m.block()
+			m.zero(b[i]...)
+		})
+		return b
+	}
 
-	count := m.XMM()
-	m.VXORPS(count, count, count)
-	m.VCVTSI2SSQ(n, count, count)
+	length := m.XMM()
+	m.VXORPS(length, length, length)
+	m.VCVTSI2SSQ(n, length, length)
 
-	sum := m.block()
-	m.zero(sum...)
+	sum := blocks()
 	m.eachBlock(n, func(offset reg.Register, k mask) {
-		v := m.load(k, element(x, offset))
-		for i := range v {
-			m.VADDPS(v[i], sum[i], sum[i])
-		}
+		each(func(i int) {
+			for j, v := range m.load(k, row(x, i, offset)) {
+				m.VADDPS(v, sum[i][j], sum[i][j])
+			}
+		})
 	})
-	total := m.reduce(sum, m.VADDPS)
-	m.VDIVSS(count, total, total)
-	mean := m.broadcast(total)
+	mean, inverse := make([]reg.VecVirtual, count), make([]reg.VecVirtual, count)
+	each(func(i int) {
+		total := m.reduce(sum[i], m.VADDPS)
+		m.VDIVSS(length, total, total)
+		mean[i] = m.broadcast(total)
+	})
 
-	squares := m.block()
-	m.zero(squares...)
+	squares := blocks()
 	m.eachBlock(n, func(offset reg.Register, k mask) {
-		v := m.load(k, element(x, offset))
-		for i := range v {
-			m.VSUBPS(mean, v[i], v[i])
-		}
-		m.keepBlock(k, v)
-		for i := range v {
-			m.VFMADD231PS(v[i], v[i], squares[i])
-		}
+		each(func(i int) {
+			v := m.load(k, row(x, i, offset))
+			for _, r := range v {
+				m.VSUBPS(mean[i], r, r)
+			}
+			m.keepBlock(k, v)
+			for j, r := range v {
+				m.VFMADD231PS(r, r, squares[i][j])
+			}
+		})
 	})
-	variance := m.reduce(squares, m.VADDPS)
-	m.VDIVSS(count, variance, variance)
 	epsilon, one := m.XMM(), m.XMM()
 	m.Load(m.Param("epsilon"), epsilon)
-	m.VADDSS(epsilon, variance, variance)
-	m.VSQRTSS(variance, variance, variance)
 	m.VMOVSS(m.word(math.Float32bits(1)), one)
-	m.VDIVSS(variance, one, one)
-	inverse := m.broadcast(one)
+	each(func(i int) {
+		variance, quotient := m.reduce(squares[i], m.VADDPS), m.XMM()
+		m.VDIVSS(length, variance, variance)
+		m.VADDSS(epsilon, variance, variance)
+		m.VSQRTSS(variance, variance, variance)
+		m.VDIVSS(variance, one, quotient)
+		inverse[i] = m.broadcast(quotient)
+	})
 
-	dst, weight, bias := m.param("dst"), m.param("weight"), m.param("bias")
+	dst, weight, bias := m.rows("dst", "dstStride", count), m.param("weight"), m.param("bias")
 	m.eachBlock(n, func(offset reg.Register, k mask) {
-		v := m.load(k, element(x, offset))
-		w, result := m.load(k, element(weight, offset)), m.load(k, element(bias, offset))
-		for i := range v {
-			m.VSUBPS(mean, v[i], v[i])
-			m.VMULPS(inverse, v[i], v[i])
-			m.VFMADD231PS(w[i], v[i], result[i])
-		}
-		m.store(k, result, element(dst, offset))
+		w := m.load(k, element(weight, offset))
+		each(func(i int) {
+			v, result := m.load(k, row(x, i, offset)), m.load(k, element(bias, offset))
+			for j, r := range v {
+				m.VSUBPS(mean[i], r, r)
+				m.VMULPS(inverse[i], r, r)
+				m.VFMADD231PS(w[j], r, result[j])
+			}
+			m.store(k, result, row(dst, i, offset))
+		})
 	})
 	m.end()
 }
