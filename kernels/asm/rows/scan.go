@@ -200,12 +200,12 @@ func (m *machine) collectWide(indices, x, n, count reg.GPVirtual, least block) {
 	m.VMOVDQU32(m.table("ascending", blockLanes, func(i int) uint32 { return uint32(i) }), index)
 	m.VPBROADCASTD(m.word(blockLanes), step)
 	pack := func(k reg.OpmaskVirtual) {
-		packed, bits := m.ZMM(), m.GP32()
+		packed, added := m.ZMM(), m.GP32()
 		m.VPCOMPRESSD_Z(index, k, packed)
 		m.VMOVDQU32(packed, operand.Mem{Base: indices, Index: count, Scale: 4})
-		m.KMOVW(k, bits)
-		m.POPCNTL(bits, bits)
-		m.ADDQ(bits.As64(), count)
+		m.KMOVW(k, added)
+		m.POPCNTL(added, added)
+		m.ADDQ(added.As64(), count)
 		m.VPADDD(step, index, index)
 	}
 	groups, skip := m.copy(n), m.ZMM()
@@ -214,17 +214,17 @@ func (m *machine) collectWide(indices, x, n, count reg.GPVirtual, least block) {
 	m.repeat(groups, func() {
 		none, next := m.label("none"), m.label("next")
 		var k [collectedBlocks]reg.OpmaskVirtual
-		any := m.K()
+		some := m.K()
 		for b := range collectedBlocks {
 			k[b] = m.compare(notAbove, least[0], operand.Mem{Base: x, Disp: 64 * b}).k
 			if b == 1 {
-				m.KORW(k[0], k[1], any)
+				m.KORW(k[0], k[1], some)
 			} else if b > 1 {
-				m.KORW(k[b], any, any)
+				m.KORW(k[b], some, some)
 			}
 		}
 		m.ADDQ(operand.I32(64*collectedBlocks), x)
-		m.KORTESTW(any, any)
+		m.KORTESTW(some, some)
 		m.JZ(operand.LabelRef(none))
 		for b := range collectedBlocks {
 			pack(k[b])
