@@ -23,6 +23,8 @@ type family struct {
 	// panels says, for 1, 2, 3, ... tokens, how many panels the kernels take at once: as many as
 	// there are registers for, then fewer for what is left of a range.
 	panels [][]int
+	// prefetching says what differs from every line, by the number of tokens. All of it was measured.
+	prefetching map[int]prefetching
 }
 
 var (
@@ -35,14 +37,14 @@ var (
 )
 
 var families = []family{
-	{avx512, int8VNNI, wide},
-	{avx512, int4VNNI, wide},
-	{avx512, f32, wide},
-	{avx512, f16, wide},
-	{avx2, int8Words, narrowInt8},
-	{avx2, int4Words, narrowInt4},
-	{avx2, f32, narrowFloat},
-	{avx2, f16, narrowFloat},
+	{avx512, int8VNNI, wide, map[int]prefetching{2: everyOther, 3: everyOther}},
+	{avx512, int4VNNI, wide, map[int]prefetching{1: everyOther}},
+	{avx512, f32, wide, map[int]prefetching{1: everyOther, 2: everyOther, 3: everyOther}},
+	{avx512, f16, wide, map[int]prefetching{1: everyOther}},
+	{avx2, int8Words, narrowInt8, map[int]prefetching{1: everyOther}},
+	{avx2, int4Words, narrowInt4, nil},
+	{avx2, f32, narrowFloat, map[int]prefetching{1: noLine}},
+	{avx2, f16, narrowFloat, map[int]prefetching{1: noLine}},
 }
 
 func main() {
@@ -55,7 +57,7 @@ func main() {
 		for i, panels := range f.panels {
 			fmt.Fprintf(&tables, "\t{")
 			for j, p := range panels {
-				k := kernel{machine: f.machine, encoding: f.encoding, panels: p, tokens: i + 1}
+				k := kernel{machine: f.machine, encoding: f.encoding, panels: p, tokens: i + 1, prefetching: f.prefetching[i+1]}
 				k.generate()
 				if j > 0 {
 					fmt.Fprintf(&tables, ", ")

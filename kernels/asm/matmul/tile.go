@@ -26,6 +26,7 @@ type kernel struct {
 	*machine
 	*encoding
 	panels, tokens int
+	prefetching
 
 	groups  reg.GPVirtual      // of 64 columns
 	weights strided            // by panel, moves along the columns
@@ -47,10 +48,18 @@ func (k *kernel) vectors() int { return k.panels * k.perPanel }
 // groupBytes returns how much of a panel one group of columns is.
 func (k *kernel) groupBytes() int { return groupColumns / k.columns * lineBytes }
 
-// prefetches says whether the kernel fetches weights ahead of their use. It pays everywhere but
-// where two loads and one multiplication each is all that is done with a line.
-func (k *kernel) prefetches() bool {
-	return k.integer != nil || k.tokens > 1 || k.machine == avx512
+// A prefetching says which lines of weights a kernel fetches ahead of their use.
+type prefetching int
+
+const (
+	everyLine prefetching = iota
+	everyOther
+	noLine
+)
+
+// fetches says whether a line of one of the panels is fetched ahead. Neighbouring panels take turns.
+func (f prefetching) fetches(panel, line int) bool {
+	return f == everyLine || f == everyOther && (panel+line)%2 == 0
 }
 
 // generate emits the function:
@@ -91,7 +100,7 @@ func (k *kernel) generate() {
 	}
 
 	Label("group")
-	if k.prefetches() {
+	if k.prefetching != noLine {
 		k.lookAhead(remaining)
 	}
 	if k.integer != nil {
@@ -191,8 +200,8 @@ func (k *kernel) lines(label string, count int) {
 		Label(label)
 	}
 	for line := range unrolled {
-		if k.prefetches() {
-			for p := range k.panels {
+		for p := range k.panels {
+			if k.fetches(p, line) {
 				PREFETCHT1(k.ahead.row(p).Offset(line * lineBytes))
 			}
 		}
@@ -202,7 +211,7 @@ func (k *kernel) lines(label string, count int) {
 	}
 	ADDQ(I32(unrolled*lineBytes), k.weights.base)
 	ADDQ(I32(unrolled*k.columns*k.xBytes), k.x.base)
-	if k.prefetches() {
+	if k.prefetching != noLine {
 		ADDQ(I32(unrolled*lineBytes), k.ahead.base)
 	}
 	if unrolled < count {
