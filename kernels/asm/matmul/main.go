@@ -39,9 +39,9 @@ var (
 var families = []family{
 	{avx512, int8VNNI, wide, map[int]prefetching{2: everyOther, 3: everyOther}},
 	{avx512, int4VNNI, wide, map[int]prefetching{1: everyOther}},
-	{avx512, f32, wide, map[int]prefetching{1: everyOther, 2: everyOther, 3: everyOther}},
-	{avx512, f16, wide, map[int]prefetching{1: everyOther}},
-	{avx2, int8Words, narrowInt8, map[int]prefetching{1: everyOther}},
+	{avx512, f32, wide, nil},
+	{avx512, f16, wide, nil},
+	{avx2, int8Words, narrowInt8, nil},
 	{avx2, int4Words, narrowInt4, nil},
 	{avx2, f32, narrowFloat, map[int]prefetching{1: noLine}},
 	{avx2, f16, narrowFloat, map[int]prefetching{1: noLine}},
