@@ -19,7 +19,7 @@ type configuration struct {
 func parseConfiguration(text []byte) (*configuration, error) {
 	c := &configuration{}
 	if err := json.Unmarshal(text, &c.fields); err != nil {
-		return nil, fmt.Errorf("%s", clip(err.Error()))
+		return nil, clipped(err)
 	}
 	if c.fields == nil {
 		return nil, errors.New("null, want an object")

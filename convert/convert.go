@@ -2,7 +2,6 @@ package convert
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -148,7 +147,7 @@ func (p plan) meta(mode string, digests map[string]string, calibration *Calibrat
 func (m *model) tokenizer(o bpe.Options) ([]byte, error) {
 	definition, files, err := bpe.Load(os.DirFS(m.directory), o)
 	if err != nil {
-		return nil, errors.New(clip(err.Error())) // it may quote a token of megabytes
+		return nil, clipped(err) // it may quote a token of megabytes
 	}
 	for _, name := range files {
 		if !slices.ContainsFunc(m.files, func(f sourceFile) bool { return f.name == name }) {

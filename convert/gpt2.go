@@ -200,7 +200,7 @@ type gpt2Configuration struct {
 func (g gpt2) export(hyperparameters json.RawMessage, elements string) (exported, error) {
 	var h gpt2Hyperparameters
 	if err := json.Unmarshal(hyperparameters, &h); err != nil {
-		return exported{}, fmt.Errorf("hyperparameters: %s", clip(err.Error()))
+		return exported{}, fmt.Errorf("hyperparameters: %w", clipped(err))
 	}
 	return exported{
 		configuration: gpt2Configuration{

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/bits"
@@ -58,7 +59,7 @@ func readSafetensors(data []byte) ([]tensor, error) {
 	}
 	var metadata safetensors.Metadata
 	if err := json.Unmarshal(header, &metadata); err != nil {
-		return nil, fmt.Errorf("safetensors header: %s", clip(err.Error()))
+		return nil, fmt.Errorf("safetensors header: %w", clipped(err))
 	}
 
 	type named struct {
@@ -139,7 +140,7 @@ func checkHeader(header []byte) error {
 			return nil // an unfinished object is found by the parser
 		}
 		if err != nil {
-			return fmt.Errorf("%s", clip(err.Error()))
+			return clipped(err)
 		}
 		if tokens == maxHeaderTokens {
 			return fmt.Errorf("more than %d names and values", maxHeaderTokens)
@@ -178,12 +179,12 @@ func printable(name string) bool {
 	return len(name) <= maxTensorName && strings.IndexFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) || r == unicode.ReplacementChar }) < 0
 }
 
-// clip shortens a message to what fits on a line.
-func clip(message string) string {
+// clipped returns an error whose message fits on a line, since err may quote whatever a file holds.
+func clipped(err error) error {
 	const most = 200
-	message = strings.Join(strings.Fields(message), " ")
+	message := strings.Join(strings.Fields(err.Error()), " ")
 	if len(message) > most {
 		message = strings.ToValidUTF8(message[:most], "") + "..."
 	}
-	return message
+	return errors.New(message)
 }

@@ -225,7 +225,7 @@ func parseIndex(text []byte) (map[string]string, error) {
 		Files map[string]string `json:"weight_map"`
 	}
 	if err := json.Unmarshal(text, &index); err != nil {
-		return nil, fmt.Errorf("%s", clip(err.Error()))
+		return nil, clipped(err)
 	}
 	if len(index.Files) == 0 {
 		return nil, fmt.Errorf("weight_map is missing or empty")
