@@ -3,6 +3,8 @@ package convert
 import (
 	"context"
 	"fmt"
+	"maps"
+	"path/filepath"
 	"runtime"
 	"slices"
 
@@ -21,13 +23,17 @@ type ShapeErrors struct {
 }
 
 // MeasureErrors compares the weight matrices of a file with those in a model directory, by shape and
-// encoding in the order of the file. It fails if the directory's model has other tensors.
+// encoding in the order of the file. It fails if the directory's model has other tensors, or has a weight file
+// of the same name as one that the file was made from, and with another SHA-256.
 func MeasureErrors(ctx context.Context, file *format.File, directory string) ([]ShapeErrors, error) {
 	m, err := openModel(directory)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", directory, err)
 	}
 	defer m.close()
+	if err := m.checkWeights(ctx, file); err != nil {
+		return nil, err
+	}
 	var p plan
 	if err := format.GuardFault(func() (err error) {
 		p, err = m.plan()
@@ -65,6 +71,26 @@ func MeasureErrors(ctx context.Context, file *format.File, directory string) ([]
 		shapes[i].Merge(one.Errors)
 	}
 	return shapes, nil
+}
+
+// checkWeights compares the weight files with those that a file was made from. Files of other names may hold the
+// same tensors: a model may have been divided anew.
+func (m *model) checkWeights(ctx context.Context, file *format.File) error {
+	meta, err := file.Meta()
+	if err != nil {
+		return err
+	}
+	digests, err := m.digests(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(digests)) {
+		want, known := meta.Sources[name]
+		if got := digests[name]; known && got != want && filepath.Ext(name) == ".safetensors" {
+			return fmt.Errorf("%s: SHA-256 %s, want %s: the file was made from another model", filepath.Join(m.directory, name), got, want)
+		}
+	}
+	return nil
 }
 
 // errors compares a matrix in a file with its source.

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -110,5 +112,16 @@ func TestInspectErrors(t *testing.T) {
 		t.Errorf("output %q", text)
 	}
 	refuses(t, 1, "made from another model", "inspect", draftInt8, "--errors", "../../testdata/fable")
+	other := t.TempDir() // of the same shape, trained a little further
+	if err := os.CopyFS(other, os.DirFS(draftSource)); err != nil {
+		t.Fatal(err)
+	}
+	weights := filepath.Join(other, "model.safetensors")
+	content := readFile(t, weights)
+	content[len(content)-1] ^= 1
+	if err := os.WriteFile(weights, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, 1, `model\.safetensors: SHA-256 \w{64}, want \w{64}: the file was made from another model`, "inspect", draftInt8, "--errors", other)
 	refuses(t, 1, "nowhere", "inspect", draftInt8, "--errors", "./nowhere")
 }
