@@ -54,15 +54,6 @@ func writeSynthetic(t *testing.T, model synthetic.Model) (directory string, file
 	return directory, files
 }
 
-func readFile(t *testing.T, path string) []byte {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content
-}
-
 // names lists a directory.
 func names(t *testing.T, directory string) (list []string) {
 	t.Helper()

@@ -77,6 +77,15 @@ func refuses(t testing.TB, code int, pattern string, args ...string) {
 	}
 }
 
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
 // decodeStrictly decodes one JSON object that has exactly the fields of value, in one line.
 func decodeStrictly(t testing.TB, text string, value any) {
 	t.Helper()
