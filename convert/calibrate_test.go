@@ -21,14 +21,6 @@ import (
 	"github.com/tti-llm/tti/runtime/tokenizer"
 )
 
-func tokenize(section []byte, text string) ([]int32, error) {
-	t, err := tokenizer.New(section)
-	if err != nil {
-		return nil, err
-	}
-	return t.Encode(text)
-}
-
 // someText is a text of a few windows of the tiny model, the last one not full.
 var someText = strings.Repeat("Of making many books there is no end. ", 3)
 
@@ -42,7 +34,7 @@ func TestCalibrationIsReproducible(t *testing.T) {
 			continue
 		}
 		for _, o := range []Options{{Mode: Int8}, {Mode: Int4, Int4: All}} {
-			o.NoSync, o.Calibrate = true, &Calibration{Text: someText, Tokenize: tokenize}
+			o.NoSync, o.Calibrate = true, &Calibration{Text: someText, Tokenize: tokenizer.Encode}
 			var want []byte
 			for i, set := range kernels.Sets() {
 				t.Setenv(kernels.Environment, set.Name())
@@ -71,7 +63,7 @@ func TestCalibrationIsNamed(t *testing.T) {
 	source, target := newTestModel(t, tiny).write(t), filepath.Join(t.TempDir(), "m.tti")
 	var done, total int64
 	o := Options{Mode: Int4, Int4: Blocks, NoSync: true, Calibrate: &Calibration{
-		Text: someText, Tokenize: tokenize, Progress: func(d, t int64) { done, total = d, t },
+		Text: someText, Tokenize: tokenizer.Encode, Progress: func(d, t int64) { done, total = d, t },
 	}}
 	if err := Convert(t.Context(), source, target, o); err != nil {
 		t.Fatal(err)

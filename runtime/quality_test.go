@@ -19,13 +19,7 @@ func calibration(t *testing.T, bytes int) *convert.Calibration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &convert.Calibration{Text: string(text[:min(bytes, len(text))]), Tokenize: func(section []byte, text string) ([]int32, error) {
-		t, err := tokenizer.New(section)
-		if err != nil {
-			return nil, err
-		}
-		return t.Encode(text)
-	}}
+	return &convert.Calibration{Text: string(text[:min(bytes, len(text))]), Tokenize: tokenizer.Encode}
 }
 
 // quality converts the fable model and compares it with the one in f32 on a text that neither training

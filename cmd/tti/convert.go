@@ -106,13 +106,7 @@ func readCalibration(cmd *cobra.Command, path string) (*convert.Calibration, err
 	if err != nil {
 		return nil, err
 	}
-	return &convert.Calibration{Text: text, Tokenize: func(section []byte, text string) ([]int32, error) {
-		t, err := tokenizer.New(section)
-		if err != nil {
-			return nil, err
-		}
-		return t.Encode(text)
-	}}, nil
+	return &convert.Calibration{Text: text, Tokenize: tokenizer.Encode}, nil
 }
 
 // resolve finds the directory of the source, which may take a download.

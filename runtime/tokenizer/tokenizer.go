@@ -36,6 +36,15 @@ func New(section []byte) (*Tokenizer, error) {
 	return &Tokenizer{vocabulary: view, plain: newFinder(view, false), all: newFinder(view, true)}, nil
 }
 
+// Encode returns the ids of text by the tokenizer of a section, as convert.Calibration wants them.
+func Encode(section []byte, text string) ([]int32, error) {
+	t, err := New(section)
+	if err != nil {
+		return nil, err
+	}
+	return t.Encode(text)
+}
+
 // Encode returns the ids of text. Text that spells a control token, such as <|endoftext|>, is
 // plain text. Added tokens that are no control tokens are found as a whole, as HuggingFace does.
 // Bytes that are not valid UTF-8 count as neither letter, number nor space. The only error is

@@ -13,6 +13,7 @@ import (
 	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/runtime"
 	runtimebench "github.com/tti-llm/tti/runtime/bench"
+	"github.com/tti-llm/tti/runtime/tokenizer"
 	"github.com/tti-llm/tti/spec"
 )
 
@@ -30,6 +31,8 @@ var (
 	int8    = convert.Options{Mode: convert.Int8}
 	int4    = convert.Options{Mode: convert.Int4}
 	int4All = convert.Options{Mode: convert.Int4, Int4: convert.All}
+
+	calibrated = convert.Options{Mode: convert.Int4, Int4: convert.All, Calibrate: &convert.Calibration{Tokenize: tokenizer.Encode}}
 
 	greedy  = runtime.Sampling{}
 	sampled = runtime.Sampling{Temperature: 0.8, TopK: 40, Seed: 1}
@@ -52,7 +55,11 @@ var (
 )
 
 func (s source) String() string {
-	return strings.TrimSuffix(fmt.Sprintf("%s-%s-%s", s.name, s.Mode, s.Int4), "-")
+	name := strings.TrimSuffix(fmt.Sprintf("%s-%s-%s", s.name, s.Mode, s.Int4), "-")
+	if s.Calibrate != nil {
+		name += "-calibrated"
+	}
+	return name
 }
 
 // open opens the model, which it makes first.
@@ -61,6 +68,13 @@ func (s source) open(t *testing.T, options ...runtime.Option) *runtime.Model {
 	var path string
 	o := s.Options
 	o.NoSync = true
+	if o.Calibrate != nil {
+		text, err := os.ReadFile(filepath.Join("..", "..", "testdata", "golden", "fable-calib.txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Calibrate = &convert.Calibration{Text: string(text), Tokenize: o.Calibrate.Tokenize}
+	}
 	if strings.HasPrefix(s.name, "fable") {
 		path = filepath.Join(t.TempDir(), s.String()+".tti")
 		if err := convert.Convert(context.Background(), filepath.Join("..", "..", "testdata", s.name), path, o); err != nil {
@@ -111,6 +125,8 @@ func TestAims(t *testing.T) {
 		{target: fableF32, draft: source{"fable-draft", int4}, Sampling: sampled, aim: 1.3},
 		{target: fableInt8, draft: source{"fable-draft", int4All}, aim: 1.2},
 		{target: fableInt8, draft: source{"fable-draft", int4All}, Sampling: sampled, aim: 1.2},
+		{target: fableInt8, draft: source{"fable-draft", calibrated}, aim: 1.2},
+		{target: fableInt8, draft: source{"fable-draft", calibrated}, Sampling: sampled, aim: 1.2},
 		{target: fableF32, prompts: refrains, aim: 1.5},
 		{target: fableInt8, prompts: refrains, aim: 1.5},
 		{target: gpt2F32, draft: gpt2Int4All, acceptance: 0.9, aim: 2},
