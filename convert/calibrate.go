@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/panel"
 	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/quant"
 )
@@ -126,7 +127,7 @@ func (c *calibration) each(ctx context.Context, n int, f func(i int) error) erro
 
 // layer is a matrix as the forward pass uses it.
 type layer struct {
-	weights quant.Matrix
+	weights panel.Matrix
 	bias    []float32 // for each padded row
 }
 
@@ -163,7 +164,7 @@ func (c *calibration) matrix(ctx context.Context, name string, encoding format.E
 	if err := w.encode(ctx, encoding, section); err != nil {
 		return layer{}, err
 	}
-	weights, err := quant.View(encoding, w.shape[0], w.shape[1], section.Bytes())
+	weights, err := panel.View(encoding, w.shape[0], w.shape[1], section.Bytes())
 	if err != nil {
 		return layer{}, err
 	}
@@ -186,14 +187,14 @@ func (c *calibration) round(ctx context.Context, name string, m *moments) (layer
 	if err != nil {
 		return layer{}, err
 	}
-	size, panel := encoder.PanelBytes(), format.PanelRows*m.inputs
+	size, values := encoder.PanelBytes(), format.PanelRows*m.inputs
 	codes := make([]byte, encoder.Panels()*size, encoder.Panels()*size+len(encoder.Scales()))
-	weights := make([]float32, encoder.Panels()*panel)
+	weights := make([]float32, encoder.Panels()*values)
 	w.panels(weights, 0)
 	err = c.each(ctx, encoder.Panels(), func(p int) error {
-		rows := weights[p*panel : (p+1)*panel]
+		rows := weights[p*values : (p+1)*values]
 		if m.outputs > 0 {
-			solver.Fit(rows, m.products[p*panel:(p+1)*panel])
+			solver.Fit(rows, m.products[p*values:(p+1)*values])
 		}
 		if err := solver.EncodePanel(encoder, codes[p*size:(p+1)*size], p, rows); err != nil {
 			return fmt.Errorf("tensor %s: %w", w.source.name, w.atSource(err))
@@ -206,7 +207,7 @@ func (c *calibration) round(ctx context.Context, name string, m *moments) (layer
 	}
 	section := append(codes, encoder.Scales()...)
 	c.sections[w.name] = section
-	rounded, err := quant.View(encoding, w.shape[0], w.shape[1], section)
+	rounded, err := panel.View(encoding, w.shape[0], w.shape[1], section)
 	if err != nil {
 		return layer{}, err
 	}
@@ -219,7 +220,7 @@ func (c *calibration) round(ctx context.Context, name string, m *moments) (layer
 
 // fitBias sets the bias with which the mean outputs of a matrix are those of the targets, and returns
 // it as a section.
-func (m *moments) fitBias(bias []float32, matrix quant.Matrix) []byte {
+func (m *moments) fitBias(bias []float32, matrix panel.Matrix) []byte {
 	row := make([]float32, matrix.Columns)
 	var section []byte
 	for r := range matrix.Rows {

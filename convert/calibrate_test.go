@@ -16,8 +16,8 @@ import (
 
 	"github.com/tti-llm/tti/convert/synthetic"
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/panel"
 	"github.com/tti-llm/tti/kernels"
-	"github.com/tti-llm/tti/quant"
 	"github.com/tti-llm/tti/runtime/tokenizer"
 )
 
@@ -200,7 +200,7 @@ func checkOutputs(t *testing.T, c *calibration, name string, drift float32) {
 	}
 	// Its sections are what was applied.
 	w := c.weights[name+".weight"]
-	if _, err := quant.View(c.encodings[w.role], w.shape[0], w.shape[1], c.sections[w.name]); err != nil {
+	if _, err := panel.View(c.encodings[w.role], w.shape[0], w.shape[1], c.sections[w.name]); err != nil {
 		t.Error(err)
 	}
 	if bias, ok := c.sections[name+".bias"]; ok != biased || ok && len(bias) != 4*w.shape[0] {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tti-llm/tti/convert/synthetic"
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/panel"
 	"github.com/tti-llm/tti/format/vocabulary"
 	"github.com/tti-llm/tti/quant"
 )
@@ -82,7 +83,7 @@ func decoded(t testing.TB, f *format.File, s format.Section) []float32 {
 	if s.Encoding == format.Float32 {
 		return format.Float32s(f.Bytes(s))
 	}
-	m, err := quant.View(s.Encoding, s.Shape[0], s.Shape[1], f.Bytes(s))
+	m, err := panel.View(s.Encoding, s.Shape[0], s.Shape[1], f.Bytes(s))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/nlpodyssey/safetensors"
 
 	"github.com/tti-llm/tti/format"
-	"github.com/tti-llm/tti/quant"
+	"github.com/tti-llm/tti/format/float16"
 )
 
 // decoders turn consecutive values of a source file, len(dst) of them, into float32. Every
@@ -20,7 +20,7 @@ var decoders = map[safetensors.DType]func(dst []float32, src []byte){
 	},
 	safetensors.F16: func(dst []float32, src []byte) {
 		for i := range dst {
-			dst[i] = quant.Float32(binary.LittleEndian.Uint16(src[2*i:]))
+			dst[i] = float16.ToFloat32(binary.LittleEndian.Uint16(src[2*i:]))
 		}
 	},
 	safetensors.BF16: func(dst []float32, src []byte) {

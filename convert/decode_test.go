@@ -10,7 +10,7 @@ import (
 	"github.com/nlpodyssey/safetensors"
 
 	"github.com/tti-llm/tti/format"
-	"github.com/tti-llm/tti/quant"
+	"github.com/tti-llm/tti/format/float16"
 )
 
 // Every panel of every shape, read one value at a time as the definition says.
@@ -60,5 +60,5 @@ func value(t tensor, at int) float32 {
 	case safetensors.BF16:
 		return math.Float32frombits(uint32(binary.LittleEndian.Uint16(t.data[2*at:])) << 16)
 	}
-	return quant.Float32(binary.LittleEndian.Uint16(t.data[2*at:]))
+	return float16.ToFloat32(binary.LittleEndian.Uint16(t.data[2*at:]))
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/panel"
 	"github.com/tti-llm/tti/quant"
 )
 
@@ -99,7 +100,7 @@ func (w weight) errors(ctx context.Context, file *format.File) (ShapeErrors, err
 	if !ok || !slices.Equal(s.Shape, w.shape) || !s.Encoding.IsPanel() {
 		return ShapeErrors{}, fmt.Errorf("the file has none of shape %v: it was made from another model", w.shape)
 	}
-	m, err := quant.View(s.Encoding, w.shape[0], w.shape[1], file.Bytes(s))
+	m, err := panel.View(s.Encoding, w.shape[0], w.shape[1], file.Bytes(s))
 	if err != nil {
 		return ShapeErrors{}, err
 	}

@@ -20,8 +20,9 @@ import (
 
 	"github.com/tti-llm/tti/convert/bpe"
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/float16"
+	"github.com/tti-llm/tti/format/panel"
 	"github.com/tti-llm/tti/format/vocabulary"
-	"github.com/tti-llm/tti/quant"
 )
 
 // ExportOptions are the choices of Export. The zero value exports float32 on all cores.
@@ -51,9 +52,9 @@ var elementTypes = map[Elements]struct {
 		return true
 	}},
 	ElementsF16: {"F16", "float16", 2, func(dst []byte, x float32) bool {
-		half := quant.Float16(x)
+		half := float16.FromFloat32(x)
 		binary.LittleEndian.PutUint16(dst, half)
-		return !math.IsInf(float64(quant.Float32(half)), 0)
+		return !math.IsInf(float64(float16.ToFloat32(half)), 0)
 	}},
 }
 
@@ -296,7 +297,7 @@ func (e *exporter) decode(t exportedTensor, out io.Writer) error {
 		values := format.Float32s(section)
 		return e.put(out, values, func(i int) []int { return tensor{shape: t.shape}.index(i) })
 	}
-	m, err := quant.View(t.section.Encoding, t.shape[0], t.shape[1], section)
+	m, err := panel.View(t.section.Encoding, t.shape[0], t.shape[1], section)
 	if err != nil {
 		return err
 	}
@@ -319,7 +320,7 @@ func (e *exporter) decode(t exportedTensor, out io.Writer) error {
 }
 
 // turned returns the values of a matrix as [columns, rows].
-func turned(m quant.Matrix) []float32 {
+func turned(m panel.Matrix) []float32 {
 	values := make([]float32, m.Rows*m.Columns)
 	panel := make([]float32, format.PanelRows*m.Columns)
 	for first := 0; first < m.Rows; first += format.PanelRows {

@@ -4,8 +4,8 @@ import (
 	"context"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/panel"
 	"github.com/tti-llm/tti/kernels"
-	"github.com/tti-llm/tti/quant"
 )
 
 // moments are the statistics of a matrix's inputs x and of the targets y that its outputs should
@@ -56,7 +56,7 @@ func addRows(sums []float64, block []float32) {
 
 // transposedPanels returns a block [tokens, inputs] as the matrix [inputs, tokens] in f32 panels: a
 // line of a panel is what a token has for 16 inputs.
-func transposedPanels(block []float32, tokens, inputs int) *quant.Matrix {
+func transposedPanels(block []float32, tokens, inputs int) *panel.Matrix {
 	padded := format.PaddedColumns(tokens)
 	codes := make([]byte, inputs*padded*4)
 	values := format.Float32s(codes)
@@ -65,12 +65,12 @@ func transposedPanels(block []float32, tokens, inputs int) *quant.Matrix {
 			copy(values[(p*padded+t)*format.PanelRows:][:format.PanelRows], block[t*inputs+p*format.PanelRows:])
 		}
 	}
-	return &quant.Matrix{Encoding: format.PanelF32, Rows: inputs, Columns: padded, Codes: codes}
+	return &panel.Matrix{Encoding: format.PanelF32, Rows: inputs, Columns: padded, Codes: codes}
 }
 
 // accumulate adds the sum over tokens of y x' to sums [width, inputs], for a block y
 // [tokens, width]. Of a triangle, only what lies below or on the diagonal is needed.
-func (m *moments) accumulate(ctx context.Context, c *calibration, sums []float64, x *quant.Matrix, y []float32, width int, triangle bool) error {
+func (m *moments) accumulate(ctx context.Context, c *calibration, sums []float64, x *panel.Matrix, y []float32, width int, triangle bool) error {
 	const tile = 64 // rows of sums that are worked on together
 	none := make([]float32, m.inputs)
 	tokens := len(y) / width

@@ -3,7 +3,7 @@ package kernels
 import (
 	"fmt"
 
-	"github.com/tti-llm/tti/quant"
+	"github.com/tti-llm/tti/format/float16"
 )
 
 // CacheEncoding says how the keys and values of past positions are kept.
@@ -104,10 +104,10 @@ func (h *Head) Store(position int, key, value []float32) {
 		copy(h.ValuesF32[row:], value)
 	case CacheF16:
 		for i, k := range key {
-			h.KeysF16[block+i*blockPositions+lane] = quant.Float16(k)
+			h.KeysF16[block+i*blockPositions+lane] = float16.FromFloat32(k)
 		}
 		for i, v := range value {
-			h.ValuesF16[row+i] = quant.Float16(v)
+			h.ValuesF16[row+i] = float16.FromFloat32(v)
 		}
 	case CacheInt8:
 		var inverse float32

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/tti-llm/tti/format"
-	"github.com/tti-llm/tti/quant"
+	"github.com/tti-llm/tti/format/panel"
 )
 
 const (
@@ -19,7 +19,7 @@ const (
 )
 
 // benchMatrix returns a matrix of about the given number of bytes.
-func benchMatrix(b *testing.B, encoding format.Encoding, bytes int) quant.Matrix {
+func benchMatrix(b *testing.B, encoding format.Encoding, bytes int) panel.Matrix {
 	one, err := encoding.Size([]int{panelRows, benchColumns})
 	if err != nil {
 		b.Fatal(err)
@@ -67,7 +67,7 @@ func BenchmarkMatMul(b *testing.B) {
 	}
 }
 
-func benchMatMul(b *testing.B, set *Set, w *quant.Matrix, tokens, threads int) {
+func benchMatMul(b *testing.B, set *Set, w *panel.Matrix, tokens, threads int) {
 	x := input(rand.New(rand.NewPCG(2, 2)), tokens, benchColumns)
 	rows := w.Panels() * panelRows
 	out, bias := make([]float32, tokens*rows), make([]float32, rows)
@@ -79,7 +79,7 @@ func benchMatMul(b *testing.B, set *Set, w *quant.Matrix, tokens, threads int) {
 	b.ReportMetric(products/b.Elapsed().Seconds()/1e9, "GMAC/s")
 }
 
-func weightBytes(w *quant.Matrix) int64 {
+func weightBytes(w *panel.Matrix) int64 {
 	return int64(len(w.Codes) + 4*len(w.RowScales) + 2*len(w.GroupScales))
 }
 
@@ -103,7 +103,7 @@ func BenchmarkAgainstRead(b *testing.B) {
 	}
 }
 
-func benchAgainstRead(b *testing.B, set *Set, w *quant.Matrix, tokens, threads int) {
+func benchAgainstRead(b *testing.B, set *Set, w *panel.Matrix, tokens, threads int) {
 	x := input(rand.New(rand.NewPCG(2, 2)), tokens, benchColumns)
 	rows := w.Panels() * panelRows
 	out, bias := make([]float32, tokens*rows), make([]float32, rows)

@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/tti-llm/tti/quant"
+	"github.com/tti-llm/tti/format/panel"
 )
 
 // TestMatMulFaultIsAPanic multiplies weights that cannot be read, as those of a file that was cut
@@ -25,7 +25,7 @@ func TestMatMulFaultIsAPanic(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer syscall.Munmap(section)
-		w, err := quant.View(encoding, rows, columns, section)
+		w, err := panel.View(encoding, rows, columns, section)
 		if err != nil {
 			t.Fatal(err)
 		}

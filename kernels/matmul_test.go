@@ -8,7 +8,8 @@ import (
 	"testing"
 
 	"github.com/tti-llm/tti/format"
-	"github.com/tti-llm/tti/quant"
+	"github.com/tti-llm/tti/format/float16"
+	"github.com/tti-llm/tti/format/panel"
 )
 
 // sameBits compares results as the kernels promise them: equal bits, or both NaN.
@@ -18,14 +19,14 @@ func sameBits(a, b float32) bool {
 
 // randomMatrix returns a matrix of arbitrary codes, which need not be such as an encoder makes, and
 // scales or float weights that value gives.
-func randomMatrix(t testing.TB, random *rand.Rand, encoding format.Encoding, rows, columns int, value func() float32) quant.Matrix {
+func randomMatrix(t testing.TB, random *rand.Rand, encoding format.Encoding, rows, columns int, value func() float32) panel.Matrix {
 	t.Helper()
 	size, err := encoding.Size([]int{rows, columns})
 	if err != nil {
 		t.Fatal(err)
 	}
 	section := make([]byte, size)
-	m, err := quant.View(encoding, rows, columns, section)
+	m, err := panel.View(encoding, rows, columns, section)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func fill(values []float32, value func() float32) {
 
 func fillHalf(values []uint16, value func() float32) {
 	for i := range values {
-		values[i] = quant.Float16(value())
+		values[i] = float16.FromFloat32(value())
 	}
 }
 
@@ -77,7 +78,7 @@ var numbers = map[string]func(random *rand.Rand) func() float32{
 
 // checkMatMul compares all sets with the reference on panels first <= p < last, and that they write
 // nothing else.
-func checkMatMul(t *testing.T, w *quant.Matrix, x *Input, bias []float32, first, last int) {
+func checkMatMul(t *testing.T, w *panel.Matrix, x *Input, bias []float32, first, last int) {
 	t.Helper()
 	const untouched = 12345.5
 	stride := last*panelRows + 3

@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/panel"
 	"github.com/tti-llm/tti/quant"
 )
 
 var matrixEncodings = []format.Encoding{format.PanelF32, format.PanelF16, format.PanelInt8, format.PanelInt4}
 
 // encodeMatrix puts weights [rows, columns] into panels.
-func encodeMatrix(t testing.TB, encoding format.Encoding, rows, columns int, weights []float32) quant.Matrix {
+func encodeMatrix(t testing.TB, encoding format.Encoding, rows, columns int, weights []float32) panel.Matrix {
 	t.Helper()
 	e, err := quant.NewEncoder(encoding, rows, columns)
 	if err != nil {
@@ -31,7 +32,7 @@ func encodeMatrix(t testing.TB, encoding format.Encoding, rows, columns int, wei
 		}
 	}
 	copy(section[codes:], e.Scales())
-	m, err := quant.View(encoding, rows, columns, section)
+	m, err := panel.View(encoding, rows, columns, section)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ package kernels
 import (
 	"math"
 
-	"github.com/tti-llm/tti/quant"
+	"github.com/tti-llm/tti/format/float16"
 )
 
 // attendReference runs causal attention of one head for consecutive queries, the first of which
@@ -53,7 +53,7 @@ func (h *Head) score(query []float32, t int) float32 {
 		case CacheF32:
 			lanes[i%16] = fma32(v, h.KeysF32[k], lanes[i%16])
 		case CacheF16:
-			lanes[i%16] = fma32(v, quant.Float32(h.KeysF16[k]), lanes[i%16])
+			lanes[i%16] = fma32(v, float16.ToFloat32(h.KeysF16[k]), lanes[i%16])
 		case CacheInt8:
 			lanes[i%16] = fma32(v, float32(h.KeysInt8[k]), lanes[i%16])
 		}
@@ -75,7 +75,7 @@ func (h *Head) addValue(dst []float32, weight float32, t int) {
 		}
 	case CacheF16:
 		for d, v := range h.ValuesF16[row:][:len(dst)] {
-			dst[d] = fma32(weight, quant.Float32(v), dst[d])
+			dst[d] = fma32(weight, float16.ToFloat32(v), dst[d])
 		}
 	case CacheInt8:
 		weight = float32(weight * h.ValueScales[t])

@@ -2,7 +2,8 @@ package kernels
 
 import (
 	"github.com/tti-llm/tti/format"
-	"github.com/tti-llm/tti/quant"
+	"github.com/tti-llm/tti/format/float16"
+	"github.com/tti-llm/tti/format/panel"
 )
 
 // The matrix products: out[t][r] = sum over k of w[r][k] * x[t][k], plus bias[r].
@@ -11,7 +12,7 @@ import (
 // int8, int4: per group of 64 columns the exact integer dot product of codes; the groups' products
 // follow in ascending order in a chain of fused multiply-adds.
 
-func matMulF32Reference(out []float32, stride int, w *quant.Matrix, x *Input, bias []float32, first, last int) {
+func matMulF32Reference(out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last int) {
 	for p := first; p < last; p++ {
 		weights := format.Float32s(w.Panel(p))
 		for t := range x.Tokens {
@@ -26,14 +27,14 @@ func matMulF32Reference(out []float32, stride int, w *quant.Matrix, x *Input, bi
 	}
 }
 
-func matMulF16Reference(out []float32, stride int, w *quant.Matrix, x *Input, bias []float32, first, last int) {
+func matMulF16Reference(out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last int) {
 	for p := first; p < last; p++ {
 		weights := format.Uint16s(w.Panel(p))
 		for t := range x.Tokens {
 			var sums [panelRows]float32
 			for k, v := range x.Row(t) {
 				for r, weight := range weights[k*panelRows:][:panelRows] {
-					sums[r] = fma32(v, quant.Float32(weight), sums[r])
+					sums[r] = fma32(v, float16.ToFloat32(weight), sums[r])
 				}
 			}
 			storeRows(out[t*stride+p*panelRows:], &sums, bias[p*panelRows:])
@@ -48,7 +49,7 @@ func storeRows(out []float32, sums *[panelRows]float32, bias []float32) {
 	}
 }
 
-func matMulInt8Reference(out []float32, stride int, w *quant.Matrix, x *Input, bias []float32, first, last int) {
+func matMulInt8Reference(out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last int) {
 	groups := w.Groups()
 	for p := first; p < last; p++ {
 		panel, scales := w.Panel(p), w.RowScales[p*panelRows:][:panelRows]
@@ -68,7 +69,7 @@ func matMulInt8Reference(out []float32, stride int, w *quant.Matrix, x *Input, b
 	}
 }
 
-func matMulInt4Reference(out []float32, stride int, w *quant.Matrix, x *Input, bias []float32, first, last int) {
+func matMulInt4Reference(out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last int) {
 	groups := w.Groups()
 	for p := first; p < last; p++ {
 		panel := w.Panel(p)
@@ -78,7 +79,7 @@ func matMulInt4Reference(out []float32, stride int, w *quant.Matrix, x *Input, b
 				dots := dotInt4(panel[g*groupColumns*panelRows/2:], x.Codes[t*x.Columns+g*groupColumns:], x.Sums[t*groups+g])
 				scales := w.GroupScales[(p*groups+g)*panelRows:][:panelRows]
 				for r, dot := range dots {
-					sums[r] = fma32(float32(x.Scales[t*groups+g]*quant.Float32(scales[r])), float32(dot), sums[r])
+					sums[r] = fma32(float32(x.Scales[t*groups+g]*float16.ToFloat32(scales[r])), float32(dot), sums[r])
 				}
 			}
 			storeRows(out[t*stride+p*panelRows:], &sums, bias[p*panelRows:])

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/tti-llm/tti/format"
-	"github.com/tti-llm/tti/quant"
+	"github.com/tti-llm/tti/format/panel"
 )
 
 // Environment is the variable that forces a path: go, avx2 or avx512.
@@ -46,7 +46,7 @@ type Set struct {
 	read      func(b []byte) uint64
 }
 
-type matMulKernel func(out []float32, stride int, w *quant.Matrix, x *Input, bias []float32, first, last int)
+type matMulKernel func(out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last int)
 
 // reference is the definition of every kernel in plain Go, for every machine.
 var reference = Set{
@@ -118,7 +118,7 @@ func (s *Set) Name() string { return s.name }
 // MatMul multiplies the panels first <= p < last of w with every token of x and adds the bias:
 // out[t*stride+r] = w[r] . x[t] + bias[r] for the 16 rows r of each panel, padding rows included.
 // bias holds a value for each padded row. For int8 and int4 weights x must have been quantized.
-func (s *Set) MatMul(out []float32, stride int, w *quant.Matrix, x *Input, bias []float32, first, last int) {
+func (s *Set) MatMul(out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last int) {
 	if first < 0 || first > last || last > w.Panels() || x.Columns != w.PaddedColumns() ||
 		stride < last*panelRows || len(bias) < last*panelRows || x.Tokens > 0 && len(out) < (x.Tokens-1)*stride+last*panelRows {
 		panic(fmt.Sprintf("kernels: panels %d to %d of [%d %d] with input [%d %d], bias %d into %d with stride %d",

@@ -2,6 +2,6 @@
 // measures what that costs in accuracy. It knows matrices; it never computes with activations and
 // never touches a file.
 //
-// Start reading at matrix.go (what a panel is), then encode.go and scale.go; solver.go and
+// Start reading at encode.go and scale.go (what a panel is says package panel); solver.go and
 // rounding.go round by the statistics of a matrix's inputs.
 package quant

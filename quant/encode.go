@@ -6,6 +6,13 @@ import (
 	"math"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/float16"
+	"github.com/tti-llm/tti/format/panel"
+)
+
+const (
+	rows   = format.PanelRows
+	groups = format.GroupColumns
 )
 
 // ValueError is a weight that an encoding cannot hold.
@@ -58,7 +65,7 @@ func (e *Encoder) Weigh(importance []float32) { copy(e.importance[:e.columns], i
 func (e *Encoder) Panels() int { return format.PaddedRows(e.rows) / rows }
 
 // PanelBytes returns the length of the codes of one panel.
-func (e *Encoder) PanelBytes() int { return panelBytes(e.encoding, e.padded) }
+func (e *Encoder) PanelBytes() int { return panel.Bytes(e.encoding, e.padded) }
 
 // Scales returns what follows the codes of all panels in the section: complete once every panel
 // has been encoded, empty for encodings without scales.
@@ -91,9 +98,9 @@ func (e *Encoder) EncodePanel(dst []byte, p int, weights []float32) error {
 // value, for int4 what keeps a group's binary16 scale finite.
 var limits = map[format.Encoding]float32{
 	format.PanelF32:  math.MaxFloat32,
-	format.PanelF16:  MaxFloat16 + 15,
+	format.PanelF16:  float16.Max + 15,
 	format.PanelInt8: math.MaxFloat32,
-	format.PanelInt4: MaxFloat16 * 7,
+	format.PanelInt4: float16.Max * 7,
 }
 
 func (e *Encoder) check(p int, weights []float32) error {
@@ -117,7 +124,7 @@ func (e *Encoder) encodeF32(dst []byte, weights []float32) {
 func (e *Encoder) encodeF16(dst []byte, weights []float32) {
 	for k := range e.padded {
 		for r := range rows {
-			binary.LittleEndian.PutUint16(dst[(k*rows+r)*2:], Float16(weights[r*e.padded+k]))
+			binary.LittleEndian.PutUint16(dst[(k*rows+r)*2:], float16.FromFloat32(weights[r*e.padded+k]))
 		}
 	}
 }
@@ -131,7 +138,7 @@ func (e *Encoder) encodeInt8(dst []byte, p int, weights []float32) {
 		for k := 0; k < len(row); k += 4 {
 			var line uint32
 			for c, w := range row[k : k+4] {
-				line |= uint32(byte(int32(int8Value(float32(w*inverse)))+int8Offset)) << (8 * c)
+				line |= uint32(byte(int32(int8Value(float32(w*inverse)))+panel.Int8Offset)) << (8 * c)
 			}
 			binary.LittleEndian.PutUint32(dst[k*rows+r*4:], line)
 		}
@@ -145,7 +152,7 @@ func (e *Encoder) encodeInt4(dst []byte, p int, weights []float32) {
 			group := (*[groups]float32)(weights[r*e.padded+g*groups:])
 			stored := searchInt4(group, (*[groups]float32)(e.importance[g*groups:]))
 			binary.LittleEndian.PutUint16(e.scales[((p*perRow+g)*rows+r)*2:], stored)
-			inverse := inverseOf(Float32(stored))
+			inverse := inverseOf(float16.ToFloat32(stored))
 			for k := 0; k < groups; k += 8 {
 				var line uint32
 				for c := range 4 {
@@ -164,16 +171,16 @@ func (e *Encoder) store(dst []byte, p, r int, codes, scales []float32) {
 	if e.encoding == format.PanelInt8 {
 		binary.LittleEndian.PutUint32(e.scales[(p*rows+r)*4:], math.Float32bits(scales[0]))
 		for k, code := range codes {
-			dst[k/4*64+r*4+k%4] = byte(int(code) + int8Offset)
+			dst[k/4*64+r*4+k%4] = byte(int(code) + panel.Int8Offset)
 		}
 		return
 	}
 	for g, scale := range scales {
-		binary.LittleEndian.PutUint16(e.scales[((p*len(scales)+g)*rows+r)*2:], Float16(scale))
+		binary.LittleEndian.PutUint16(e.scales[((p*len(scales)+g)*rows+r)*2:], float16.FromFloat32(scale))
 	}
 	for k := 0; k < len(codes); k += 8 {
 		for c := range 4 {
-			low, high := int(codes[k+c])+int4Offset, int(codes[k+4+c])+int4Offset
+			low, high := int(codes[k+c])+panel.Int4Offset, int(codes[k+4+c])+panel.Int4Offset
 			dst[k*rows/2+r*4+c] = byte(low | high<<4)
 		}
 	}

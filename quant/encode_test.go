@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/float16"
+	"github.com/tti-llm/tti/format/panel"
 )
 
 var panelEncodings = []format.Encoding{format.PanelF32, format.PanelF16, format.PanelInt8, format.PanelInt4}
@@ -73,7 +75,7 @@ func TestEncodeDecode(t *testing.T) {
 			t.Run(fmt.Sprint(encoding, shape), func(t *testing.T) {
 				weights := randomWeights(shape[0] * shape[1])
 				weights[0] = 0
-				m, err := View(encoding, shape[0], shape[1], encode(t, encoding, shape[0], shape[1], weights))
+				m, err := panel.View(encoding, shape[0], shape[1], encode(t, encoding, shape[0], shape[1], weights))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -91,7 +93,7 @@ func TestEncodeDecode(t *testing.T) {
 func TestPartOfRow(t *testing.T) {
 	const rowCount, columns = 19, 200
 	for _, encoding := range panelEncodings {
-		m, err := View(encoding, rowCount, columns, encode(t, encoding, rowCount, columns, randomWeights(rowCount*columns)))
+		m, err := panel.View(encoding, rowCount, columns, encode(t, encoding, rowCount, columns, randomWeights(rowCount*columns)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,12 +116,12 @@ func TestLayout(t *testing.T) {
 	const rowCount, columns, row, column = 33, 130, 21, 71
 	weights := make([]float32, rowCount*columns)
 	weights[row*columns+column] = 1
-	const panel, lane, padded = row / 16, row % 16, 192
+	const place, lane, padded = row / 16, row % 16, 192
 	offsets := map[format.Encoding]int{
-		format.PanelF32:  panel*padded*64 + column*64 + lane*4,
-		format.PanelF16:  panel*padded*32 + column/2*64 + column%2*32 + lane*2,
-		format.PanelInt8: panel*padded*16 + column/4*64 + lane*4 + column%4,
-		format.PanelInt4: panel*padded*8 + column/8*64 + lane*4 + column%4,
+		format.PanelF32:  place*padded*64 + column*64 + lane*4,
+		format.PanelF16:  place*padded*32 + column/2*64 + column%2*32 + lane*2,
+		format.PanelInt8: place*padded*16 + column/4*64 + lane*4 + column%4,
+		format.PanelInt4: place*padded*8 + column/8*64 + lane*4 + column%4,
 	}
 	values := map[format.Encoding][2]byte{ // the byte with the weight, a byte with none
 		format.PanelF32:  {0x00, 0}, // 1.0 is 00 00 80 3f
@@ -129,7 +131,7 @@ func TestLayout(t *testing.T) {
 	}
 	for _, encoding := range panelEncodings {
 		section := encode(t, encoding, rowCount, columns, weights)
-		m, err := View(encoding, rowCount, columns, section)
+		m, err := panel.View(encoding, rowCount, columns, section)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +157,7 @@ func TestLayout(t *testing.T) {
 				t.Errorf("row scales %v", m.RowScales)
 			}
 		case format.PanelInt4:
-			if at := (panel*3+column/64)*16 + lane; len(m.GroupScales) != 3*3*16 || m.GroupScales[at] != Float16(float32(1)/7) {
+			if at := (place*3+column/64)*16 + lane; len(m.GroupScales) != 3*3*16 || m.GroupScales[at] != float16.FromFloat32(float32(1)/7) {
 				t.Errorf("group scale %d is %#x of %d", at, m.GroupScales[at], len(m.GroupScales))
 			}
 		}
@@ -200,7 +202,7 @@ func TestViewRefusesSizes(t *testing.T) {
 		{format.PanelInt8, 16, 64, 16*64 + 63}, {format.PanelInt8, 16, 64, 16*64 + 65}, {format.Float32, 16, 64, 4096},
 		{format.PanelF32, 0, 64, 0}, {format.PanelF32, -1, 64, 0}, {format.PanelInt4, 1 << 40, 1 << 40, 0}, {format.Encoding(99), 1, 1, 0},
 	} {
-		if _, err := View(c.encoding, c.rows, c.columns, make([]byte, c.length)); err == nil {
+		if _, err := panel.View(c.encoding, c.rows, c.columns, make([]byte, c.length)); err == nil {
 			t.Errorf("%v [%d %d] in %d bytes was accepted", c.encoding, c.rows, c.columns, c.length)
 		}
 	}

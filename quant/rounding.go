@@ -1,6 +1,9 @@
 package quant
 
-import "github.com/tti-llm/tti/format"
+import (
+	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/float16"
+)
 
 // sweeps is how often int4 codes and scales are revised; more change little.
 const sweeps = 2
@@ -39,7 +42,7 @@ func (x *rounding) nearest() {
 			x.scales[r][0] = searchInt8(weights)
 		} else {
 			for g := range x.scales[r] {
-				x.scales[r][g] = Float32(searchInt4((*[groups]float32)(weights[g*groups:]), &uniform))
+				x.scales[r][g] = float16.ToFloat32(searchInt4((*[groups]float32)(weights[g*groups:]), &uniform))
 			}
 		}
 		for k, w := range weights {
@@ -140,10 +143,10 @@ func (s *Solver) searchGroup(first int, targets *[groups]float32, weights []floa
 		pivot := float32(s.factor[(first+i)*s.columns+first+i])
 		importance[i] = pivot * pivot
 	}
-	best := s.roundGroup(first, targets, weights, &importance, Float32(searchInt4(targets, &importance)))
+	best := s.roundGroup(first, targets, weights, &importance, float16.ToFloat32(searchInt4(targets, &importance)))
 	largest := largestOf(targets[:])
 	for _, step := range int4Steps {
-		scale := Float32(Float16(min(max(largest/step, -MaxFloat16), MaxFloat16)))
+		scale := float16.ToFloat32(float16.FromFloat32(min(max(largest/step, -float16.Max), float16.Max)))
 		if found := s.roundGroup(first, targets, weights, &importance, scale); found.cost < best.cost {
 			best = found
 		}
@@ -207,7 +210,7 @@ func (x *rounding) descendScales() {
 			if curvature <= 0 {
 				continue
 			}
-			scale := Float32(Float16(min(max(x.scales[r][g]-slope/curvature, -MaxFloat16), MaxFloat16)))
+			scale := float16.ToFloat32(float16.FromFloat32(min(max(x.scales[r][g]-slope/curvature, -float16.Max), float16.Max)))
 			d := scale - x.scales[r][g]
 			if gain := d * (2*slope + float32(d*curvature)); !(gain < 0) { // binary16 has nothing better
 				continue

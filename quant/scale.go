@@ -3,6 +3,9 @@ package quant
 import (
 	"math"
 	"math/bits"
+
+	"github.com/tti-llm/tti/format/float16"
+	"github.com/tti-llm/tti/format/panel"
 )
 
 // Scales are searched on a grid, not just set to max|w| over the largest code: for a group of 64 the
@@ -50,7 +53,7 @@ var int4Values = func() (values [64]float32) {
 func int4Value(x float32) float32 { return int4Values[math.Float32bits(x+rounder)&63] }
 
 // int4Code returns the nearest code to x as it is stored, for |x| < 31.
-func int4Code(x float32) uint32 { return uint32(int32(int4Value(x)) + int4Offset) }
+func int4Code(x float32) uint32 { return uint32(int32(int4Value(x)) + panel.Int4Offset) }
 
 // uniform is the importance of weights of which nothing is known.
 var uniform = func() (importance [groups]float32) {
@@ -90,8 +93,8 @@ func searchInt4(group, importance *[groups]float32) uint16 {
 	for _, d := range int4Refinements {
 		try(center-d, center+d)
 	}
-	plain := Float16(min(float32(math.Abs(float64(largest)))/7, MaxFloat16))
-	found := Float16(min(max(scale, -MaxFloat16), MaxFloat16))
+	plain := float16.FromFloat32(min(float32(math.Abs(float64(largest)))/7, float16.Max))
+	found := float16.FromFloat32(min(max(scale, -float16.Max), float16.Max))
 	if errorInt4(group, importance, found) < errorInt4(group, importance, plain) {
 		return found
 	}
@@ -114,7 +117,7 @@ func correlateInt4(group, weighted, importance *[groups]float32, inverse0, inver
 
 // errorInt4 returns the weighted squared error of a group under a stored scale.
 func errorInt4(group, importance *[groups]float32, stored uint16) float32 {
-	scale := Float32(stored)
+	scale := float16.ToFloat32(stored)
 	inverse := inverseOf(scale)
 	var sum float32
 	for i, w := range group {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/float16"
+	"github.com/tti-llm/tti/format/panel"
 )
 
 // kinds are shapes of rows that a search of scales meets.
@@ -60,15 +62,15 @@ func TestSearchInt4(t *testing.T) {
 				}
 			}
 			magnitude := float32(math.Abs(float64(largestOf(group[:]))))
-			plain := squaredError(group[:], importance[:], Float32(Float16(magnitude/7)), -8, 7)
-			found := squaredError(group[:], importance[:], Float32(searchInt4(&group, &importance)), -8, 7)
+			plain := squaredError(group[:], importance[:], float16.ToFloat32(float16.FromFloat32(magnitude/7)), -8, 7)
+			found := squaredError(group[:], importance[:], float16.ToFloat32(searchInt4(&group, &importance)), -8, 7)
 			if found > plain*(1+1e-6) {
 				t.Fatalf("%s %d: error %v, with the largest weight's scale %v", name, seed, found, plain)
 			}
 			least := plain
 			for step := float32(4); step < 16; step += 0.01 {
 				for _, scale := range []float32{magnitude / step, -magnitude / step} {
-					least = min(least, squaredError(group[:], importance[:], Float32(Float16(scale)), -8, 7))
+					least = min(least, squaredError(group[:], importance[:], float16.ToFloat32(float16.FromFloat32(scale)), -8, 7))
 				}
 			}
 			if name == "gaussian" && seed%36 > 10 { // below, the grid of binary16 is coarser than the search's
@@ -117,7 +119,7 @@ func TestGaussianErrors(t *testing.T) {
 			t.Parallel()
 			weights := make([]float32, c.rows*c.columns)
 			fill(weights, kinds["gaussian"], 0.02, uint64(c.rows))
-			m, err := View(c.encoding, c.rows, c.columns, encode(t, c.encoding, c.rows, c.columns, weights))
+			m, err := panel.View(c.encoding, c.rows, c.columns, encode(t, c.encoding, c.rows, c.columns, weights))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +150,7 @@ func TestWeigh(t *testing.T) {
 		return encodeWith(t, e, rowCount, columns, weights)
 	}
 	lost := func(section []byte) float64 {
-		m, err := View(format.PanelInt4, rowCount, columns, section)
+		m, err := panel.View(format.PanelInt4, rowCount, columns, section)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +177,7 @@ func TestWeigh(t *testing.T) {
 		for k := range alike {
 			alike[k] = factor
 		}
-		m, err := View(format.PanelInt4, rowCount, columns, encoded(alike))
+		m, err := panel.View(format.PanelInt4, rowCount, columns, encoded(alike))
 		if err != nil {
 			t.Fatal(err)
 		}

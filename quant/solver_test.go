@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/float16"
+	"github.com/tti-llm/tti/format/panel"
 )
 
 // correlated returns the second moments of inputs that mix fewer causes than there are columns, the
@@ -71,7 +73,7 @@ func solve(t *testing.T, encoding format.Encoding, moments []float64, n int, wei
 		if err := encode(e, codes); err != nil {
 			t.Fatal(err)
 		}
-		m, err := View(encoding, rows, n, append(codes, e.Scales()...))
+		m, err := panel.View(encoding, rows, n, append(codes, e.Scales()...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +115,7 @@ func TestSolverNearBruteForce(t *testing.T) {
 				}
 				scale := float64(0)
 				if square > 0 {
-					scale = float64(Float32(Float16(float32(product / square))))
+					scale = float64(float16.ToFloat32(float16.FromFloat32(float32(product / square))))
 				}
 				for k := range active {
 					decoded[k] = float32(q[k] * scale)

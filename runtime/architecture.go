@@ -5,9 +5,9 @@ import (
 	"fmt"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/panel"
 	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/kernels/pool"
-	"github.com/tti-llm/tti/quant"
 )
 
 // Shape is what the world outside an architecture must know of a model.
@@ -69,13 +69,13 @@ func (t *tensors) values(name string, shape ...int) []float32 {
 }
 
 // matrix returns a weight matrix [rows, columns] in place, in whatever panels it is kept.
-func (t *tensors) matrix(name string, rows, columns int) quant.Matrix {
+func (t *tensors) matrix(name string, rows, columns int) panel.Matrix {
 	var encoding format.Encoding
 	section := t.section(name, func(e format.Encoding) bool { encoding = e; return e.IsPanel() }, rows, columns)
 	if t.err != nil {
-		return quant.Matrix{}
+		return panel.Matrix{}
 	}
-	m, err := quant.View(encoding, rows, columns, section)
+	m, err := panel.View(encoding, rows, columns, section)
 	if err != nil {
 		t.err = fmt.Errorf("tensor %s: %w", name, err)
 	}
@@ -84,7 +84,7 @@ func (t *tensors) matrix(name string, rows, columns int) quant.Matrix {
 
 // linear is a matrix and the bias that is added to its products, padded to whole panels.
 type linear struct {
-	weights quant.Matrix
+	weights panel.Matrix
 	bias    []float32
 }
 

@@ -6,16 +6,16 @@ import (
 	"math"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/panel"
 	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/kernels/pool"
-	"github.com/tti-llm/tti/quant"
 )
 
 // gpt2 is the decoder of A. Radford et al., "Language Models are Unsupervised Multitask Learners"
 // (2019). Tensors have HuggingFace's names.
 type gpt2 struct {
 	gpt2Parameters
-	tokenEmbedding quant.Matrix // [vocabulary, embedding]
+	tokenEmbedding panel.Matrix // [vocabulary, embedding]
 	positions      []float32    // [context, embedding]
 	layers         []gpt2Layer
 	finalNorm      norm

@@ -1,13 +1,15 @@
-package quant
+// Package float16 converts between float32 and IEEE 754 binary16, as numbers of a file and keys and
+// values of a cache are kept.
+package float16
 
 import "math"
 
-// MaxFloat16 is the largest finite IEEE 754 binary16 value.
-const MaxFloat16 = 65504
+// Max is the largest finite IEEE 754 binary16 value.
+const Max = 65504
 
-// Float16 returns the binary16 value nearest to x, ties to even. What is too large becomes
+// FromFloat32 returns the binary16 value nearest to x, ties to even. What is too large becomes
 // infinity, NaN stays a (quiet) NaN.
-func Float16(x float32) uint16 {
+func FromFloat32(x float32) uint16 {
 	bits := math.Float32bits(x)
 	sign := uint16(bits >> 16 & 0x8000)
 	magnitude := bits & 0x7fffffff
@@ -24,8 +26,8 @@ func Float16(x float32) uint16 {
 	return sign | uint16((magnitude-0x38000000+0xfff+odd)>>13)
 }
 
-// Float32 returns the exact value of a binary16.
-func Float32(h uint16) float32 {
+// ToFloat32 returns the exact value of a binary16.
+func ToFloat32(h uint16) float32 {
 	sign := uint32(h&0x8000) << 16
 	exponent := uint32(h >> 10 & 0x1f)
 	mantissa := uint32(h & 0x3ff)

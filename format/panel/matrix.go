@@ -1,19 +1,22 @@
-package quant
+// Package panel is a view of a weight matrix in the panels of a section, as FORMAT.md describes them. It
+// decodes rows; it never encodes them, which is for package quant.
+package panel
 
 import (
 	"fmt"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/float16"
 )
 
 const (
-	rows   = format.PanelRows
-	groups = format.GroupColumns
+	rows  = format.PanelRows
+	group = format.GroupColumns
 
-	// int8Offset and int4Offset are added to a code before it is stored, which makes the weights
+	// Int8Offset and Int4Offset are added to a code before it is stored, which makes the weights
 	// the unsigned operand of the dot-product instructions.
-	int8Offset = 128
-	int4Offset = 8
+	Int8Offset = 128
+	Int4Offset = 8
 )
 
 // Matrix is a weight matrix [Rows, Columns] in panels: Rows are outputs, Columns inputs. It is a
@@ -63,10 +66,10 @@ func (m Matrix) Panels() int { return format.PaddedRows(m.Rows) / rows }
 func (m Matrix) PaddedColumns() int { return format.PaddedColumns(m.Columns) }
 
 // Groups returns the number of 64-column groups of a row.
-func (m Matrix) Groups() int { return m.PaddedColumns() / groups }
+func (m Matrix) Groups() int { return m.PaddedColumns() / group }
 
 // PanelBytes returns the length of one panel's codes.
-func (m Matrix) PanelBytes() int { return panelBytes(m.Encoding, m.PaddedColumns()) }
+func (m Matrix) PanelBytes() int { return Bytes(m.Encoding, m.PaddedColumns()) }
 
 // Panel returns the codes of panel p.
 func (m Matrix) Panel(p int) []byte {
@@ -82,24 +85,25 @@ var columnsPerLine = map[format.Encoding]int{
 	format.PanelInt4: 8,
 }
 
-func panelBytes(encoding format.Encoding, paddedColumns int) int {
+// Bytes returns the length of the codes of one panel of that many columns, which are whole groups.
+func Bytes(encoding format.Encoding, paddedColumns int) int {
 	return paddedColumns / columnsPerLine[encoding] * 64
 }
 
 // Row decodes row r into dst, which holds Columns values.
 func (m Matrix) Row(r int, dst []float32) {
 	if len(dst) != m.Columns {
-		panic(fmt.Sprintf("quant: row of %d columns into %d values", m.Columns, len(dst)))
+		panic(fmt.Sprintf("panel: row of %d columns into %d values", m.Columns, len(dst)))
 	}
 	m.PartOfRow(r, 0, dst)
 }
 
 // PartOfRow decodes as many columns of row r as dst holds, from column first on, which begins a group.
 func (m Matrix) PartOfRow(r, first int, dst []float32) {
-	if r < 0 || r >= m.Rows || first < 0 || first%groups != 0 || first+len(dst) > m.Columns {
-		panic(fmt.Sprintf("quant: %d columns from %d on of row %d of [%d %d]", len(dst), first, r, m.Rows, m.Columns))
+	if r < 0 || r >= m.Rows || first < 0 || first%group != 0 || first+len(dst) > m.Columns {
+		panic(fmt.Sprintf("panel: %d columns from %d on of row %d of [%d %d]", len(dst), first, r, m.Rows, m.Columns))
 	}
-	panel, lane := m.Panel(r / rows)[panelBytes(m.Encoding, first):], r%rows
+	panel, lane := m.Panel(r / rows)[Bytes(m.Encoding, first):], r%rows
 	switch m.Encoding {
 	case format.PanelF32:
 		values := format.Float32s(panel)
@@ -109,26 +113,26 @@ func (m Matrix) PartOfRow(r, first int, dst []float32) {
 	case format.PanelF16:
 		values := format.Uint16s(panel)
 		for k := range dst {
-			dst[k] = Float32(values[k*rows+lane])
+			dst[k] = float16.ToFloat32(values[k*rows+lane])
 		}
 	case format.PanelInt8:
 		scale := m.RowScales[r]
 		for k := 0; k < len(dst); k += 4 {
 			codes := (*[4]byte)(panel[k/4*64+lane*4:])
 			for i := range dst[k:min(k+4, len(dst))] {
-				dst[k+i] = float32(int(codes[i&3])-int8Offset) * scale
+				dst[k+i] = float32(int(codes[i&3])-Int8Offset) * scale
 			}
 		}
 	case format.PanelInt4:
-		scales := m.GroupScales[(r/rows*m.Groups()+first/groups)*rows+lane:]
+		scales := m.GroupScales[(r/rows*m.Groups()+first/group)*rows+lane:]
 		var scale float32
 		for k := 0; k < len(dst); k += 4 {
-			if k%groups == 0 {
-				scale = Float32(scales[k/groups*rows])
+			if k%group == 0 {
+				scale = float16.ToFloat32(scales[k/group*rows])
 			}
 			codes, shift := (*[4]byte)(panel[k/8*64+lane*4:]), k&4
 			for i := range dst[k:min(k+4, len(dst))] {
-				dst[k+i] = float32(int(codes[i&3]>>shift&15)-int4Offset) * scale
+				dst[k+i] = float32(int(codes[i&3]>>shift&15)-Int4Offset) * scale
 			}
 		}
 	}
