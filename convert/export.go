@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/float16"
 	"github.com/tti-llm/tti/format/panel"
+	"github.com/tti-llm/tti/format/progress"
 	"github.com/tti-llm/tti/format/vocabulary"
 )
 
@@ -132,9 +132,6 @@ type exporter struct {
 	file      *format.File
 	directory string
 	options   ExportOptions
-
-	mutex       sync.Mutex
-	done, total int64
 }
 
 func (e *exporter) run(ctx context.Context) error {
@@ -244,13 +241,13 @@ func (e *exporter) weights(ctx context.Context, model exported) error {
 	if _, err := file.WriteAt(layout.header, 0); err != nil {
 		return err
 	}
-	e.total = layout.size - int64(len(layout.header))
+	meter := progress.NewMeter(layout.size-int64(len(layout.header)), e.options.Progress)
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(e.options.workers())
 	for i, t := range tensors {
 		group.Go(func() error {
-			out := &progressWriter{exporter: e, ctx: ctx, out: io.NewOffsetWriter(file, layout.offsets[i])}
+			out := &tensorWriter{ctx, io.NewOffsetWriter(file, layout.offsets[i]), meter}
 			if err := format.GuardFault(func() error { return e.decode(t, out) }); err != nil {
 				return fmt.Errorf("tensor %s: %w", t.name, err)
 			}
@@ -270,23 +267,19 @@ func (o ExportOptions) workers() int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// progressWriter ends when its context does.
-type progressWriter struct {
-	*exporter
-	ctx context.Context
-	out io.Writer
+// tensorWriter writes a tensor to its place. It ends when its context does.
+type tensorWriter struct {
+	ctx   context.Context
+	out   io.Writer
+	meter *progress.Meter
 }
 
-func (w *progressWriter) Write(p []byte) (int, error) {
+func (w *tensorWriter) Write(p []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, err
 	}
 	n, err := w.out.Write(p)
-	w.mutex.Lock()
-	defer w.mutex.Unlock()
-	if w.done += int64(n); w.options.Progress != nil {
-		w.options.Progress(w.done, w.total)
-	}
+	w.meter.Add(n)
 	return n, err
 }
 

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/tti-llm/tti/format/progress"
 )
 
 // writeBuffer collects small writes of one section into larger ones.
@@ -130,7 +132,7 @@ type sectionWriter struct {
 	offset    int64 // of the next byte
 	remaining int64
 	digest    xxhash.Digest
-	meter     *meter
+	meter     *progress.Meter
 }
 
 func (w *sectionWriter) Write(p []byte) (written int, err error) {
@@ -149,7 +151,7 @@ func (w *sectionWriter) Write(p []byte) (written int, err error) {
 		w.digest.Write(chunk) // never fails
 		w.offset += int64(n)
 		w.remaining -= int64(n)
-		w.meter.add(n)
+		w.meter.Add(n)
 	}
 	return written, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/progress"
 )
 
 // File is an open packed file. What it says of the .tti file in it (size, version, sections) is
@@ -121,7 +122,7 @@ func (f *File) verify(ctx context.Context, keep io.WriterAt, progress func(done,
 }
 
 // pieces yields the contents of all frames in order. Each is valid until the next is asked for.
-func (f *File) pieces(ctx context.Context, keep io.WriterAt, progress func(done, total int64)) iter.Seq2[[]byte, error] {
+func (f *File) pieces(ctx context.Context, keep io.WriterAt, report func(done, total int64)) iter.Seq2[[]byte, error] {
 	unpack := func(i int) (*buffers, error) {
 		b := f.buffers.get()
 		if err := f.unpack(b, i); err != nil {
@@ -135,7 +136,7 @@ func (f *File) pieces(ctx context.Context, keep io.WriterAt, progress func(done,
 		return b, nil
 	}
 	return func(yield func([]byte, error) bool) {
-		done := int64(0)
+		meter := progress.NewMeter(f.table.total, report)
 		for b, err := range inOrder(ctx, len(f.table.frames), f.workers, unpack) {
 			if err != nil {
 				yield(nil, err)
@@ -144,11 +145,8 @@ func (f *File) pieces(ctx context.Context, keep io.WriterAt, progress func(done,
 			if !yield(b.content, nil) {
 				return
 			}
-			done += int64(len(b.content))
+			meter.Add(len(b.content))
 			f.buffers.put(b)
-			if progress != nil {
-				progress(done, f.table.total)
-			}
 		}
 	}
 }

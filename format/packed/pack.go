@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/progress"
 )
 
 // Options are the choices of Pack and Unpack; the zero value is a good one.
@@ -100,6 +101,7 @@ func pack(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, o Options
 
 	var t table
 	packed := int64(0)
+	meter := progress.NewMeter(size, o.Progress)
 	for b, err := range inOrder(ctx, int((size+length-1)/length), o.workers(), work) {
 		if err != nil {
 			return err
@@ -111,10 +113,8 @@ func pack(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, o Options
 		// A frame ends with the checksum that the table repeats.
 		checksum := binary.LittleEndian.Uint32(b.packed[len(b.packed)-checksumSize:])
 		t.add(uint32(len(b.packed)), uint32(len(b.content)), checksum)
+		meter.Add(len(b.content))
 		pool.put(b)
-		if o.Progress != nil {
-			o.Progress(t.total, size)
-		}
 	}
 	end, err := t.encode()
 	if err != nil {

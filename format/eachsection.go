@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/tti-llm/tti/format/progress"
 )
 
 // chunkSize is how much is read or written between two looks at the context: large against the
@@ -43,32 +45,11 @@ func forEachSection(ctx context.Context, workers int, sections []Section, work f
 	group.Wait()
 }
 
-// meter adds up progress from several goroutines. Its reports never overlap or go backwards.
-type meter struct {
-	mutex       sync.Mutex
-	done, total int64
-	report      func(done, total int64)
-}
-
-// newMeter returns a meter for the contents of the sections, or nil, which is a meter too, if
-// nobody wants to know.
-func newMeter(sections []Section, report func(done, total int64)) *meter {
-	if report == nil {
-		return nil
-	}
-	m := &meter{report: report}
+// newMeter returns a meter for the contents of the sections.
+func newMeter(sections []Section, report func(done, total int64)) *progress.Meter {
+	total := int64(0)
 	for _, s := range sections {
-		m.total += s.Length
+		total += s.Length
 	}
-	return m
-}
-
-func (m *meter) add(n int) {
-	if m == nil {
-		return
-	}
-	m.mutex.Lock()
-	defer m.mutex.Unlock()
-	m.done += int64(n)
-	m.report(m.done, m.total)
+	return progress.NewMeter(total, report)
 }
