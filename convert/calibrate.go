@@ -9,12 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/panel"
+	"github.com/tti-llm/tti/format/parallel"
 	"github.com/tti-llm/tti/format/progress"
 	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/quant"
@@ -68,9 +66,6 @@ func calibrate(ctx context.Context, p plan, encodings [roles]format.Encoding, to
 		weights: map[string]weight{}, encodings: encodings, tokens: tokens[:min(len(tokens), CalibrationTokens)],
 		workers: o.Workers, sections: map[string][]byte{},
 	}
-	if c.workers <= 0 {
-		c.workers = runtime.GOMAXPROCS(0)
-	}
 	if c.kernels, err = kernels.FromEnvironment(); err != nil {
 		return nil, err
 	}
@@ -97,18 +92,7 @@ func (c *Calibration) digest() string {
 
 // each calls f for 0 <= i < n, several at a time, and returns the first error.
 func (c *calibration) each(ctx context.Context, n int, f func(i int) error) error {
-	group, failed := errgroup.WithContext(ctx)
-	group.SetLimit(c.workers)
-	for i := range n {
-		if failed.Err() != nil {
-			break
-		}
-		group.Go(func() error { return f(i) })
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	return ctx.Err()
+	return parallel.Each(ctx, c.workers, n, func(_ context.Context, i int) error { return f(i) })
 }
 
 // layer is a matrix as the forward pass uses it.

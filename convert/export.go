@@ -12,15 +12,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/tti-llm/tti/convert/bpe"
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/float16"
 	"github.com/tti-llm/tti/format/panel"
+	"github.com/tti-llm/tti/format/parallel"
 	"github.com/tti-llm/tti/format/progress"
 	"github.com/tti-llm/tti/format/vocabulary"
 )
@@ -243,28 +241,17 @@ func (e *exporter) weights(ctx context.Context, model exported) error {
 	}
 	meter := progress.NewMeter(layout.size-int64(len(layout.header)), e.options.Progress)
 
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(e.options.workers())
-	for i, t := range tensors {
-		group.Go(func() error {
-			out := &tensorWriter{ctx, io.NewOffsetWriter(file, layout.offsets[i]), meter}
-			if err := format.GuardFault(func() error { return e.decode(t, out) }); err != nil {
-				return fmt.Errorf("tensor %s: %w", t.name, err)
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
+	err = parallel.Each(ctx, e.options.Workers, len(tensors), func(ctx context.Context, i int) error {
+		out := &tensorWriter{ctx, io.NewOffsetWriter(file, layout.offsets[i]), meter}
+		if err := format.GuardFault(func() error { return e.decode(tensors[i], out) }); err != nil {
+			return fmt.Errorf("tensor %s: %w", tensors[i].name, err)
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	return errors.Join(file.Sync(), file.Close())
-}
-
-func (o ExportOptions) workers() int {
-	if o.Workers > 0 {
-		return o.Workers
-	}
-	return runtime.GOMAXPROCS(0)
 }
 
 // tensorWriter writes a tensor to its place. It ends when its context does.

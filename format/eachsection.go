@@ -3,11 +3,9 @@ package format
 import (
 	"cmp"
 	"context"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
+	"github.com/tti-llm/tti/format/parallel"
 	"github.com/tti-llm/tti/format/progress"
 )
 
@@ -15,10 +13,9 @@ import (
 // cost of looking, small against a second.
 const chunkSize = 1 << 20
 
-// forEachSection calls work with the position of every section, from as many goroutines as asked
-// for (0: all cores), until ctx is done. The largest sections come first, so that all goroutines
+// forEachSection is parallel.Each for all sections. The largest come first, so that all goroutines
 // finish at about the same time.
-func forEachSection(ctx context.Context, workers int, sections []Section, work func(i int)) {
+func forEachSection(ctx context.Context, workers int, sections []Section, work func(ctx context.Context, i int) error) error {
 	order := make([]int, len(sections))
 	for i := range order {
 		order[i] = i
@@ -26,23 +23,9 @@ func forEachSection(ctx context.Context, workers int, sections []Section, work f
 	slices.SortStableFunc(order, func(a, b int) int {
 		return cmp.Compare(sections[b].Length, sections[a].Length)
 	})
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
-	var next atomic.Int64
-	var group sync.WaitGroup
-	for range min(workers, len(order)) {
-		group.Go(func() {
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(order) {
-					return
-				}
-				work(order[i])
-			}
-		})
-	}
-	group.Wait()
+	return parallel.Each(ctx, workers, len(order), func(ctx context.Context, place int) error {
+		return work(ctx, order[place])
+	})
 }
 
 // newMeter returns a meter for the contents of the sections.

@@ -21,10 +21,11 @@ import (
 func (f *File) Verify(ctx context.Context, progress func(done, total int64)) error {
 	meter := newMeter(f.sections, progress)
 	errs := make([]error, len(f.sections))
-	forEachSection(ctx, 0, f.sections, func(i int) {
+	err := forEachSection(ctx, 0, f.sections, func(ctx context.Context, i int) error {
 		errs[i] = GuardFault(func() error { return f.verifySection(ctx, f.sections[i], meter) })
+		return nil // lest a bad section hide one before it
 	})
-	if err := ctx.Err(); err != nil {
+	if err != nil {
 		return err
 	}
 	for i, err := range errs {

@@ -10,10 +10,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
+
+	"github.com/tti-llm/tti/format/parallel"
 )
 
 // tensor is one tensor to be written: values from a normal distribution.
@@ -158,32 +158,17 @@ func writeFile(ctx context.Context, path string, m Model, tensors []tensor) erro
 		return err
 	}
 
-	var workers sync.WaitGroup
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			buffer := make([]byte, block*size)
-			for failed.Load() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(jobs) {
-					return
-				}
-				err := ctx.Err()
-				if err == nil {
-					j := jobs[i]
-					j.tensor.fill(buffer[:j.count*size], m, j.first)
-					_, err = f.WriteAt(buffer[:j.count*size], int64(len(start)+j.offset))
-				}
-				if err != nil {
-					failed.CompareAndSwap(nil, &err)
-				}
-			}
-		})
-	}
-	workers.Wait()
-	if err := failed.Load(); err != nil {
-		return *err
+	buffers := sync.Pool{New: func() any { return make([]byte, block*size) }}
+	err = parallel.Each(ctx, 0, len(jobs), func(_ context.Context, i int) error {
+		buffer := buffers.Get().([]byte)
+		defer buffers.Put(buffer)
+		j := jobs[i]
+		j.tensor.fill(buffer[:j.count*size], m, j.first)
+		_, err := f.WriteAt(buffer[:j.count*size], int64(len(start)+j.offset))
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	return f.Close()
 }

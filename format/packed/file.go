@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/parallel"
 	"github.com/tti-llm/tti/format/progress"
 )
 
@@ -72,7 +73,7 @@ func newFile(source io.ReaderAt, size int64, o Options) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{source: source, size: size, table: table, workers: o.workers(), close: func() error { return nil }}
+	f := &File{source: source, size: size, table: table, workers: parallel.Workers(o.Workers), close: func() error { return nil }}
 	f.buffers = newBufferPool(f.workers)
 	if f.decoder, err = newDecoder(f.workers); err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ func (f *File) pieces(ctx context.Context, keep io.WriterAt, report func(done, t
 	}
 	return func(yield func([]byte, error) bool) {
 		meter := progress.NewMeter(f.table.total, report)
-		for b, err := range inOrder(ctx, len(f.table.frames), f.workers, unpack) {
+		for b, err := range parallel.InOrder(ctx, f.workers, len(f.table.frames), unpack) {
 			if err != nil {
 				yield(nil, err)
 				return

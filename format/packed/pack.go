@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/parallel"
 	"github.com/tti-llm/tti/format/progress"
 )
 
@@ -78,7 +79,8 @@ func differ(source *os.File, target string) error {
 
 // pack writes the packed form of the size bytes of r.
 func pack(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, o Options) error {
-	encoder, err := newEncoder(o.workers())
+	workers := parallel.Workers(o.Workers)
+	encoder, err := newEncoder(workers)
 	if err != nil {
 		return err
 	}
@@ -87,7 +89,7 @@ func pack(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, o Options
 	if length == 0 {
 		length = frameSize
 	}
-	pool := newBufferPool(o.workers())
+	pool := newBufferPool(workers)
 	work := func(i int) (*buffers, error) {
 		b := pool.get()
 		offset := int64(i) * length
@@ -102,7 +104,7 @@ func pack(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, o Options
 	var t table
 	packed := int64(0)
 	meter := progress.NewMeter(size, o.Progress)
-	for b, err := range inOrder(ctx, int((size+length-1)/length), o.workers(), work) {
+	for b, err := range parallel.InOrder(ctx, workers, int((size+length-1)/length), work) {
 		if err != nil {
 			return err
 		}
