@@ -2,21 +2,19 @@ package convert
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/tti-llm/tti/convert/bpe"
+	"github.com/tti-llm/tti/convert/safetensors"
 	"github.com/tti-llm/tti/format"
-	"github.com/tti-llm/tti/format/float16"
 	"github.com/tti-llm/tti/format/panel"
 	"github.com/tti-llm/tti/format/parallel"
 	"github.com/tti-llm/tti/format/progress"
@@ -39,21 +37,13 @@ const (
 	ElementsF16 Elements = "f16" // exact where the weights are binary16 already, else rounded to nearest even
 )
 
-// elementTypes are the names of element types and what appends a value, which fails if that overflows.
+// elementTypes are the types of numbers as safetensors and as config.json name them.
 var elementTypes = map[Elements]struct {
-	safetensors, torch string
-	size               int
-	put                func(dst []byte, x float32) bool
+	safetensors.Type
+	torch string
 }{
-	ElementsF32: {"F32", "float32", 4, func(dst []byte, x float32) bool {
-		binary.LittleEndian.PutUint32(dst, math.Float32bits(x))
-		return true
-	}},
-	ElementsF16: {"F16", "float16", 2, func(dst []byte, x float32) bool {
-		half := float16.FromFloat32(x)
-		binary.LittleEndian.PutUint16(dst, half)
-		return !math.IsInf(float64(float16.ToFloat32(half)), 0)
-	}},
+	ElementsF32: {safetensors.F32, "float32"},
+	ElementsF16: {safetensors.F16, "float16"},
 }
 
 // ErrExists is wrapped by the error about a target directory that has something in it.
@@ -210,8 +200,7 @@ type exportedTensor struct {
 // weights writes model.safetensors.
 func (e *exporter) weights(ctx context.Context, model exported) error {
 	var tensors []exportedTensor
-	var names []string
-	var shapes [][]int
+	var targets []safetensors.Tensor
 	for w := range model.weights {
 		s, ok := e.file.Section(w.name)
 		switch {
@@ -221,10 +210,9 @@ func (e *exporter) weights(ctx context.Context, model exported) error {
 			return fmt.Errorf("%w: tensor %s is %v of shape %v, want shape %v", format.ErrCorrupt, w.name, s.Encoding, s.Shape, w.shape)
 		}
 		tensors = append(tensors, exportedTensor{w, s})
-		names, shapes = append(names, model.sourceName(w.name)), append(shapes, w.sourceShape())
+		targets = append(targets, safetensors.Tensor{Name: model.sourceName(w.name), Shape: w.sourceShape()})
 	}
-	elements := elementTypes[e.options.Elements]
-	layout, err := layOut(elements.safetensors, int64(elements.size), names, shapes)
+	layout, err := safetensors.NewLayout(elementTypes[e.options.Elements].Type, targets)
 	if err != nil {
 		return err
 	}
@@ -233,16 +221,16 @@ func (e *exporter) weights(ctx context.Context, model exported) error {
 		return err
 	}
 	defer file.Close()
-	if err := file.Truncate(layout.size); err != nil {
+	if err := file.Truncate(layout.Size); err != nil {
 		return err
 	}
-	if _, err := file.WriteAt(layout.header, 0); err != nil {
+	if _, err := file.WriteAt(layout.Header, 0); err != nil {
 		return err
 	}
-	meter := progress.NewMeter(layout.size-int64(len(layout.header)), e.options.Progress)
+	meter := progress.NewMeter(layout.Size-int64(len(layout.Header)), e.options.Progress)
 
 	err = parallel.Each(ctx, e.options.Workers, len(tensors), func(ctx context.Context, i int) error {
-		out := &tensorWriter{ctx, io.NewOffsetWriter(file, layout.offsets[i]), meter}
+		out := &tensorWriter{ctx, io.NewOffsetWriter(file, layout.Offsets[i]), meter}
 		if err := format.GuardFault(func() error { return e.decode(tensors[i], out) }); err != nil {
 			return fmt.Errorf("tensor %s: %w", tensors[i].name, err)
 		}
@@ -321,15 +309,14 @@ func turned(m panel.Matrix) []float32 {
 // put writes values. index says where in the tensor one of them is, for an error.
 func (e *exporter) put(out io.Writer, values []float32, index func(i int) []int) error {
 	elements := elementTypes[e.options.Elements]
-	buffer := make([]byte, min(len(values)*elements.size, chunkBytes))
+	size := elements.Size()
+	buffer := make([]byte, min(len(values)*size, chunkBytes))
 	for first := 0; first < len(values); {
-		part := values[first:min(len(values), first+len(buffer)/elements.size)]
-		for i, x := range part {
-			if !elements.put(buffer[i*elements.size:], x) {
-				return fmt.Errorf("value %v at %v is too large for %s", x, index(first+i), e.options.Elements)
-			}
+		part := values[first:min(len(values), first+len(buffer)/size)]
+		if n := elements.Encode(buffer, part); n < len(part) {
+			return fmt.Errorf("value %v at %v is too large for %s", part[n], index(first+n), e.options.Elements)
 		}
-		if _, err := out.Write(buffer[:len(part)*elements.size]); err != nil {
+		if _, err := out.Write(buffer[:len(part)*size]); err != nil {
 			return err
 		}
 		first += len(part)
