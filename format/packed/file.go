@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -34,7 +33,7 @@ type File struct {
 // It unpacks only the frames that these lie in. The error wraps one of package format's sentinels if
 // the contents are at fault.
 func Open(path string) (*File, error) {
-	source, size, err := openFile(path)
+	source, size, err := format.OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -45,26 +44,6 @@ func Open(path string) (*File, error) {
 	}
 	f.path, f.close = path, source.Close
 	return f, nil
-}
-
-// openFile opens a regular file; opening a named pipe would wait for its other end.
-func openFile(path string) (*os.File, int64, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s: is not a regular file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	if info, err = file.Stat(); err != nil {
-		file.Close()
-		return nil, 0, err
-	}
-	return file, info.Size(), nil
 }
 
 // newFile opens a packed file of the given size that is read from source.
@@ -117,9 +96,15 @@ func (f *File) Verify(ctx context.Context, progress func(done, total int64)) err
 // verify does that, and gives every piece of the .tti file to keep, if that is not nil, as it comes,
 // from several goroutines at once.
 func (f *File) verify(ctx context.Context, keep io.WriterAt, progress func(done, total int64)) error {
-	next, stop := iter.Pull2(f.pieces(ctx, keep, progress))
+	return verify(f.Index, f.pieces(ctx, keep, progress))
+}
+
+// verify checks the contents of a .tti file that come in pieces, all of them, by what was read of
+// its index before.
+func verify(index *format.Index, pieces iter.Seq2[[]byte, error]) error {
+	next, stop := iter.Pull2(pieces)
 	defer stop()
-	return f.VerifyReader(&reader{next: next})
+	return index.VerifyReader(&reader{next: next})
 }
 
 // pieces yields the contents of all frames in order. Each is valid until the next is asked for.

@@ -75,8 +75,10 @@ func readFile(t testing.TB, path string) []byte {
 func packBytes(t testing.TB, content []byte, o Options) []byte {
 	t.Helper()
 	var packed bytes.Buffer
-	if err := pack(context.Background(), &packed, bytes.NewReader(content), int64(len(content)), o); err != nil {
-		t.Fatal(err)
+	for _, err := range pack(context.Background(), &packed, bytes.NewReader(content), int64(len(content)), o) {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	return packed.Bytes()
 }
@@ -405,7 +407,9 @@ func TestHostileFrames(t *testing.T) {
 // TestBomb bounds what a small file may turn into, when it is made and when it is read.
 func TestBomb(t *testing.T) {
 	bomb := bytes.NewReader(make([]byte, 64<<20))
-	err := pack(context.Background(), io.Discard, bomb, bomb.Size(), Options{})
+	var err error
+	for _, err = range pack(context.Background(), io.Discard, bomb, bomb.Size(), Options{}) {
+	}
 	if !errors.Is(err, format.ErrUnsupported) {
 		t.Errorf("%v, want ErrUnsupported", err)
 	}
@@ -472,6 +476,51 @@ func TestDamagedContents(t *testing.T) {
 	}
 }
 
+// TestSourceChanges changes a byte of the source at every moment of its being packed. What comes out,
+// if anything, must be whole.
+func TestSourceChanges(t *testing.T) {
+	path, content := newTTI(t, 4, 3000)
+	target := filepath.Join(t.TempDir(), "out.tti.zst")
+	source, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	put := func(at int, b byte) {
+		if _, err := source.WriteAt([]byte{b}, int64(at)); err != nil {
+			t.Error(err)
+		}
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	refused, moments := 0, len(content)/200
+	for moment := range moments {
+		at, step := random.IntN(len(content)), 0
+		o := Options{NoSync: true, Workers: 1, frame: 200, Progress: func(int64, int64) {
+			if step == moment {
+				put(at, content[at]^1)
+			}
+			step++
+		}}
+		if err := Pack(context.Background(), path, target, o); err != nil {
+			checkReason(t, err)
+			refused++
+			if got := listing(t, filepath.Dir(target)); got != "" {
+				t.Errorf("left behind: %q", got)
+			}
+		} else {
+			if got, err := unpackBytes(readFile(t, target)); err != nil || !bytes.Equal(got, content) {
+				t.Errorf("byte %d changed at step %d: what has been packed is not whole: %v", at, moment, err)
+			}
+			os.Remove(target)
+		}
+		put(at, content[at])
+	}
+	t.Logf("%d of %d changes came in time to be seen", refused, moments)
+	if refused == 0 || refused == moments {
+		t.Error("all or none: nothing has been tried")
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	path, content := newTTI(t, 4, 100)
 	directory := t.TempDir()
@@ -495,7 +544,7 @@ func TestRefusals(t *testing.T) {
 		"pack nothing":          {Pack(background, other, packed, Options{}), "no such file"},
 		"unpack nothing":        {Unpack(background, other, packed, Options{}), "no such file"},
 		"pack a directory":      {Pack(background, directory, other, Options{}), "is a directory"},
-		"unpack a directory":    {Unpack(background, directory, other, Options{}), "is not a regular file"},
+		"unpack a directory":    {Unpack(background, directory, other, Options{}), "is a directory"},
 		"into no directory":     {Unpack(background, packed, filepath.Join(other, "x"), Options{}), "no"},
 	} {
 		if test.err == nil || !strings.Contains(test.err.Error(), test.want) {
