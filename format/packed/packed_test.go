@@ -16,11 +16,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/killtest"
 )
 
 // newTTI writes a .tti file with tensors of the given numbers of values, half of them random, and
@@ -609,66 +609,37 @@ func TestVerifyMemory(t *testing.T) {
 	}
 }
 
-// unpackUntilKilled names, in the environment of a process of this test, the directory it works in.
-const unpackUntilKilled = "TTI_PACKED_TEST_UNPACK"
-
 // TestKilled kills a process that unpacks, at many moments, and finds the old or the new file,
 // whole, and nothing else after the next time.
 func TestKilled(t *testing.T) {
-	if directory := os.Getenv(unpackUntilKilled); directory != "" {
-		// No longer than this, in case the one who is to kill it is killed.
-		for start := time.Now(); time.Since(start) < 20*time.Second; {
-			for _, name := range []string{"0.zst", "1.zst"} {
-				err := Unpack(context.Background(), filepath.Join(directory, name), filepath.Join(directory, "out.tti"), Options{NoSync: true})
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		return
-	}
-	if testing.Short() {
-		t.Skip("starts many processes")
-	}
-	directory := t.TempDir()
-	target := filepath.Join(directory, "out.tti")
+	sources, target := t.TempDir(), filepath.Join(t.TempDir(), "out.tti")
 	var versions [2][]byte
 	for i := range versions {
 		_, versions[i] = newTTI(t, uint64(i), 200_000)
 		packed := packBytes(t, versions[i], Options{frame: 50_000})
-		if err := os.WriteFile(filepath.Join(directory, fmt.Sprint(i, ".zst")), packed, 0o666); err != nil {
+		if err := os.WriteFile(filepath.Join(sources, fmt.Sprint(i)), packed, 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
-	debris := 0
-	for i := range 20 {
-		child := exec.Command(os.Args[0], "-test.run=^TestKilled$")
-		child.Env = append(os.Environ(), unpackUntilKilled+"="+directory)
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-			if _, err := os.Stat(target); err == nil {
-				break
-			}
-		}
-		time.Sleep(20*time.Millisecond + time.Duration(i)*137*time.Microsecond)
-		child.Process.Kill()
-		child.Wait()
-		if listing(t, directory) != "0.zst 1.zst out.tti" {
-			debris++
-		}
+	unpack := func(target string, i int) error {
+		return Unpack(context.Background(), filepath.Join(sources, fmt.Sprint(i)), target, Options{NoSync: true})
+	}
+	if err := unpack(target, 0); err != nil {
+		t.Fatal(err)
+	}
+	killtest.Run(t, target, 20, func(target string) error {
+		return errors.Join(unpack(target, 1), unpack(target, 0))
+	}, func(kill int) {
 		if got := readFile(t, target); !bytes.Equal(got, versions[0]) && !bytes.Equal(got, versions[1]) {
-			t.Fatalf("after kill %d the target is neither old nor new", i)
+			t.Fatalf("after kill %d the target is neither old nor new", kill)
 		}
-		if err := Unpack(context.Background(), filepath.Join(directory, "0.zst"), target, Options{NoSync: true}); err != nil {
+		if err := unpack(target, 0); err != nil {
 			t.Fatal(err)
 		}
-		if got := listing(t, directory); got != "0.zst 1.zst out.tti" {
+		if got := listing(t, filepath.Dir(target)); got != "out.tti" {
 			t.Fatalf("after the next time the directory holds %q", got)
 		}
-	}
-	t.Logf("%d of 20 kills left something for the next time to clear", debris)
+	})
 }
 
 // FuzzUnpack unpacks arbitrary bytes, which must do no harm; with wrap they are first packed, and
