@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -46,16 +45,16 @@ var elementTypes = map[Elements]struct {
 	ElementsF16: {safetensors.F16, "float16"},
 }
 
-// ErrExists is wrapped by the error about a target directory that has something in it.
-var ErrExists = errors.New("exists and is not empty")
+// ErrExists is wrapped by the error about a target where anything but an empty directory is.
+var ErrExists = format.ErrExists
 
 // Export writes the model in a .tti file as a HuggingFace model directory: the weights as numbers,
 // codes multiplied with their scales, and the configuration and tokenizer files that transformers
 // wants beside them. Converted to f32, a file of mode f32 or f16 gives the same weights and tokens
 // again, bit for bit.
 //
-// The directory appears whole or not at all, and must not exist or be empty. Beside the file's own
-// pages, Export holds at most one tensor for each worker.
+// The directory appears whole or not at all, see format.CreateDirectory; it must not exist or be
+// empty. Beside the file's own pages, Export holds at most one tensor for each worker.
 func Export(ctx context.Context, file, directory string, o ExportOptions) error {
 	if err := export(ctx, file, directory, o); err != nil {
 		return fmt.Errorf("export %s: %w", file, err)
@@ -75,44 +74,13 @@ func export(ctx context.Context, path, directory string, o ExportOptions) error 
 		return err
 	}
 	defer file.Close()
-	if err := file.Verify(ctx, nil); err != nil {
-		return err
-	}
-	directory = filepath.Clean(directory)
-	if err := vacant(directory); err != nil {
-		return err
-	}
-	private, err := os.MkdirTemp(filepath.Dir(directory), filepath.Base(directory)+".partial-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(private)
-	partial := filepath.Join(private, "model") // with the permissions that the user's new directories have
-	if err := os.Mkdir(partial, 0o777); err != nil {
-		return err
-	}
-	e := &exporter{file: file, directory: partial, options: o}
-	if err := e.run(ctx); err != nil {
-		return err
-	}
-	if err := os.Remove(directory); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty one
-		return err
-	}
-	return os.Rename(partial, directory)
-}
-
-// vacant fails unless the directory is empty or can be made.
-func vacant(directory string) error {
-	entries, err := os.ReadDir(directory)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case len(entries) > 0:
-		return fmt.Errorf("%s: %w", directory, ErrExists)
-	}
-	return nil
+	return format.CreateDirectory(directory, func(directory string) error {
+		if err := file.Verify(ctx, nil); err != nil {
+			return err
+		}
+		e := &exporter{file: file, directory: directory, options: o}
+		return e.run(ctx)
+	})
 }
 
 // exporter writes one model directory.

@@ -31,10 +31,11 @@ func Run(t *testing.T, path string, kills int, write func(path string) error, af
 		t.Skip("starts many processes")
 	}
 	directory, debris := filepath.Dir(path), 0
+	temporary := t.TempDir() // for those who cannot clear up
 	for kill := range kills {
 		before := modified(t, directory)
 		child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-		child.Env = append(os.Environ(), target+"="+path)
+		child.Env = append(os.Environ(), target+"="+path, "TMPDIR="+temporary, "TMP="+temporary)
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
