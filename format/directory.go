@@ -13,9 +13,9 @@ import (
 var ErrExists = errors.New("exists")
 
 // CreateDirectory creates the directory at path with all that fill puts into it, at once and
-// completely, or not at all, as Replace does a file. It replaces nothing but an empty directory, whose
-// permissions the new one gets, whatever appears there in the meantime; it follows no link. What fill
-// writes it must sync itself.
+// completely, or not at all, as Replace does a file. Whatever appears at path in the meantime, it
+// replaces nothing but an empty directory, whose permissions the new one gets; it follows no link.
+// What fill writes it must sync itself.
 func CreateDirectory(path string, fill func(directory string) error) error {
 	path = filepath.Clean(path)
 	permissions := fs.FileMode(0o777)
@@ -30,7 +30,7 @@ func CreateDirectory(path string, fill func(directory string) error) error {
 		return err
 	}
 	defer p.discard()
-	if err := os.Mkdir(p.path, permissions); err != nil {
+	if err := p.createDirectory(permissions); err != nil {
 		return err
 	}
 	if err := fill(p.path); err != nil {
@@ -50,6 +50,7 @@ func CreateDirectory(path string, fill func(directory string) error) error {
 	if err := renameDirectory(p.path, path); err != nil {
 		return err
 	}
+	p.made = false
 	return syncDirectory(filepath.Dir(path))
 }
 

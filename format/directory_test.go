@@ -167,6 +167,27 @@ func TestCreateDirectoryKeepsPermissions(t *testing.T) {
 	}
 }
 
+// TestDiscardSparesOthers has something appear where the temporary file, or the directory, is about to
+// be made.
+func TestDiscardSparesOthers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out")
+	p, err := newPartial(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, p.path, "precious")
+	if _, err := p.createFile(0); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("%v, want %v", err, fs.ErrExist)
+	}
+	if err := p.createDirectory(0o777); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("%v, want %v", err, fs.ErrExist)
+	}
+	p.discard()
+	if got := listing(t, filepath.Dir(path)); got != "out.partial" {
+		t.Errorf("there is %q", got)
+	}
+}
+
 // TestCreateDirectoryWithoutName cannot replace the directory that somebody is in.
 func TestCreateDirectoryWithoutName(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -1,8 +1,10 @@
 package format
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/tti-llm/tti/format/lockfile"
@@ -15,6 +17,7 @@ import (
 type partial struct {
 	path string
 	lock *lockfile.Lock
+	made bool // what is there is this one's, and not published
 }
 
 // newPartial returns the place for a target, with nothing there yet. It must be discarded.
@@ -27,7 +30,6 @@ func newPartial(target string) (*partial, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &partial{path, lock}
 	if _, err := os.Lstat(path); err == nil && !lock.Found() {
 		lock.Remove()
 		return nil, fmt.Errorf("%s is in the way; no process that was killed has left it", path)
@@ -37,11 +39,37 @@ func newPartial(target string) (*partial, error) {
 		lock.Remove()
 		return nil, err
 	}
-	return p, nil
+	return &partial{path: path, lock: lock}, nil
+}
+
+// createFile creates an empty file with the permissions of the one that it is to replace, or with
+// those of a new one if mode is 0. What the process masks from new files is added afterwards.
+func (p *partial) createFile(mode fs.FileMode) (*os.File, error) {
+	file, err := os.OpenFile(p.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, cmp.Or(mode, 0o666))
+	if err != nil {
+		return nil, err
+	}
+	p.made = true
+	if mode != 0 {
+		if err := file.Chmod(mode); err != nil {
+			file.Close()
+			return nil, err
+		}
+	}
+	return file, nil
+}
+
+// createDirectory creates an empty directory.
+func (p *partial) createDirectory(permissions fs.FileMode) error {
+	err := os.Mkdir(p.path, permissions)
+	p.made = err == nil
+	return err
 }
 
 // discard removes what has not been published, and then the lock. It is for every way out.
 func (p *partial) discard() {
-	os.RemoveAll(p.path)
+	if p.made {
+		os.RemoveAll(p.path)
+	}
 	p.lock.Remove()
 }

@@ -26,7 +26,7 @@ func Replace(path string, noSync bool, write func(file *os.File) error) error {
 		return err
 	}
 	defer p.discard()
-	file, err := createPartial(p.path, mode)
+	file, err := p.createFile(mode)
 	if err != nil {
 		return err
 	}
@@ -45,28 +45,11 @@ func Replace(path string, noSync bool, write func(file *os.File) error) error {
 	if err := os.Rename(p.path, target); err != nil {
 		return err
 	}
+	p.made = false
 	if noSync {
 		return nil
 	}
 	return syncDirectory(filepath.Dir(target))
-}
-
-// createPartial creates an empty file with the permissions of the one that it is to replace, or with
-// those of a new one if mode is 0. What the process masks from new files, it adds afterwards.
-func createPartial(path string, mode fs.FileMode) (*os.File, error) {
-	created := mode
-	if mode == 0 {
-		created = 0o666
-	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, created)
-	if err != nil || mode == 0 {
-		return file, err
-	}
-	if err := file.Chmod(mode); err != nil {
-		file.Close()
-		return nil, err
-	}
-	return file, nil
 }
 
 // CheckTarget says why Write or Replace would refuse a target, for callers with long work to do before.

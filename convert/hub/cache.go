@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/gofrs/flock"
+	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/lockfile"
 )
 
 // folder is one repository's place in the cache. Its layout belongs to HuggingFace:
@@ -76,7 +76,7 @@ func (f folder) commit(revision string) (string, error) {
 }
 
 // remember records the commit a revision stands at, unless it is the commit or is recorded already.
-func (f folder) remember(revision, commit string) error {
+func (f folder) remember(ctx context.Context, revision, commit string, t timing) error {
 	if known, err := f.commit(revision); err == nil && known == commit {
 		return nil
 	}
@@ -84,6 +84,11 @@ func (f folder) remember(revision, commit string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
+	lock, err := f.lock(ctx, revision, t) // two that replace a file at once are refused
+	if err != nil {
+		return err
+	}
+	defer lock.Remove()
 	return replace(path, strings.NewReader(commit))
 }
 
@@ -122,28 +127,14 @@ func (f folder) cached(revision string) (Snapshot, error) {
 	return Snapshot{Directory: f.snapshot(commit), Commit: commit, Files: files}, nil
 }
 
-// lock waits until no other process, Python's included, works on the blob. The lock file stays afterwards.
-func (f folder) lock(ctx context.Context, etag string, t timing) (unlock func() error, err error) {
-	path := filepath.Join(f.root, ".locks", f.name, etag+".lock")
+// lock waits until no other process works on what has this name, a blob or a revision. Python's
+// huggingface_hub locks blobs in the same way.
+func (f folder) lock(ctx context.Context, name string, t timing) (*lockfile.Lock, error) {
+	path := filepath.Join(f.root, ".locks", f.name, filepath.FromSlash(name)+".lock")
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, err
 	}
-	lock := flock.New(path, flock.SetPermissions(0o666))
-	for {
-		if _, err := lock.TryLockContext(ctx, t.lockPoll); err != nil {
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		// Python's filelock deletes the file as it unlocks: a lock on a file that has lost its name keeps
-		// nobody out.
-		held, heldErr := lock.Stat()
-		named, namedErr := os.Stat(path)
-		if heldErr == nil && namedErr == nil && os.SameFile(held, named) {
-			return lock.Unlock, nil
-		}
-		if err := lock.Unlock(); err != nil {
-			return nil, err
-		}
-	}
+	return lockfile.Wait(ctx, path, t.lockPoll)
 }
 
 // A linker makes a blob visible under a second name without copying it.
@@ -184,21 +175,10 @@ func (f folder) publish(etag, commit, file string, linkers []linker) error {
 	return replace(pointer, content)
 }
 
-// replace writes a file beside path and renames it, so that path is always either old or new.
+// replace writes a file so that it is always either old or new.
 func replace(path string, content io.Reader) error {
-	temporary := path + "." + rand.Text() + ".tmp"
-	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
+	return format.Replace(path, false, func(file *os.File) error {
+		_, err := io.Copy(file, content)
 		return err
-	}
-	_, err = io.Copy(file, content)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		os.Remove(temporary)
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		os.Remove(temporary)
-		return err
-	}
-	return nil
+	})
 }

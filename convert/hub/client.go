@@ -224,7 +224,7 @@ func (s *session) complete(ctx context.Context, commit string, names []string) (
 	if err := s.bring(ctx, commit, files); err != nil {
 		return Snapshot{}, err
 	}
-	if err := s.folder.remember(s.from.revision(), commit); err != nil {
+	if err := s.folder.remember(ctx, s.from.revision(), commit, s.timing); err != nil {
 		return Snapshot{}, err
 	}
 	return Snapshot{Directory: s.folder.snapshot(commit), Commit: commit, Files: files}, nil

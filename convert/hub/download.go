@@ -99,11 +99,11 @@ func (d *download) hasBlob() bool {
 // run puts the file into the cache, unless another process does so first.
 func (d *download) run(ctx context.Context) error {
 	folder := d.session.folder
-	unlock, err := folder.lock(ctx, d.etag, d.session.timing)
+	lock, err := folder.lock(ctx, d.etag, d.session.timing)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer lock.Release()
 
 	if !folder.holds(d.commit, d.name) {
 		if !d.hasBlob() {

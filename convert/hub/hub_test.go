@@ -786,7 +786,7 @@ func TestLock(t *testing.T) {
 	for range 8 {
 		running.Go(func() {
 			for range 60 {
-				unlock, err := f.lock(t.Context(), "x", timing)
+				lock, err := f.lock(t.Context(), "x", timing)
 				if err != nil {
 					t.Error(err)
 					return
@@ -799,21 +799,58 @@ func TestLock(t *testing.T) {
 				if runtime.GOOS != "windows" { // There an open file cannot be deleted.
 					os.Remove(filepath.Join(f.root, ".locks", f.name, "x.lock"))
 				}
-				unlock()
+				lock.Release()
 			}
 		})
 	}
 	running.Wait()
 
-	unlock, err := f.lock(t.Context(), "x", timing)
+	lock, err := f.lock(t.Context(), "x", timing)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unlock()
+	defer lock.Release()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := f.lock(ctx, "x", timing); !errors.Is(err, context.Canceled) {
 		t.Errorf("waiting for a lock ended with %v", err)
+	}
+}
+
+// TestRemember has many record a revision at the same time, of whom nobody may be refused.
+func TestRemember(t *testing.T) {
+	f, err := newFolder(t.TempDir(), hubtest.Repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	timing := quickTiming(nil)
+	var running sync.WaitGroup
+	for i := range 8 {
+		running.Go(func() {
+			for round := range 10 {
+				commit := strings.Repeat(strconv.Itoa((i+round)%10), 40)
+				if err := f.remember(t.Context(), "refs/pr/1", commit, timing); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	running.Wait()
+	if commit, err := f.commit("refs/pr/1"); err != nil {
+		t.Errorf("%q, %v", commit, err)
+	}
+	var left []string
+	for _, folder := range []string{filepath.Join(f.name, "refs", "refs", "pr"), filepath.Join(".locks", f.name, "refs", "pr")} {
+		entries, err := os.ReadDir(filepath.Join(f.root, folder))
+		if err != nil {
+			t.Error(err)
+		}
+		for _, entry := range entries {
+			left = append(left, entry.Name())
+		}
+	}
+	if strings.Join(left, " ") != "1" {
+		t.Errorf("there is %q", left)
 	}
 }
 

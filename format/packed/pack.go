@@ -35,14 +35,11 @@ func Pack(ctx context.Context, source, target string, o Options) error {
 }
 
 func packFile(ctx context.Context, source, target string, o Options) error {
-	file, size, err := format.OpenRegular(source)
+	file, size, err := openSource(source, target)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	if err := differ(file, target); err != nil {
-		return err
-	}
 	index, err := format.ReadIndex(file, size)
 	if err != nil {
 		return err
@@ -56,16 +53,21 @@ func packFile(ctx context.Context, source, target string, o Options) error {
 	})
 }
 
-// differ refuses a target that is the source.
-func differ(source *os.File, target string) error {
-	info, err := source.Stat()
+// openSource opens the file to be packed or unpacked, unless it is the target, too.
+func openSource(source, target string) (*os.File, int64, error) {
+	file, size, err := format.OpenRegular(source)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	if other, err := os.Stat(target); err == nil && os.SameFile(info, other) {
-		return fmt.Errorf("target %s is the same file", target)
+	info, err := file.Stat()
+	if other, missing := os.Stat(target); err == nil && missing == nil && os.SameFile(info, other) {
+		err = fmt.Errorf("target %s is the same file", target)
 	}
-	return nil
+	if err != nil {
+		file.Close()
+		return nil, 0, err
+	}
+	return file, size, nil
 }
 
 // pack writes the packed form of the size bytes of r to w and yields these bytes, piece by piece, as it

@@ -18,14 +18,11 @@ func Unpack(ctx context.Context, source, target string, o Options) error {
 }
 
 func unpackFile(ctx context.Context, source, target string, o Options) error {
-	file, size, err := format.OpenRegular(source)
+	file, size, err := openSource(source, target)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	if err := differ(file, target); err != nil {
-		return err
-	}
 	f, err := newFile(file, size, o)
 	if err != nil {
 		return err
