@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/nlpodyssey/safetensors"
+
+	"github.com/tti-llm/tti/convert/modelfiles"
 )
 
 // refusals are directories that must not be converted: what is wrong with them, and what the error
@@ -79,7 +81,11 @@ var refusals = []struct {
 	{name: "configuration cut off", change: file(configurationFile, `{"model_type": "gpt2",`), want: "config.json: unexpected end of JSON input"},
 	{name: "configuration of null", change: file(configurationFile, `null`), want: "config.json: null"},
 	{name: "configuration is a list", change: file(configurationFile, `[1]`), want: "config.json"},
-	{name: "configuration of megabytes", change: file(configurationFile, strings.Repeat(" ", maxConfiguration+1)), want: "config.json: larger than 1048576 bytes"},
+	{name: "configuration of megabytes", change: file(configurationFile, strings.Repeat(" ", int(modelfiles.MaxSize(configurationFile))+1)), want: "config.json: larger than 1048576 bytes"},
+	{name: "configuration with a name twice", change: file(configurationFile, `{"model_type":"gpt2","n_layer":2,"n_layer":2}`), want: `config.json: "n_layer" occurs twice`},
+	{name: "configuration with a name twice, escaped", change: file(configurationFile, `{"model_type":"gpt2","n_layer":2,"n\u005flayer":2}`), want: `config.json: "n_layer" occurs twice`},
+	{name: "configuration with half a surrogate pair", change: file(configurationFile, `{"model_type":"gpt2","\ud800":2}`), want: `config.json: \ud800 is half of a surrogate pair`},
+	{name: "configuration not UTF-8", change: file(configurationFile, "{\"model_type\":\"gpt2\",\"\xff\":2}"), want: "config.json: not UTF-8"},
 	{name: "generation configuration cut off", change: file(generationFile, `{`), want: "generation_config.json"},
 	{name: "weights missing", change: remove(weightsFile), want: "model.safetensors: missing"},
 	{name: "weights pickled", change: func(t *testing.T, m *testModel) {
@@ -99,6 +105,8 @@ var refusals = []struct {
 
 	{name: "index cut off", change: index(`{"weight_map":`), want: "model.safetensors.index.json"},
 	{name: "index without map", change: index(`{}`), want: "model.safetensors.index.json: weight_map is missing or empty"},
+	{name: "index with its map's name folded", change: index(`{"Weight_Map":{"wte.weight":"model-1.safetensors"}}`), want: "model.safetensors.index.json: weight_map is missing or empty"},
+	{name: "index with a tensor twice", change: index(`{"weight_map":{"wte.weight":"model-1.safetensors","wte.weight":"model-2.safetensors"}}`), want: `model.safetensors.index.json: "wte.weight" occurs twice`},
 	{name: "shard missing", change: index(`{"weight_map":{"wte.weight":"model-1.safetensors"}}`), want: "model-1.safetensors: "},
 	{name: "shard above", change: index(`{"weight_map":{"wte.weight":"../model.safetensors"}}`), want: `"../model.safetensors" is not the name of a file beside the index`},
 	{name: "shard above, other slash", change: index(`{"weight_map":{"wte.weight":"..\\model.safetensors"}}`), want: "is not the name of a file beside the index"},
@@ -124,7 +132,7 @@ var refusals = []struct {
 
 	{name: "vocabulary missing", change: remove("vocab.json"), want: "vocab.json"},
 	{name: "merges missing", change: remove("merges.txt"), want: "merges.txt"},
-	{name: "vocabulary of no JSON", change: file("vocab.json", "\x89x"), want: "vocab.json: not an object of ids by token"},
+	{name: "vocabulary of no JSON", change: file("vocab.json", "\x89x"), want: "vocab.json: not UTF-8"},
 	{name: "vocabulary with a hole", change: func(t *testing.T, m *testModel) {
 		m.files["vocab.json"] = strings.Replace(m.files["vocab.json"], ": 280", ": 299999", 1)
 	}, want: "vocab.json"},
@@ -290,7 +298,7 @@ func FuzzIndex(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		shards, err := parseIndex(text)
+		shards, _, err := parseIndex(text)
 		if err != nil {
 			checkMessage(t, err, "")
 			return

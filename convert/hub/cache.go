@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
+
+	"github.com/tti-llm/tti/convert/modelfiles"
 )
 
 // folder is one repository's place in the cache. Its layout belongs to HuggingFace:
@@ -108,9 +110,9 @@ func (f folder) cached(revision string) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	if sharded {
-		parts, err := shards(f.pointer(commit, indexFile))
+		parts, err := shards(f.pointer(commit, modelfiles.Index))
 		if err != nil {
-			return Snapshot{}, fmt.Errorf("%s: %w", indexFile, err)
+			return Snapshot{}, fmt.Errorf("%s: %w", modelfiles.Index, err)
 		}
 		for _, part := range parts {
 			if !f.holds(commit, part) {

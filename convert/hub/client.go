@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,9 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/tti-llm/tti/convert/modelfiles"
+	"github.com/tti-llm/tti/format/strictjson"
 )
 
 const (
@@ -179,7 +181,7 @@ func (s *session) list(ctx context.Context, attempts int) (commit string, names 
 			if err != nil {
 				return err
 			}
-			if err := json.Unmarshal(content, &listing); err != nil {
+			if err := strictjson.Unmarshal(content, &listing); err != nil {
 				// Not the hub, but something on the way to it, such as the login page of a network.
 				return &transientError{cause: fmt.Errorf("%s answers %s with no listing: %w", response.Request.URL.Host, response.Status, err)}
 			}
@@ -212,12 +214,12 @@ func (s *session) complete(ctx context.Context, commit string, names []string) (
 		return Snapshot{}, err
 	}
 	if sharded {
-		if err := s.bring(ctx, commit, []string{indexFile}); err != nil {
+		if err := s.bring(ctx, commit, []string{modelfiles.Index}); err != nil {
 			return Snapshot{}, err
 		}
-		parts, err := shards(s.folder.pointer(commit, indexFile))
+		parts, err := shards(s.folder.pointer(commit, modelfiles.Index))
 		if err != nil {
-			return Snapshot{}, fmt.Errorf("%s: %w", indexFile, err)
+			return Snapshot{}, fmt.Errorf("%s: %w", modelfiles.Index, err)
 		}
 		files = append(files, parts...)
 	}

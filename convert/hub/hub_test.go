@@ -444,6 +444,38 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestListingHasOneMeaning has listings in which encoding/json would see another commit and other files than Python does.
+func TestListingHasOneMeaning(t *testing.T) {
+	entries := ""
+	for _, name := range wanted {
+		entries += fmt.Sprintf(`{"rfilename":%q,"RFilename":"../x"},`, name)
+	}
+	entries = "[" + strings.TrimSuffix(entries, ",") + "]"
+	for text, refused := range map[string]bool{
+		`{"sha":"` + hubtest.Commit + `","siblings":` + entries + `,"ſha":"0000","Siblings":[],"ſiblingſ":[]}`: false,
+		`{"sha":"` + hubtest.Commit + `","siblings":` + entries + `,"sha":"` + hubtest.Commit + `"}`:           true,
+	} {
+		hub := hubtest.New(t, model())
+		hub.OnHub = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+			if strings.HasPrefix(r.URL.Path, "/api/models/") {
+				fmt.Fprint(w, text)
+				return true
+			}
+			return false
+		}
+		c := newClient(t, hub)
+		snapshot, err := c.Fetch(t.Context(), testReference, nil)
+		switch {
+		case refused && (err == nil || !strings.Contains(err.Error(), `"sha" occurs twice`)):
+			t.Errorf("%s: %v", text, err)
+		case !refused && err != nil:
+			t.Errorf("%s: %v", text, err)
+		case !refused:
+			checkSnapshot(t, c, snapshot, hub.Files)
+		}
+	}
+}
+
 func storeAnswer(code int) func(http.ResponseWriter, *http.Request, []byte, int) bool {
 	return func(w http.ResponseWriter, _ *http.Request, _ []byte, _ int) bool { w.WriteHeader(code); return true }
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tti-llm/tti/convert/hub/hubtest"
+	"github.com/tti-llm/tti/convert/modelfiles"
 )
 
 func TestParseReference(t *testing.T) {
@@ -111,7 +112,7 @@ func TestChoose(t *testing.T) {
 		{"config.json vocab.json merges.txt onnx/model.safetensors", "", ErrNoSafetensors},
 	} {
 		files, sharded, err := choose(strings.Fields(test.has))
-		if got := strings.Join(files, " "); got != test.want || !errors.Is(err, test.err) || sharded != slices.Contains(files, indexFile) {
+		if got := strings.Join(files, " "); got != test.want || !errors.Is(err, test.err) || sharded != slices.Contains(files, modelfiles.Index) {
 			t.Errorf("%s: got %q, %v; want %q, %v", test.has, got, err, test.want, test.err)
 		}
 		if pickled := strings.Contains(test.has, ".bin"); test.err == ErrNoSafetensors && pickled != strings.Contains(err.Error(), "runs the code") {
