@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/tti-llm/tti/convert/modelfiles"
 	"github.com/tti-llm/tti/format/strictjson"
@@ -18,8 +17,6 @@ const (
 	defaultEndpoint = "https://huggingface.co"
 	// defaultParallel is the number of files huggingface_hub downloads at once.
 	defaultParallel = 8
-	// maxListingSize bounds the answer that lists a repository; one with 100,000 files takes about 10 MB.
-	maxListingSize = 64 << 20
 )
 
 // A Client fetches models from one hub into one cache. Its zero value uses the public hub, the cache in
@@ -33,34 +30,6 @@ type Client struct {
 	Parallel int    // files downloaded at once; 0: 8
 
 	timing *timing // nil: defaultTiming
-}
-
-// timing holds every duration the package waits for, and how often it tries.
-type timing struct {
-	stall    time.Duration // a request that brings no byte for so long is given up and tried anew
-	attempts int           // at one request, or at one MiB of a download
-	backoff  time.Duration // before the second attempt; doubles with every further one
-	longest  time.Duration // the longest wait; a server that asks for more is not waited for
-	lockPoll time.Duration // between looks at a lock that another process holds
-	sleep    func(context.Context, time.Duration) error
-}
-
-// defaultTiming can wait out the hub's rate limits, whose window is five minutes
-// (https://huggingface.co/docs/hub/rate-limits).
-var defaultTiming = timing{
-	stall:    30 * time.Second,
-	attempts: 6,
-	backoff:  time.Second,
-	longest:  5 * time.Minute,
-	lockPoll: 200 * time.Millisecond,
-	sleep: func(ctx context.Context, d time.Duration) error {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(d):
-			return nil
-		}
-	},
 }
 
 // Progress is told how many of a file's total bytes are in place. The first call for a file comes before
@@ -177,9 +146,12 @@ func (s *session) list(ctx context.Context, attempts int) (commit string, names 
 	}
 	err = s.retry(ctx, attempts, func() (bool, error) {
 		return false, s.request(ctx, http.MethodGet, s.endpoint.listing(s.from), nil, func(response *http.Response) error {
-			content, err := io.ReadAll(io.LimitReader(response.Body, maxListingSize))
+			content, err := io.ReadAll(io.LimitReader(response.Body, maxListing+1))
 			if err != nil {
 				return err
+			}
+			if len(content) > maxListing {
+				return fmt.Errorf("%w: listing of more than %d bytes", ErrTooLarge, maxListing)
 			}
 			if err := strictjson.Unmarshal(content, &listing); err != nil {
 				// Not the hub, but something on the way to it, such as the login page of a network.

@@ -121,6 +121,39 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestLimitsAreDocumented compares the table in the package's documentation with what the code goes by.
+func TestLimitsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := defaultTiming
+	rows := [][2]string{
+		{"a request", fmt.Sprintf("%v for the header, then %d bytes in every %[1]v", d.stall, d.least)},
+		{"attempts", fmt.Sprintf("%d at a request, or at %d bytes of a download", d.attempts, d.advance)},
+		{"waits between attempts", fmt.Sprintf("%v each", d.longest)},
+		{"redirects", fmt.Sprint(maxRedirects)},
+		{"header of an answer", fmt.Sprintf("%d bytes", maxHeader)},
+		{"listing of a repository", fmt.Sprintf("%d bytes", maxListing)},
+	}
+	for _, name := range []string{
+		modelfiles.Configuration, modelfiles.Generation, modelfiles.Vocabulary, modelfiles.Merges, modelfiles.Tokenizer,
+		modelfiles.TokenizerConfig, modelfiles.AddedTokens, modelfiles.SpecialTokensMap,
+	} {
+		rows = append(rows, [2]string{name, fmt.Sprintf("%d bytes", modelfiles.MaxSize(name))})
+	}
+	rows = append(rows,
+		[2]string{modelfiles.Index, fmt.Sprintf("%d bytes, %d tensors in %d files", modelfiles.MaxSize(modelfiles.Index), modelfiles.MaxTensors, modelfiles.MaxShards)},
+		[2]string{"weights", "what the hub has announced"})
+	var table strings.Builder
+	for _, row := range rows {
+		fmt.Fprintf(&table, "//\t%-31s%s\n", row[0], row[1])
+	}
+	if !strings.Contains(string(text), "\n//\n"+table.String()+"//\n") {
+		t.Errorf("doc.go lacks the table\n%s", table.String())
+	}
+}
+
 // TestDigest holds the digests against known ones: `git hash-object` of an empty file and of "hello\n",
 // and `sha256sum` of the latter.
 func TestDigest(t *testing.T) {
