@@ -254,6 +254,39 @@ func TestConvertRefusesSources(t *testing.T) {
 	checkMessage(t, err, "model.safetensors: not a regular file")
 }
 
+// TestSupportedWithoutWeights goes by what there is before the weights are downloaded.
+func TestSupportedWithoutWeights(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(t *testing.T, m *testModel)
+		want   string // empty: supported
+	}{
+		"usual":                    {change: file("README.md", "")},
+		"a head of its own":        {change: set("tie_word_embeddings", false)},
+		"unknown type":             {set("model_type", "llama"), `config.json: model_type "llama" is not supported (supported: gpt2)`},
+		"unknown architecture":     {set("architectures", []string{"GPT2ForSequenceClassification"}), "config.json: architecture"},
+		"unknown activation":       {set("activation_function", "swish"), `config.json: activation_function: "swish" is not supported`},
+		"heads do not divide":      {set("n_head", 5), "config.json: n_embd 24 is not a multiple of n_head 5"},
+		"generation cut off":       {file(generationFile, "{"), "generation_config.json: "},
+		"unknown tokenizer":        {file("tokenizer_config.json", `{"tokenizer_class":"T5Tokenizer"}`), `tokenizer_config.json: tokenizer_class "T5Tokenizer" is not supported`},
+		"vocabulary of other size": {set("vocab_size", 299), "vocab.json: 300 tokens, but config.json has vocab_size 299"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newTestModel(t, tiny)
+			c.change(t, m)
+			m.files[weightsFile] = absent
+			err := checkSupported(m.write(t))
+			switch {
+			case c.want == "" && err != nil:
+				t.Error(err)
+			case c.want != "" && err == nil:
+				t.Error("supported")
+			case c.want != "":
+				checkMessage(t, err, c.want)
+			}
+		})
+	}
+}
+
 func TestConvertRefusesTargets(t *testing.T) {
 	directory := newTestModel(t, tiny).write(t)
 	parent := t.TempDir()

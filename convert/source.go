@@ -56,14 +56,9 @@ func openModel(directory string) (*model, error) {
 	return m, nil
 }
 
-func (m *model) open() (err error) {
-	if m.configuration, err = m.readConfiguration(configurationFile); err != nil {
+func (m *model) open() error {
+	if err := m.readConfigurations(); err != nil {
 		return err
-	}
-	if m.exists(generationFile) {
-		if m.generation, err = m.readConfiguration(generationFile); err != nil {
-			return err
-		}
 	}
 	switch {
 	case m.exists(weightsFile):
@@ -74,6 +69,17 @@ func (m *model) open() (err error) {
 		return fmt.Errorf("%s: missing; pickled weights (pytorch_model.bin) can run code and are not read", weightsFile)
 	}
 	return fmt.Errorf("%s: missing, and no %s", weightsFile, indexFile)
+}
+
+// readConfigurations reads everything but weights and tokenizer.
+func (m *model) readConfigurations() (err error) {
+	if m.configuration, err = m.readConfiguration(configurationFile); err != nil {
+		return err
+	}
+	if m.exists(generationFile) {
+		m.generation, err = m.readConfiguration(generationFile)
+	}
+	return err
 }
 
 // exists reports whether the directory has an entry of this name, be it a dangling link.

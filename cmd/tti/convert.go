@@ -159,7 +159,7 @@ func convertTo(ctx context.Context, cmd *cobra.Command, source convert.Source, t
 		defer rounding.close()
 		o.Calibrate.Progress = rounding.set
 	}
-	err := convert.Convert(ctx, source.Directory, target, o)
+	err := source.Convert(ctx, target, o)
 	bar.close()
 	if err != nil {
 		return err

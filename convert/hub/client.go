@@ -29,6 +29,10 @@ type Client struct {
 	Offline  bool   // use the cache and ask no server
 	Parallel int    // files downloaded at once; 0: 8
 
+	// Accept, if not nil, is called before weights are downloaded, with the directory that holds everything else
+	// by then. An error of it ends Fetch.
+	Accept func(directory string) error
+
 	timing *timing // nil: defaultTiming
 }
 
@@ -216,10 +220,24 @@ func (s *session) bring(ctx context.Context, commit string, files []string) erro
 		return err
 	}
 	// All totals are told before the first byte flows, so that the time left can be estimated from the start.
+	var weights, others []*download
 	for _, d := range missing {
 		s.report(d.name, d.present(), d.size)
+		if isWeights(d.name) {
+			weights = append(weights, d)
+		} else {
+			others = append(others, d)
+		}
 	}
-	return s.parallel(ctx, missing, (*download).run)
+	if err := s.parallel(ctx, others, (*download).run); err != nil || len(weights) == 0 {
+		return err
+	}
+	if s.client.Accept != nil {
+		if err := s.client.Accept(s.folder.snapshot(commit)); err != nil {
+			return err
+		}
+	}
+	return s.parallel(ctx, weights, (*download).run)
 }
 
 // parallel does the work for all downloads, some at once, until the first error.

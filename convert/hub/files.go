@@ -63,6 +63,8 @@ func noSafetensors(names []string) error {
 	return fmt.Errorf("%w: neither %s nor %s", ErrNoSafetensors, modelfiles.Weights, modelfiles.Index)
 }
 
+func isWeights(name string) bool { return strings.HasSuffix(name, modelfiles.WeightsEnding) }
+
 // shards returns the files that the weight map at path spreads the tensors over, sorted, each once.
 func shards(path string) ([]string, error) {
 	file, err := os.Open(path)
@@ -86,7 +88,7 @@ func shards(path string) ([]string, error) {
 		if err := checkName(name); err != nil {
 			return nil, err
 		}
-		if !strings.HasSuffix(name, modelfiles.WeightsEnding) {
+		if !isWeights(name) {
 			return nil, fmt.Errorf("%w: the weight map names %.100q", ErrNoSafetensors, name)
 		}
 	}

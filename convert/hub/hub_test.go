@@ -481,6 +481,39 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestAccept is asked about a model when everything but its weights is there, and only if those are to be downloaded.
+func TestAccept(t *testing.T) {
+	whole := model()
+	sharded := maps.Clone(whole)
+	delete(sharded, modelfiles.Weights)
+	sharded[modelfiles.Index] = []byte(`{"weight_map":{"a":"1.safetensors","b":"2.safetensors"}}`)
+	sharded["1.safetensors"], sharded["2.safetensors"] = noise(1, 100), noise(2, 100)
+	for name, files := range map[string]map[string][]byte{"one file": whole, "shards": sharded} {
+		hub := hubtest.New(t, files)
+		c := newClient(t, hub)
+		refusal, asked := errors.New("not this one"), 0
+		c.Accept = func(directory string) error {
+			asked++
+			for file := range files {
+				_, err := os.Stat(filepath.Join(directory, file))
+				if wants := slices.Contains(wanted, file) || file == modelfiles.Index; (err == nil) != (wants && !isWeights(file)) {
+					t.Errorf("%s: when asked, %s is there: %v", name, file, err == nil)
+				}
+			}
+			return refusal
+		}
+		if _, err := c.Fetch(t.Context(), testReference, nil); !errors.Is(err, refusal) || len(hub.Seen("STORE")) > 0 {
+			t.Errorf("%s: %v after %q", name, err, hub.Seen("STORE"))
+		}
+		refusal = nil
+		checkSnapshot(t, c, mustFetch(t, c, nil), files)
+		mustFetch(t, c, nil)
+		if asked != 2 {
+			t.Errorf("%s: asked %d times, want twice", name, asked)
+		}
+	}
+}
+
 // TestTooLarge has files and answers that are larger than any model's: they are refused by what is announced, before
 // anything is downloaded.
 func TestTooLarge(t *testing.T) {
