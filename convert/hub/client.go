@@ -159,7 +159,7 @@ func (s *session) list(ctx context.Context, attempts int) (commit string, names 
 			}
 			if err := strictjson.Unmarshal(content, &listing); err != nil {
 				// Not the hub, but something on the way to it, such as the login page of a network.
-				return &transientError{cause: fmt.Errorf("%s answers %s with no listing: %w", response.Request.URL.Host, response.Status, err)}
+				return &transientError{cause: fmt.Errorf("%s with no listing: %w", answers(response), err)}
 			}
 			return nil
 		})

@@ -271,7 +271,7 @@ func (d *download) receive(response *http.Response) error {
 			return &transientError{cause: fmt.Errorf("%w: %s sends %q, want %q", errRange, host, got, want)}
 		}
 	default:
-		return fmt.Errorf("%s answers %s", host, response.Status)
+		return errors.New(answers(response))
 	}
 	rest := d.size - d.offset
 	if length := response.ContentLength; length >= 0 && length != rest {

@@ -199,7 +199,7 @@ func (s *session) statusError(response *http.Response) error {
 	if status < 400 {
 		return nil
 	}
-	description := fmt.Sprintf("%s answers %s", response.Request.URL.Host, response.Status)
+	description := answers(response)
 	if message := response.Header.Get("X-Error-Message"); message != "" {
 		description += fmt.Sprintf(" (%.200q)", message)
 	}
@@ -218,6 +218,11 @@ func (s *session) statusError(response *http.Response) error {
 		return &transientError{cause: errors.New(description), after: retryAfter(response.Header, time.Now())}
 	}
 	return errors.New(description)
+}
+
+// answers tells the status of an answer, in net/http's words: the server's could be anything.
+func answers(response *http.Response) string {
+	return strings.TrimSpace(fmt.Sprintf("%s answers %d %s", response.Request.URL.Host, response.StatusCode, http.StatusText(response.StatusCode)))
 }
 
 // rateLimitReset finds the seconds until the window ends in the hub's header, such as `"resolvers";r=0;t=55`.
