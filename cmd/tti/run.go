@@ -45,7 +45,7 @@ func newRunFlags() *runFlags {
 		topK:        count{most: math.MaxInt32},
 		topP:        number{value: 1, most: 1},
 		minP:        number{most: 1},
-		penalty:     number{value: 1, most: math.MaxFloat64},
+		penalty:     number{value: 1, most: math.MaxFloat32, single: true},
 		draftLength: count{most: spec.MaxLength},
 	}
 }
