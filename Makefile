@@ -19,6 +19,7 @@ demo: build ## pack the fable model into int4 and let it tell a story
 .PHONY: test
 test: ## all tests
 	$(GO) test ./...
+	$(GO) test -C kernels/asm ./...
 
 .PHONY: spec-grid
 spec-grid: ## texts with every kind of draft against plain decoding, all combinations

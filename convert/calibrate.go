@@ -9,13 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
-	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/panel"
+	"github.com/tti-llm/tti/format/parallel"
+	"github.com/tti-llm/tti/format/progress"
 	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/quant"
 )
@@ -50,7 +48,7 @@ type calibration struct {
 	tokens    []int32
 	kernels   *kernels.Set
 	workers   int
-	progress  *calibrationProgress
+	progress  *progress.Meter // of weights that have been rounded
 
 	sections map[string][]byte // what has been calibrated, by name
 }
@@ -66,20 +64,19 @@ func calibrate(ctx context.Context, p plan, encodings [roles]format.Encoding, to
 	}
 	c := &calibration{
 		weights: map[string]weight{}, encodings: encodings, tokens: tokens[:min(len(tokens), CalibrationTokens)],
-		workers: o.Workers, progress: &calibrationProgress{report: o.Calibrate.Progress}, sections: map[string][]byte{},
-	}
-	if c.workers <= 0 {
-		c.workers = runtime.GOMAXPROCS(0)
+		workers: o.Workers, sections: map[string][]byte{},
 	}
 	if c.kernels, err = kernels.FromEnvironment(); err != nil {
 		return nil, err
 	}
+	total := int64(0)
 	for _, w := range p.weights {
 		c.weights[w.name] = w
 		if w.role != vector {
-			c.progress.total += int64(w.shape[0]) * int64(w.shape[1])
+			total += int64(w.shape[0]) * int64(w.shape[1])
 		}
 	}
+	c.progress = progress.NewMeter(total, o.Calibrate.Progress)
 	// The source is only read by the goroutine that is here, not by those it starts.
 	if err := format.GuardFault(func() error { return p.calibrate(ctx, c) }); err != nil {
 		return nil, err
@@ -93,36 +90,9 @@ func (c *Calibration) digest() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// calibrationProgress counts rounded weights.
-type calibrationProgress struct {
-	mutex       sync.Mutex
-	done, total int64
-	report      func(done, total int64)
-}
-
-func (p *calibrationProgress) add(weights int) {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
-	p.done = min(p.done+int64(weights), p.total)
-	if p.report != nil {
-		p.report(p.done, p.total)
-	}
-}
-
 // each calls f for 0 <= i < n, several at a time, and returns the first error.
 func (c *calibration) each(ctx context.Context, n int, f func(i int) error) error {
-	group, failed := errgroup.WithContext(ctx)
-	group.SetLimit(c.workers)
-	for i := range n {
-		if failed.Err() != nil {
-			break
-		}
-		group.Go(func() error { return f(i) })
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	return ctx.Err()
+	return parallel.Each(ctx, c.workers, n, func(_ context.Context, i int) error { return f(i) })
 }
 
 // layer is a matrix as the forward pass uses it.
@@ -199,7 +169,7 @@ func (c *calibration) round(ctx context.Context, name string, m *moments) (layer
 		if err := solver.EncodePanel(encoder, codes[p*size:(p+1)*size], p, rows); err != nil {
 			return fmt.Errorf("tensor %s: %w", w.source.name, w.atSource(err))
 		}
-		c.progress.add(format.PanelRows * w.shape[1])
+		c.progress.Add(min(format.PanelRows, w.shape[0]-p*format.PanelRows) * w.shape[1])
 		return nil
 	})
 	if err != nil {

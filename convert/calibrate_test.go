@@ -119,7 +119,7 @@ func TestCalibratedOutputsAreNoWorse(t *testing.T) {
 					t.Fatal(err)
 				}
 				c := &calibration{weights: map[string]weight{}, encodings: encodings[mode], kernels: kernels.Sets()[0], workers: 2,
-					progress: &calibrationProgress{}, sections: map[string][]byte{}}
+					sections: map[string][]byte{}}
 				for _, w := range p.weights {
 					c.weights[w.name] = w
 				}

@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"runtime"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/panel"
+	"github.com/tti-llm/tti/format/parallel"
 	"github.com/tti-llm/tti/quant"
 )
 
@@ -44,21 +42,17 @@ func MeasureErrors(ctx context.Context, file *format.File, source Source) ([]Sha
 	}
 	matrices := slices.DeleteFunc(p.weights, func(w weight) bool { return w.role == vector })
 	measured := make([]ShapeErrors, len(matrices))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, w := range matrices {
-		group.Go(func() error {
-			err := format.GuardFault(func() (err error) {
-				measured[i], err = w.errors(ctx, file)
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("tensor %s: %w", w.name, err)
-			}
-			return nil
+	err = parallel.Each(ctx, 0, len(matrices), func(ctx context.Context, i int) error {
+		err := format.GuardFault(func() (err error) {
+			measured[i], err = matrices[i].errors(ctx, file)
+			return err
 		})
-	}
-	if err := group.Wait(); err != nil {
+		if err != nil {
+			return fmt.Errorf("tensor %s: %w", matrices[i].name, err)
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	var shapes []ShapeErrors

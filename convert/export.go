@@ -2,26 +2,21 @@ package convert
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/tti-llm/tti/convert/bpe"
+	"github.com/tti-llm/tti/convert/safetensors"
 	"github.com/tti-llm/tti/format"
-	"github.com/tti-llm/tti/format/float16"
 	"github.com/tti-llm/tti/format/panel"
+	"github.com/tti-llm/tti/format/parallel"
+	"github.com/tti-llm/tti/format/progress"
 	"github.com/tti-llm/tti/format/vocabulary"
 )
 
@@ -41,33 +36,25 @@ const (
 	ElementsF16 Elements = "f16" // exact where the weights are binary16 already, else rounded to nearest even
 )
 
-// elementTypes are the names of element types and what appends a value, which fails if that overflows.
+// elementTypes are the types of numbers as safetensors and as config.json name them.
 var elementTypes = map[Elements]struct {
-	safetensors, torch string
-	size               int
-	put                func(dst []byte, x float32) bool
+	safetensors.Type
+	torch string
 }{
-	ElementsF32: {"F32", "float32", 4, func(dst []byte, x float32) bool {
-		binary.LittleEndian.PutUint32(dst, math.Float32bits(x))
-		return true
-	}},
-	ElementsF16: {"F16", "float16", 2, func(dst []byte, x float32) bool {
-		half := float16.FromFloat32(x)
-		binary.LittleEndian.PutUint16(dst, half)
-		return !math.IsInf(float64(float16.ToFloat32(half)), 0)
-	}},
+	ElementsF32: {safetensors.F32, "float32"},
+	ElementsF16: {safetensors.F16, "float16"},
 }
 
-// ErrExists is wrapped by the error about a target directory that has something in it.
-var ErrExists = errors.New("exists and is not empty")
+// ErrExists is wrapped by the error about a target where anything but an empty directory is.
+var ErrExists = format.ErrExists
 
 // Export writes the model in a .tti file as a HuggingFace model directory: the weights as numbers,
 // codes multiplied with their scales, and the configuration and tokenizer files that transformers
 // wants beside them. Converted to f32, a file of mode f32 or f16 gives the same weights and tokens
 // again, bit for bit.
 //
-// The directory appears whole or not at all, and must not exist or be empty. Beside the file's own
-// pages, Export holds at most one tensor for each worker.
+// The directory appears whole or not at all, see format.CreateDirectory; it must not exist or be
+// empty. Beside the file's own pages, Export holds at most one tensor for each worker.
 func Export(ctx context.Context, file, directory string, o ExportOptions) error {
 	if err := export(ctx, file, directory, o); err != nil {
 		return fmt.Errorf("export %s: %w", file, err)
@@ -87,44 +74,13 @@ func export(ctx context.Context, path, directory string, o ExportOptions) error 
 		return err
 	}
 	defer file.Close()
-	if err := file.Verify(ctx, nil); err != nil {
-		return err
-	}
-	directory = filepath.Clean(directory)
-	if err := vacant(directory); err != nil {
-		return err
-	}
-	private, err := os.MkdirTemp(filepath.Dir(directory), filepath.Base(directory)+".partial-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(private)
-	partial := filepath.Join(private, "model") // with the permissions that the user's new directories have
-	if err := os.Mkdir(partial, 0o777); err != nil {
-		return err
-	}
-	e := &exporter{file: file, directory: partial, options: o}
-	if err := e.run(ctx); err != nil {
-		return err
-	}
-	if err := os.Remove(directory); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty one
-		return err
-	}
-	return os.Rename(partial, directory)
-}
-
-// vacant fails unless the directory is empty or can be made.
-func vacant(directory string) error {
-	entries, err := os.ReadDir(directory)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case len(entries) > 0:
-		return fmt.Errorf("%s: %w", directory, ErrExists)
-	}
-	return nil
+	return format.CreateDirectory(directory, func(directory string) error {
+		if err := file.Verify(ctx, nil); err != nil {
+			return err
+		}
+		e := &exporter{file: file, directory: directory, options: o}
+		return e.run(ctx)
+	})
 }
 
 // exporter writes one model directory.
@@ -132,9 +88,6 @@ type exporter struct {
 	file      *format.File
 	directory string
 	options   ExportOptions
-
-	mutex       sync.Mutex
-	done, total int64
 }
 
 func (e *exporter) run(ctx context.Context) error {
@@ -215,8 +168,7 @@ type exportedTensor struct {
 // weights writes model.safetensors.
 func (e *exporter) weights(ctx context.Context, model exported) error {
 	var tensors []exportedTensor
-	var names []string
-	var shapes [][]int
+	var targets []safetensors.Tensor
 	for w := range model.weights {
 		s, ok := e.file.Section(w.name)
 		switch {
@@ -226,10 +178,9 @@ func (e *exporter) weights(ctx context.Context, model exported) error {
 			return fmt.Errorf("%w: tensor %s is %v of shape %v, want shape %v", format.ErrCorrupt, w.name, s.Encoding, s.Shape, w.shape)
 		}
 		tensors = append(tensors, exportedTensor{w, s})
-		names, shapes = append(names, model.sourceName(w.name)), append(shapes, w.sourceShape())
+		targets = append(targets, safetensors.Tensor{Name: model.sourceName(w.name), Shape: w.sourceShape()})
 	}
-	elements := elementTypes[e.options.Elements]
-	layout, err := layOut(elements.safetensors, int64(elements.size), names, shapes)
+	layout, err := safetensors.NewLayout(elementTypes[e.options.Elements].Type, targets)
 	if err != nil {
 		return err
 	}
@@ -238,55 +189,40 @@ func (e *exporter) weights(ctx context.Context, model exported) error {
 		return err
 	}
 	defer file.Close()
-	if err := file.Truncate(layout.size); err != nil {
+	if err := file.Truncate(layout.Size); err != nil {
 		return err
 	}
-	if _, err := file.WriteAt(layout.header, 0); err != nil {
+	if _, err := file.WriteAt(layout.Header, 0); err != nil {
 		return err
 	}
-	e.total = layout.size - int64(len(layout.header))
+	meter := progress.NewMeter(layout.Size-int64(len(layout.Header)), e.options.Progress)
 
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(e.options.workers())
-	for i, t := range tensors {
-		group.Go(func() error {
-			out := &progressWriter{exporter: e, ctx: ctx, out: io.NewOffsetWriter(file, layout.offsets[i])}
-			if err := format.GuardFault(func() error { return e.decode(t, out) }); err != nil {
-				return fmt.Errorf("tensor %s: %w", t.name, err)
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
+	err = parallel.Each(ctx, e.options.Workers, len(tensors), func(ctx context.Context, i int) error {
+		out := &tensorWriter{ctx, io.NewOffsetWriter(file, layout.Offsets[i]), meter}
+		if err := format.GuardFault(func() error { return e.decode(tensors[i], out) }); err != nil {
+			return fmt.Errorf("tensor %s: %w", tensors[i].name, err)
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	return errors.Join(file.Sync(), file.Close())
 }
 
-func (o ExportOptions) workers() int {
-	if o.Workers > 0 {
-		return o.Workers
-	}
-	return runtime.GOMAXPROCS(0)
+// tensorWriter writes a tensor to its place. It ends when its context does.
+type tensorWriter struct {
+	ctx   context.Context
+	out   io.Writer
+	meter *progress.Meter
 }
 
-// progressWriter ends when its context does.
-type progressWriter struct {
-	*exporter
-	ctx context.Context
-	out io.Writer
-}
-
-func (w *progressWriter) Write(p []byte) (int, error) {
+func (w *tensorWriter) Write(p []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, err
 	}
 	n, err := w.out.Write(p)
-	w.mutex.Lock()
-	defer w.mutex.Unlock()
-	if w.done += int64(n); w.options.Progress != nil {
-		w.options.Progress(w.done, w.total)
-	}
+	w.meter.Add(n)
 	return n, err
 }
 
@@ -341,15 +277,14 @@ func turned(m panel.Matrix) []float32 {
 // put writes values. index says where in the tensor one of them is, for an error.
 func (e *exporter) put(out io.Writer, values []float32, index func(i int) []int) error {
 	elements := elementTypes[e.options.Elements]
-	buffer := make([]byte, min(len(values)*elements.size, chunkBytes))
+	size := elements.Size()
+	buffer := make([]byte, min(len(values)*size, chunkBytes))
 	for first := 0; first < len(values); {
-		part := values[first:min(len(values), first+len(buffer)/elements.size)]
-		for i, x := range part {
-			if !elements.put(buffer[i*elements.size:], x) {
-				return fmt.Errorf("value %v at %v is too large for %s", x, index(first+i), e.options.Elements)
-			}
+		part := values[first:min(len(values), first+len(buffer)/size)]
+		if n := elements.Encode(buffer, part); n < len(part) {
+			return fmt.Errorf("value %v at %v is too large for %s", part[n], index(first+n), e.options.Elements)
 		}
-		if _, err := out.Write(buffer[:len(part)*elements.size]); err != nil {
+		if _, err := out.Write(buffer[:len(part)*size]); err != nil {
 			return err
 		}
 		first += len(part)

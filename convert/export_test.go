@@ -5,17 +5,21 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nlpodyssey/safetensors"
 
 	"github.com/tti-llm/tti/convert/synthetic"
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/killtest"
 )
 
 // exportModels are directories to convert and export.
@@ -208,6 +212,94 @@ func TestExportIntoEmptyDirectory(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o755 {
 		t.Errorf("permissions %v (%v)", info.Mode(), err)
 	}
+}
+
+// TestExportReplacesNothing has something appear where the directory will be, before or during the
+// work, and wants it to stay.
+func TestExportReplacesNothing(t *testing.T) {
+	file := there(t, newTestModel(t, tiny).write(t), Options{Mode: Int8})
+	for name, put := range map[string]func(path string) error{
+		"file":                     func(path string) error { return os.WriteFile(path, []byte("precious"), 0o666) },
+		"dangling link":            func(path string) error { return os.Symlink("missing", path) },
+		"link to a file":           func(path string) error { return os.Symlink(file, path) },
+		"link to an empty folder":  func(path string) error { return os.Symlink(t.TempDir(), path) },
+		"directory with something": func(path string) error { return os.MkdirAll(filepath.Join(path, "x"), 0o777) },
+	} {
+		for _, before := range []bool{true, false} {
+			parent := t.TempDir()
+			directory := filepath.Join(parent, "export")
+			var want os.FileInfo
+			appear := sync.OnceFunc(func() {
+				if err := put(directory); err != nil {
+					t.Error(err)
+				}
+				want, _ = os.Lstat(directory)
+			})
+			if before {
+				appear()
+			}
+			err := Export(t.Context(), file, directory, ExportOptions{Progress: func(int64, int64) { appear() }})
+			if !errors.Is(err, ErrExists) {
+				t.Errorf("%s: %v, want %v", name, err, ErrExists)
+			}
+			if got, err := os.Lstat(directory); err != nil || !os.SameFile(got, want) {
+				t.Errorf("%s: it is not there any more (%v)", name, err)
+			}
+			if entries, _ := os.ReadDir(parent); len(entries) != 1 {
+				t.Errorf("%s: %v is left", name, entries)
+			}
+		}
+	}
+}
+
+// TestExportKilled kills a process that exports, at many moments, and finds the whole directory or
+// none, and nothing else after the next time.
+func TestExportKilled(t *testing.T) {
+	file := there(t, newTestModel(t, tiny).write(t), Options{Mode: Int8})
+	path, away := filepath.Join(t.TempDir(), "export"), filepath.Join(t.TempDir(), "away")
+	export := func(path string) error {
+		err := os.Rename(path, away) // at once, unlike its removal
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return errors.Join(err, os.RemoveAll(away), Export(t.Context(), file, path, ExportOptions{}))
+	}
+	if err := export(path); err != nil {
+		t.Fatal(err)
+	}
+	want := contents(t, path)
+	killtest.Run(t, path, 30, export, func(kill int) {
+		if _, err := os.Lstat(path); err == nil && !maps.Equal(contents(t, path), want) {
+			t.Fatalf("after kill %d there is a part of it", kill)
+		}
+		if err := export(path); err != nil {
+			t.Fatalf("after kill %d: %v", kill, err)
+		}
+		if got := contents(t, path); !maps.Equal(got, want) {
+			t.Fatalf("after kill %d there is another model", kill)
+		}
+		if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 {
+			t.Fatalf("after kill %d %v is left", kill, entries)
+		}
+	})
+}
+
+// contents returns the files in a directory.
+func contents(t *testing.T, directory string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, entry := range entries {
+		text, err := os.ReadFile(filepath.Join(directory, entry.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[entry.Name()] = string(text)
+	}
+	return files
 }
 
 // TestExportMatchesNamesExactly has hyperparameters under names that encoding/json would take for others.

@@ -41,36 +41,46 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// mapFile maps a whole regular file; the mapping of an empty one is nil.
-func mapFile(path string) (mmap.MMap, error) {
-	// Asked before it is opened, because opening a named pipe would wait for its other end.
+// OpenRegular opens a file for reading and returns its size. It refuses what is no regular file before
+// it opens it, because opening a named pipe would wait for its other end.
+func OpenRegular(path string) (*os.File, int64, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if info.IsDir() {
-		return nil, fmt.Errorf("%s: is a directory, want a file", path)
+		return nil, 0, fmt.Errorf("%s: is a directory, want a file", path)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: is not a regular file", path)
+		return nil, 0, fmt.Errorf("%s: is not a regular file", path)
 	}
 	file, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if info, err = file.Stat(); err != nil {
+		file.Close()
+		return nil, 0, err
+	}
+	return file, info.Size(), nil
+}
+
+// mapFile maps a whole regular file; the mapping of an empty one is nil.
+func mapFile(path string) (mmap.MMap, error) {
+	file, size, err := OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close() // the mapping outlives it
-	if info, err = file.Stat(); err != nil {
-		return nil, err
-	}
-	if info.Size() == 0 {
+	if size == 0 {
 		return nil, nil
 	}
-	if info.Size() > math.MaxInt {
-		return nil, fmt.Errorf("%s: %w: %d bytes are more than this machine can map", path, ErrUnsupported, info.Size())
+	if size > math.MaxInt {
+		return nil, fmt.Errorf("%s: %w: %d bytes are more than this machine can map", path, ErrUnsupported, size)
 	}
-	mapping, err := mmap.MapRegion(file, int(info.Size()), mmap.RDONLY, 0, 0)
+	mapping, err := mmap.MapRegion(file, int(size), mmap.RDONLY, 0, 0)
 	if err != nil {
-		return nil, fmt.Errorf("%s: map %d bytes: %w", path, info.Size(), err)
+		return nil, fmt.Errorf("%s: map %d bytes: %w", path, size, err)
 	}
 	return mapping, nil
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/tti-llm/tti/format/progress"
 )
 
 // Verify reads the whole file on all cores and checks the checksum of every section and that the
@@ -19,10 +21,11 @@ import (
 func (f *File) Verify(ctx context.Context, progress func(done, total int64)) error {
 	meter := newMeter(f.sections, progress)
 	errs := make([]error, len(f.sections))
-	forEachSection(ctx, 0, f.sections, func(i int) {
+	err := forEachSection(ctx, 0, f.sections, func(ctx context.Context, i int) error {
 		errs[i] = GuardFault(func() error { return f.verifySection(ctx, f.sections[i], meter) })
+		return nil // lest a bad section hide one before it
 	})
-	if err := ctx.Err(); err != nil {
+	if err != nil {
 		return err
 	}
 	for i, err := range errs {
@@ -34,7 +37,7 @@ func (f *File) Verify(ctx context.Context, progress func(done, total int64)) err
 }
 
 // verifySection checks a section and the gap behind it.
-func (f *File) verifySection(ctx context.Context, s Section, meter *meter) error {
+func (f *File) verifySection(ctx context.Context, s Section, meter *progress.Meter) error {
 	var digest xxhash.Digest
 	digest.Reset()
 	for chunk := range slices.Chunk(f.Bytes(s), chunkSize) {
@@ -42,7 +45,7 @@ func (f *File) verifySection(ctx context.Context, s Section, meter *meter) error
 			return err
 		}
 		digest.Write(chunk) // never fails
-		meter.add(len(chunk))
+		meter.Add(len(chunk))
 	}
 	if err := checkSum(digest.Sum64(), s.Checksum); err != nil {
 		return err

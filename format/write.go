@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/tti-llm/tti/format/progress"
 )
 
 // writeBuffer collects small writes of one section into larger ones.
@@ -88,13 +90,9 @@ func plan(sections []Section) ([]Section, int64, error) {
 
 // writeSections writes every section to its place and notes its checksum.
 func writeSections(ctx context.Context, disk io.WriterAt, sections []Section, fill func(ctx context.Context, i int, w io.Writer) error, opts WriteOptions) error {
-	outer := ctx
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
 	meter := newMeter(sections, opts.Progress)
 	buffers := sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }}
-
-	forEachSection(ctx, opts.Workers, sections, func(i int) {
+	return forEachSection(ctx, opts.Workers, sections, func(ctx context.Context, i int) error {
 		s := &sections[i]
 		w := &sectionWriter{ctx: ctx, disk: disk, offset: s.Offset, remaining: s.Length, meter: meter}
 		w.digest.Reset()
@@ -110,15 +108,11 @@ func writeSections(ctx context.Context, disk io.WriterAt, sections []Section, fi
 			err = fmt.Errorf("%d bytes were written, want %d", s.Length-w.remaining, s.Length)
 		}
 		if err != nil {
-			fail(fmt.Errorf("section %q: %w", s.Name, err)) // the first failure is the one that counts
-			return
+			return fmt.Errorf("section %q: %w", s.Name, err)
 		}
 		s.Checksum = w.digest.Sum64()
+		return nil
 	})
-	if err := outer.Err(); err != nil {
-		return err
-	}
-	return context.Cause(ctx)
 }
 
 var errSectionFull = errors.New("more bytes were written than its encoding and shape ask for")
@@ -130,7 +124,7 @@ type sectionWriter struct {
 	offset    int64 // of the next byte
 	remaining int64
 	digest    xxhash.Digest
-	meter     *meter
+	meter     *progress.Meter
 }
 
 func (w *sectionWriter) Write(p []byte) (written int, err error) {
@@ -149,7 +143,7 @@ func (w *sectionWriter) Write(p []byte) (written int, err error) {
 		w.digest.Write(chunk) // never fails
 		w.offset += int64(n)
 		w.remaining -= int64(n)
-		w.meter.add(n)
+		w.meter.Add(n)
 	}
 	return written, nil
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -15,7 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/tti-llm/tti/format/killtest"
 )
 
 // listing returns the names in a directory.
@@ -310,47 +310,6 @@ func TestWriteSpares(t *testing.T) {
 	}
 }
 
-// TestStaleTemporary finds what a killed process has left: too long, and with other bytes in it.
-func TestStaleTemporary(t *testing.T) {
-	sample := newSample(t)
-	want := sample.bytes(t)
-	directory := t.TempDir()
-	path := filepath.Join(directory, "out.tti")
-	for _, name := range []string{".partial", ".partial.lock"} {
-		if err := os.WriteFile(path+name, bytes.Repeat([]byte{0xff}, 2*len(want)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := Write(context.Background(), path, sample.sections, sample.fill, WriteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("another file came out (%v)", err)
-	}
-	if got := listing(t, directory); got != "out.tti" {
-		t.Errorf("left behind: %q", got)
-	}
-}
-
-// TestTemporaryLink puts a link to a precious file where the temporary file will be.
-func TestTemporaryLink(t *testing.T) {
-	sample := newSample(t)
-	precious := filepath.Join(t.TempDir(), "precious")
-	if err := os.WriteFile(precious, []byte("precious"), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "out.tti")
-	if err := os.Symlink(precious, path+".partial"); err != nil {
-		t.Skip(err)
-	}
-	if err := Write(context.Background(), path, sample.sections, sample.fill, WriteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := os.ReadFile(precious); string(got) != "precious" {
-		t.Error("the link was followed")
-	}
-}
-
 // TestTwoWriters lets many write one target at the same time. Whoever is refused must say why;
 // what is there in the end must be whole.
 func TestTwoWriters(t *testing.T) {
@@ -384,62 +343,32 @@ func TestTwoWriters(t *testing.T) {
 	}
 }
 
-// writeUntilKilled names, in the environment of a process of this test, the target it is to
-// write again and again.
-const writeUntilKilled = "TTI_FORMAT_TEST_WRITE"
-
 // TestKilled kills a process that writes, at many moments, and finds the old or the new file,
 // whole, and nothing else after the next write.
 func TestKilled(t *testing.T) {
 	sample := newSample(t)
 	other := newSample(t)
 	other.contents[1][0] ^= 1
-	if path := os.Getenv(writeUntilKilled); path != "" {
-		// No longer than this, in case the one who is to kill it is killed.
-		for start := time.Now(); time.Since(start) < 20*time.Second; {
-			for _, s := range []container{sample, other} {
-				if err := Write(context.Background(), path, s.sections, s.fill, WriteOptions{NoSync: true}); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		return
-	}
-	if testing.Short() {
-		t.Skip("starts many processes")
-	}
-	directory := t.TempDir()
-	path := filepath.Join(directory, "out.tti")
+	path := filepath.Join(t.TempDir(), "out.tti")
 	versions := [][]byte{sample.bytes(t), other.bytes(t)}
-	debris := 0
-	for i := range 30 {
-		child := exec.Command(os.Args[0], "-test.run=^TestKilled$")
-		child.Env = append(os.Environ(), writeUntilKilled+"="+path)
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		// Not before it has begun, and then at any moment of its round.
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-			if _, err := os.Stat(path); err == nil {
-				break
-			}
-		}
-		time.Sleep(20*time.Millisecond + time.Duration(i)*137*time.Microsecond)
-		child.Process.Kill()
-		child.Wait()
-		if listing(t, directory) != "out.tti" {
-			debris++
-		}
+	write := func(path string, s container) error {
+		return Write(context.Background(), path, s.sections, s.fill, WriteOptions{NoSync: true})
+	}
+	if err := write(path, sample); err != nil {
+		t.Fatal(err)
+	}
+	killtest.Run(t, path, 30, func(path string) error {
+		return errors.Join(write(path, other), write(path, sample))
+	}, func(kill int) {
 		got, err := os.ReadFile(path)
 		if err != nil || !bytes.Equal(got, versions[0]) && !bytes.Equal(got, versions[1]) {
-			t.Fatalf("after kill %d the target is neither old nor new (%v)", i, err)
+			t.Fatalf("after kill %d the target is neither old nor new (%v)", kill, err)
 		}
-		if err := Write(context.Background(), path, sample.sections, sample.fill, WriteOptions{NoSync: true}); err != nil {
+		if err := write(path, sample); err != nil {
 			t.Fatal(err)
 		}
-		if got := listing(t, directory); got != "out.tti" {
+		if got := listing(t, filepath.Dir(path)); got != "out.tti" {
 			t.Fatalf("after the next write the directory holds %q", got)
 		}
-	}
-	t.Logf("%d of 30 kills left something for the next write to clear", debris)
+	})
 }

@@ -1,3 +1,4 @@
 package kernels
 
-//go:generate go run ./asm/matmul -out matmul_amd64.s -stubs matmul_stubs_amd64.go -tables matmul_tables_amd64.go -pkg kernels
+//go:generate go run -C asm ./matmul -folder ..
+//go:generate go run -C asm ./rows -folder ..

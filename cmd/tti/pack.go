@@ -22,7 +22,7 @@ func newPack() *cobra.Command {
 		Long: `Make a .tti file smaller for shipping: one zstd file, in frames, so that all cores can unpack it. It is
 not for running; tti inspect and tti verify read it as it is. Any zstd program unpacks it, too.
 
-The file is verified first. The target appears whole or not at all. The same file always gives the
+What is packed is verified. The target appears whole or not at all. The same file always gives the
 same bytes.`,
 		Example: `  tti pack fable.tti
   tti pack fable.tti -o /srv/models/fable.tti.zst`,

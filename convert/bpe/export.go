@@ -5,27 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/tti-llm/tti/format/vocabulary"
 )
-
-// characterOf is the inverse of byteOf.
-var characterOf = func() (alphabet [256]rune) {
-	for r, b := range byteOf {
-		alphabet[b] = r
-	}
-	return alphabet
-}()
-
-// spell returns a token in the byte alphabet.
-func spell(token string) string {
-	var text strings.Builder
-	for _, b := range []byte(token) {
-		text.WriteRune(characterOf[b])
-	}
-	return text.String()
-}
 
 // declaration is an added token as transformers writes it.
 type declaration struct {
@@ -46,7 +28,7 @@ type declaration struct {
 func Export(d vocabulary.Definition, o Options, positions int) (map[string][]byte, error) {
 	spelled, special := make([]string, len(d.Tokens)), map[int]string{}
 	for id, token := range d.Tokens {
-		spelled[id] = spell(token)
+		spelled[id] = Spell(token)
 	}
 	decoder := map[string]declaration{} // encoding/json sorts its keys
 	for _, added := range d.Added {

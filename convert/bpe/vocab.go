@@ -102,33 +102,3 @@ func splitRule(text string) (rule, bool) {
 	left, right, _ := strings.Cut(text, " ")
 	return rule{left: left, right: right}, left != "" && right != "" && !strings.Contains(right, " ")
 }
-
-// byteOf maps the characters of GPT-2's byte alphabet to the bytes they stand for. Printable
-// characters of Latin-1 stand for themselves; the other bytes, in ascending order, are written as
-// the characters from U+0100 on.
-var byteOf = func() map[rune]byte {
-	alphabet := make(map[rune]byte, 256)
-	beyond := rune(0x100)
-	for b := range 256 {
-		if r := rune(b); '!' <= r && r <= '~' || '¡' <= r && r <= '¬' || '®' <= r && r <= 'ÿ' {
-			alphabet[r] = byte(b)
-			continue
-		}
-		alphabet[beyond] = byte(b)
-		beyond++
-	}
-	return alphabet
-}()
-
-// unspell returns the bytes of a token that is spelled in the byte alphabet.
-func unspell(token string) (string, error) {
-	var text strings.Builder
-	for _, r := range token {
-		b, ok := byteOf[r]
-		if !ok {
-			return "", fmt.Errorf("%q: %q is not in the byte alphabet", token, r)
-		}
-		text.WriteByte(b)
-	}
-	return text.String(), nil
-}

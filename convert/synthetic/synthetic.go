@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/tti-llm/tti/convert/safetensors"
 )
 
 // Model is the shape of a GPT-2 and how its directory is written. The zero values of the fields
@@ -22,11 +24,11 @@ type Model struct {
 	Layers     int
 	Heads      int
 
-	Inner  int    // width of the MLP; 0: 4 * Embedding
-	Type   string // "F32", "F16" or "BF16"; empty: "F32"
-	Shards int    // files of weights; 0: a single model.safetensors
-	Prefix string // before every name but lm_head.weight, such as "transformer."
-	Untied bool   // an lm_head.weight of its own
+	Inner  int              // width of the MLP; 0: 4 * Embedding
+	Type   safetensors.Type // empty: F32
+	Shards int              // files of weights; 0: a single model.safetensors
+	Prefix string           // before every name but lm_head.weight, such as "transformer."
+	Untied bool             // an lm_head.weight of its own
 	Seed   uint64
 }
 

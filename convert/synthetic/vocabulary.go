@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+
+	"github.com/tti-llm/tti/convert/bpe"
 )
 
 const (
@@ -57,17 +60,13 @@ grow:
 	return writeJSON(filepath.Join(directory, "vocab.json"), ids)
 }
 
-// byteSymbols returns the symbol of every byte in the order of GPT-2's ids: printable bytes stand for
-// themselves, the others follow and are shown as the characters from U+0100 on (Radford et al.,
-// encoder.py, bytes_to_unicode).
+// byteSymbols returns the symbol of every byte in the order of GPT-2's ids, which is that of the
+// characters.
 func byteSymbols() []string {
-	var symbols, others []string
-	for b := range rune(byteTokens) {
-		if b >= '!' && b <= '~' || b >= '¡' && b <= '¬' || b >= '®' {
-			symbols = append(symbols, string(b))
-		} else {
-			others = append(others, string(0x100+rune(len(others))))
-		}
+	symbols := make([]string, byteTokens)
+	for b := range symbols {
+		symbols[b] = bpe.Spell(string([]byte{byte(b)}))
 	}
-	return append(symbols, others...)
+	slices.Sort(symbols)
+	return symbols
 }

@@ -2,18 +2,16 @@ package synthetic
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
+
+	"github.com/tti-llm/tti/convert/safetensors"
+	"github.com/tti-llm/tti/format/parallel"
 )
 
 // tensor is one tensor to be written: values from a normal distribution.
@@ -22,14 +20,6 @@ type tensor struct {
 	shape     []int
 	mean      float64
 	deviation float64
-}
-
-func (t tensor) values() int {
-	n := 1
-	for _, dimension := range t.shape {
-		n *= dimension
-	}
-	return n
 }
 
 // tensors lists the weights of a model. Deviations are those GPT-2 is initialized with; biases and
@@ -71,35 +61,15 @@ func (m Model) tensors() []tensor {
 	return list
 }
 
-// types are the element types a model can be written in.
-var types = map[string]struct {
-	size int
-	put  func(dst []byte, x float32)
-}{
-	"F32":  {4, func(dst []byte, x float32) { binary.LittleEndian.PutUint32(dst, math.Float32bits(x)) }},
-	"BF16": {2, func(dst []byte, x float32) { binary.LittleEndian.PutUint16(dst, uint16(math.Float32bits(x)>>16)) }},
-	"F16":  {2, func(dst []byte, x float32) { binary.LittleEndian.PutUint16(dst, float16(x)) }},
-}
-
-// float16 cuts x down to a binary16: good enough for values that are random anyway. What is too
-// small for a normal number becomes zero.
-func float16(x float32) uint16 {
-	bits := math.Float32bits(x)
-	if bits&0x7fffffff < 0x38800000 {
-		return 0
-	}
-	return uint16(bits>>16&0x8000) | uint16((bits&0x7fffffff-0x38000000)>>13)
-}
-
 // block is how many values are drawn from one stream of random numbers. Every block has its own, so
 // that the bytes do not depend on how many are written at once.
 const block = 1 << 18
 
 func writeWeights(ctx context.Context, directory string, m Model) error {
 	if m.Type == "" {
-		m.Type = "F32"
+		m.Type = safetensors.F32
 	}
-	if _, ok := types[m.Type]; !ok {
+	if m.Type.Size() == 0 {
 		return fmt.Errorf("type %q is not F32, F16 or BF16", m.Type)
 	}
 	tensors := m.tensors()
@@ -122,79 +92,56 @@ func writeWeights(ctx context.Context, directory string, m Model) error {
 
 // writeFile writes one safetensors file, its blocks in parallel.
 func writeFile(ctx context.Context, path string, m Model, tensors []tensor) error {
-	type entry struct {
-		Type    string `json:"dtype"`
-		Shape   []int  `json:"shape"`
-		Offsets [2]int `json:"data_offsets"`
+	targets := make([]safetensors.Tensor, len(tensors))
+	for i, t := range tensors {
+		targets[i] = safetensors.Tensor{Name: t.name, Shape: t.shape}
 	}
-	type job struct {
-		tensor       tensor
-		first, count int // values
-		offset       int // bytes from the end of the header
-	}
-	header := map[string]any{"__metadata__": map[string]string{"format": "pt"}}
-	var jobs []job
-	size, end := types[m.Type].size, 0
-	for _, t := range tensors {
-		for first := 0; first < t.values(); first += block {
-			jobs = append(jobs, job{t, first, min(block, t.values()-first), end + first*size})
-		}
-		header[t.name] = entry{m.Type, t.shape, [2]int{end, end + t.values()*size}}
-		end += t.values() * size
-	}
-	text, err := json.Marshal(header)
+	layout, err := safetensors.NewLayout(m.Type, targets)
 	if err != nil {
 		return err
 	}
-	text = append(text, strings.Repeat(" ", -len(text)&7)...)
-	start := append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
+	type job struct {
+		tensor       tensor
+		first, count int   // values
+		offset       int64 // of the first one
+	}
+	var jobs []job
+	for i, t := range tensors {
+		for first := 0; first < targets[i].Values(); first += block {
+			jobs = append(jobs, job{t, first, min(block, targets[i].Values()-first), layout.Offsets[i] + int64(first*m.Type.Size())})
+		}
+	}
 
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if _, err := f.Write(start); err != nil {
+	if _, err := f.Write(layout.Header); err != nil {
 		return err
 	}
-
-	var workers sync.WaitGroup
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			buffer := make([]byte, block*size)
-			for failed.Load() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(jobs) {
-					return
-				}
-				err := ctx.Err()
-				if err == nil {
-					j := jobs[i]
-					j.tensor.fill(buffer[:j.count*size], m, j.first)
-					_, err = f.WriteAt(buffer[:j.count*size], int64(len(start)+j.offset))
-				}
-				if err != nil {
-					failed.CompareAndSwap(nil, &err)
-				}
-			}
-		})
-	}
-	workers.Wait()
-	if err := failed.Load(); err != nil {
-		return *err
+	err = parallel.Each(ctx, 0, len(jobs), func(_ context.Context, i int) error {
+		j := jobs[i]
+		values := j.tensor.draw(m, j.first, j.count)
+		content := make([]byte, len(values)*m.Type.Size())
+		m.Type.Encode(content, values)
+		_, err := f.WriteAt(content, j.offset)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	return f.Close()
 }
 
-// fill draws the values of one block; first is the position of its first value in the tensor.
-func (t tensor) fill(dst []byte, m Model, first int) {
+// draw returns the values of one block; first is the position of its first value in the tensor.
+func (t tensor) draw(m Model, first, count int) []float32 {
 	name := fnv.New64a()
 	name.Write([]byte(strings.TrimPrefix(t.name, m.Prefix)))
 	random := rand.New(rand.NewPCG(m.Seed, name.Sum64()+uint64(first)))
-	element := types[m.Type]
-	for ; len(dst) > 0; dst = dst[element.size:] {
-		element.put(dst, float32(t.mean+t.deviation*random.NormFloat64()))
+	values := make([]float32, count)
+	for i := range values {
+		values[i] = float32(t.mean + t.deviation*random.NormFloat64())
 	}
+	return values
 }

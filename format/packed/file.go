@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/parallel"
+	"github.com/tti-llm/tti/format/progress"
 )
 
 // File is an open packed file. What it says of the .tti file in it (size, version, sections) is
@@ -32,7 +33,7 @@ type File struct {
 // It unpacks only the frames that these lie in. The error wraps one of package format's sentinels if
 // the contents are at fault.
 func Open(path string) (*File, error) {
-	source, size, err := openFile(path)
+	source, size, err := format.OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -45,33 +46,13 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// openFile opens a regular file; opening a named pipe would wait for its other end.
-func openFile(path string) (*os.File, int64, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s: is not a regular file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	if info, err = file.Stat(); err != nil {
-		file.Close()
-		return nil, 0, err
-	}
-	return file, info.Size(), nil
-}
-
 // newFile opens a packed file of the given size that is read from source.
 func newFile(source io.ReaderAt, size int64, o Options) (*File, error) {
 	table, err := readTable(source, size)
 	if err != nil {
 		return nil, err
 	}
-	f := &File{source: source, size: size, table: table, workers: o.workers(), close: func() error { return nil }}
+	f := &File{source: source, size: size, table: table, workers: parallel.Workers(o.Workers), close: func() error { return nil }}
 	f.buffers = newBufferPool(f.workers)
 	if f.decoder, err = newDecoder(f.workers); err != nil {
 		return nil, err
@@ -115,13 +96,19 @@ func (f *File) Verify(ctx context.Context, progress func(done, total int64)) err
 // verify does that, and gives every piece of the .tti file to keep, if that is not nil, as it comes,
 // from several goroutines at once.
 func (f *File) verify(ctx context.Context, keep io.WriterAt, progress func(done, total int64)) error {
-	next, stop := iter.Pull2(f.pieces(ctx, keep, progress))
+	return verify(f.Index, f.pieces(ctx, keep, progress))
+}
+
+// verify checks the contents of a .tti file that come in pieces, all of them, by what was read of
+// its index before.
+func verify(index *format.Index, pieces iter.Seq2[[]byte, error]) error {
+	next, stop := iter.Pull2(pieces)
 	defer stop()
-	return f.VerifyReader(&reader{next: next})
+	return index.VerifyReader(&reader{next: next})
 }
 
 // pieces yields the contents of all frames in order. Each is valid until the next is asked for.
-func (f *File) pieces(ctx context.Context, keep io.WriterAt, progress func(done, total int64)) iter.Seq2[[]byte, error] {
+func (f *File) pieces(ctx context.Context, keep io.WriterAt, report func(done, total int64)) iter.Seq2[[]byte, error] {
 	unpack := func(i int) (*buffers, error) {
 		b := f.buffers.get()
 		if err := f.unpack(b, i); err != nil {
@@ -135,8 +122,8 @@ func (f *File) pieces(ctx context.Context, keep io.WriterAt, progress func(done,
 		return b, nil
 	}
 	return func(yield func([]byte, error) bool) {
-		done := int64(0)
-		for b, err := range inOrder(ctx, len(f.table.frames), f.workers, unpack) {
+		meter := progress.NewMeter(f.table.total, report)
+		for b, err := range parallel.InOrder(ctx, f.workers, len(f.table.frames), unpack) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -144,11 +131,8 @@ func (f *File) pieces(ctx context.Context, keep io.WriterAt, progress func(done,
 			if !yield(b.content, nil) {
 				return
 			}
-			done += int64(len(b.content))
+			meter.Add(len(b.content))
 			f.buffers.put(b)
-			if progress != nil {
-				progress(done, f.table.total)
-			}
 		}
 	}
 }

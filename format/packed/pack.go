@@ -2,14 +2,17 @@ package packed
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/parallel"
+	"github.com/tti-llm/tti/format/progress"
 )
 
 // Options are the choices of Pack and Unpack; the zero value is a good one.
@@ -21,8 +24,9 @@ type Options struct {
 	frame int64 // lets tests have many small frames; 0: frameSize
 }
 
-// Pack verifies the .tti file source and writes it, packed, to target. The same file gives the same
-// bytes, whatever the options. The target appears whole or not at all, see format.Replace.
+// Pack writes the .tti file source, packed, to target, and verifies the very bytes that it packs. The
+// same file gives the same bytes, whatever the options. The target appears whole or not at all, see
+// format.Replace; if the source changes meanwhile, either it is whole or there is an error.
 func Pack(ctx context.Context, source, target string, o Options) error {
 	if err := packFile(ctx, source, target, o); err != nil {
 		return fmt.Errorf("pack %s: %w", source, err)
@@ -31,10 +35,7 @@ func Pack(ctx context.Context, source, target string, o Options) error {
 }
 
 func packFile(ctx context.Context, source, target string, o Options) error {
-	if err := verify(ctx, source); err != nil {
-		return err
-	}
-	file, size, err := openFile(source)
+	file, size, err := format.OpenRegular(source)
 	if err != nil {
 		return err
 	}
@@ -42,25 +43,17 @@ func packFile(ctx context.Context, source, target string, o Options) error {
 	if err := differ(file, target); err != nil {
 		return err
 	}
+	index, err := format.ReadIndex(file, size)
+	if err != nil {
+		return err
+	}
 	return format.Replace(target, o.NoSync, func(out *os.File) error {
 		w := bufio.NewWriterSize(out, frameSize)
-		if err := pack(ctx, w, file, size, o); err != nil {
+		if err := verify(index, pack(ctx, w, file, size, o)); err != nil {
 			return err
 		}
 		return w.Flush()
 	})
-}
-
-func verify(ctx context.Context, path string) error {
-	file, err := format.Open(path)
-	if errors.Is(err, format.ErrPacked) {
-		return format.ErrPacked
-	}
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	return file.Verify(ctx, nil)
 }
 
 // differ refuses a target that is the source.
@@ -75,52 +68,62 @@ func differ(source *os.File, target string) error {
 	return nil
 }
 
-// pack writes the packed form of the size bytes of r.
-func pack(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, o Options) error {
-	encoder, err := newEncoder(o.workers())
-	if err != nil {
-		return err
-	}
-	defer encoder.Close()
-	length := o.frame
-	if length == 0 {
-		length = frameSize
-	}
-	pool := newBufferPool(o.workers())
-	work := func(i int) (*buffers, error) {
-		b := pool.get()
-		offset := int64(i) * length
-		b.content = grow(b.content, uint32(min(length, size-offset)))
-		if err := readFull(r, b.content, offset); err != nil {
-			return nil, err
-		}
-		b.packed = encoder.EncodeAll(b.content, b.packed[:0])
-		return b, nil
-	}
-
-	var t table
-	packed := int64(0)
-	for b, err := range inOrder(ctx, int((size+length-1)/length), o.workers(), work) {
+// pack writes the packed form of the size bytes of r to w and yields these bytes, piece by piece, as it
+// goes. Each piece is valid until the next is asked for. What is written is whole when all have been.
+func pack(ctx context.Context, w io.Writer, r io.ReaderAt, size int64, o Options) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		workers := parallel.Workers(o.Workers)
+		encoder, err := newEncoder(workers)
 		if err != nil {
-			return err
+			yield(nil, err)
+			return
 		}
-		if _, err := w.Write(b.packed); err != nil {
-			return err
+		defer encoder.Close()
+		length := cmp.Or(o.frame, frameSize)
+		pool := newBufferPool(workers)
+		work := func(i int) (*buffers, error) {
+			b := pool.get()
+			offset := int64(i) * length
+			b.content = grow(b.content, uint32(min(length, size-offset)))
+			if err := readFull(r, b.content, offset); err != nil {
+				return nil, err
+			}
+			b.packed = encoder.EncodeAll(b.content, b.packed[:0])
+			return b, nil
 		}
-		packed += int64(len(b.packed))
-		// A frame ends with the checksum that the table repeats.
-		checksum := binary.LittleEndian.Uint32(b.packed[len(b.packed)-checksumSize:])
-		t.add(uint32(len(b.packed)), uint32(len(b.content)), checksum)
-		pool.put(b)
-		if o.Progress != nil {
-			o.Progress(t.total, size)
+
+		var t table
+		meter := progress.NewMeter(size, o.Progress)
+		for b, err := range parallel.InOrder(ctx, workers, int((size+length-1)/length), work) {
+			if err == nil {
+				_, err = w.Write(b.packed)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			// A frame ends with the checksum that the table repeats.
+			checksum := binary.LittleEndian.Uint32(b.packed[len(b.packed)-checksumSize:])
+			t.add(uint32(len(b.packed)), uint32(len(b.content)), checksum)
+			if !yield(b.content, nil) {
+				return
+			}
+			meter.Add(len(b.content))
+			pool.put(b)
+		}
+		if err := writeTable(w, &t); err != nil {
+			yield(nil, err)
 		}
 	}
+}
+
+// writeTable writes the end of a packed file.
+func writeTable(w io.Writer, t *table) error {
 	end, err := t.encode()
 	if err != nil {
 		return err
 	}
-	if err := checkRatio(packed+int64(len(end)), size); err != nil {
+	if err := checkRatio(t.end()+int64(len(end)), t.total); err != nil {
 		return err
 	}
 	_, err = w.Write(end)

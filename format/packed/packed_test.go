@@ -16,11 +16,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/killtest"
 )
 
 // newTTI writes a .tti file with tensors of the given numbers of values, half of them random, and
@@ -75,8 +75,10 @@ func readFile(t testing.TB, path string) []byte {
 func packBytes(t testing.TB, content []byte, o Options) []byte {
 	t.Helper()
 	var packed bytes.Buffer
-	if err := pack(context.Background(), &packed, bytes.NewReader(content), int64(len(content)), o); err != nil {
-		t.Fatal(err)
+	for _, err := range pack(context.Background(), &packed, bytes.NewReader(content), int64(len(content)), o) {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	return packed.Bytes()
 }
@@ -405,7 +407,9 @@ func TestHostileFrames(t *testing.T) {
 // TestBomb bounds what a small file may turn into, when it is made and when it is read.
 func TestBomb(t *testing.T) {
 	bomb := bytes.NewReader(make([]byte, 64<<20))
-	err := pack(context.Background(), io.Discard, bomb, bomb.Size(), Options{})
+	var err error
+	for _, err = range pack(context.Background(), io.Discard, bomb, bomb.Size(), Options{}) {
+	}
 	if !errors.Is(err, format.ErrUnsupported) {
 		t.Errorf("%v, want ErrUnsupported", err)
 	}
@@ -472,6 +476,51 @@ func TestDamagedContents(t *testing.T) {
 	}
 }
 
+// TestSourceChanges changes a byte of the source at every moment of its being packed. What comes out,
+// if anything, must be whole.
+func TestSourceChanges(t *testing.T) {
+	path, content := newTTI(t, 4, 3000)
+	target := filepath.Join(t.TempDir(), "out.tti.zst")
+	source, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	put := func(at int, b byte) {
+		if _, err := source.WriteAt([]byte{b}, int64(at)); err != nil {
+			t.Error(err)
+		}
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	refused, moments := 0, len(content)/200
+	for moment := range moments {
+		at, step := random.IntN(len(content)), 0
+		o := Options{NoSync: true, Workers: 1, frame: 200, Progress: func(int64, int64) {
+			if step == moment {
+				put(at, content[at]^1)
+			}
+			step++
+		}}
+		if err := Pack(context.Background(), path, target, o); err != nil {
+			checkReason(t, err)
+			refused++
+			if got := listing(t, filepath.Dir(target)); got != "" {
+				t.Errorf("left behind: %q", got)
+			}
+		} else {
+			if got, err := unpackBytes(readFile(t, target)); err != nil || !bytes.Equal(got, content) {
+				t.Errorf("byte %d changed at step %d: what has been packed is not whole: %v", at, moment, err)
+			}
+			os.Remove(target)
+		}
+		put(at, content[at])
+	}
+	t.Logf("%d of %d changes came in time to be seen", refused, moments)
+	if refused == 0 || refused == moments {
+		t.Error("all or none: nothing has been tried")
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	path, content := newTTI(t, 4, 100)
 	directory := t.TempDir()
@@ -495,7 +544,7 @@ func TestRefusals(t *testing.T) {
 		"pack nothing":          {Pack(background, other, packed, Options{}), "no such file"},
 		"unpack nothing":        {Unpack(background, other, packed, Options{}), "no such file"},
 		"pack a directory":      {Pack(background, directory, other, Options{}), "is a directory"},
-		"unpack a directory":    {Unpack(background, directory, other, Options{}), "is not a regular file"},
+		"unpack a directory":    {Unpack(background, directory, other, Options{}), "is a directory"},
 		"into no directory":     {Unpack(background, packed, filepath.Join(other, "x"), Options{}), "no"},
 	} {
 		if test.err == nil || !strings.Contains(test.err.Error(), test.want) {
@@ -560,66 +609,37 @@ func TestVerifyMemory(t *testing.T) {
 	}
 }
 
-// unpackUntilKilled names, in the environment of a process of this test, the directory it works in.
-const unpackUntilKilled = "TTI_PACKED_TEST_UNPACK"
-
 // TestKilled kills a process that unpacks, at many moments, and finds the old or the new file,
 // whole, and nothing else after the next time.
 func TestKilled(t *testing.T) {
-	if directory := os.Getenv(unpackUntilKilled); directory != "" {
-		// No longer than this, in case the one who is to kill it is killed.
-		for start := time.Now(); time.Since(start) < 20*time.Second; {
-			for _, name := range []string{"0.zst", "1.zst"} {
-				err := Unpack(context.Background(), filepath.Join(directory, name), filepath.Join(directory, "out.tti"), Options{NoSync: true})
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		return
-	}
-	if testing.Short() {
-		t.Skip("starts many processes")
-	}
-	directory := t.TempDir()
-	target := filepath.Join(directory, "out.tti")
+	sources, target := t.TempDir(), filepath.Join(t.TempDir(), "out.tti")
 	var versions [2][]byte
 	for i := range versions {
 		_, versions[i] = newTTI(t, uint64(i), 200_000)
 		packed := packBytes(t, versions[i], Options{frame: 50_000})
-		if err := os.WriteFile(filepath.Join(directory, fmt.Sprint(i, ".zst")), packed, 0o666); err != nil {
+		if err := os.WriteFile(filepath.Join(sources, fmt.Sprint(i)), packed, 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
-	debris := 0
-	for i := range 20 {
-		child := exec.Command(os.Args[0], "-test.run=^TestKilled$")
-		child.Env = append(os.Environ(), unpackUntilKilled+"="+directory)
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-			if _, err := os.Stat(target); err == nil {
-				break
-			}
-		}
-		time.Sleep(20*time.Millisecond + time.Duration(i)*137*time.Microsecond)
-		child.Process.Kill()
-		child.Wait()
-		if listing(t, directory) != "0.zst 1.zst out.tti" {
-			debris++
-		}
+	unpack := func(target string, i int) error {
+		return Unpack(context.Background(), filepath.Join(sources, fmt.Sprint(i)), target, Options{NoSync: true})
+	}
+	if err := unpack(target, 0); err != nil {
+		t.Fatal(err)
+	}
+	killtest.Run(t, target, 20, func(target string) error {
+		return errors.Join(unpack(target, 1), unpack(target, 0))
+	}, func(kill int) {
 		if got := readFile(t, target); !bytes.Equal(got, versions[0]) && !bytes.Equal(got, versions[1]) {
-			t.Fatalf("after kill %d the target is neither old nor new", i)
+			t.Fatalf("after kill %d the target is neither old nor new", kill)
 		}
-		if err := Unpack(context.Background(), filepath.Join(directory, "0.zst"), target, Options{NoSync: true}); err != nil {
+		if err := unpack(target, 0); err != nil {
 			t.Fatal(err)
 		}
-		if got := listing(t, directory); got != "0.zst 1.zst out.tti" {
+		if got := listing(t, filepath.Dir(target)); got != "out.tti" {
 			t.Fatalf("after the next time the directory holds %q", got)
 		}
-	}
-	t.Logf("%d of 20 kills left something for the next time to clear", debris)
+	})
 }
 
 // FuzzUnpack unpacks arbitrary bytes, which must do no harm; with wrap they are first packed, and

@@ -48,12 +48,17 @@ type table struct {
 
 // add notes the frame that follows the ones before.
 func (t *table) add(packed, length, checksum uint32) {
-	offset := int64(0)
-	if n := len(t.frames); n > 0 {
-		offset = t.frames[n-1].offset + int64(t.frames[n-1].packed)
-	}
-	t.frames = append(t.frames, frame{offset, packed, length, checksum})
+	t.frames = append(t.frames, frame{t.end(), packed, length, checksum})
 	t.total += int64(length)
+}
+
+// end returns where the frames end in the packed file.
+func (t *table) end() int64 {
+	if len(t.frames) == 0 {
+		return 0
+	}
+	last := t.frames[len(t.frames)-1]
+	return last.offset + int64(last.packed)
 }
 
 // encode returns the table as the skippable frame at the end of a packed file.
@@ -128,8 +133,8 @@ func (t *table) validate(end, size int64) error {
 			return corrupt("seek table: frame %d: %d bytes cannot hold %d", i, f.packed, f.length)
 		}
 	}
-	if last := t.frames[len(t.frames)-1]; last.offset+int64(last.packed) != end {
-		return corrupt("seek table: last frame ends at %d, want %d", last.offset+int64(last.packed), end)
+	if t.end() != end {
+		return corrupt("seek table: last frame ends at %d, want %d", t.end(), end)
 	}
 	return checkRatio(size, t.total)
 }

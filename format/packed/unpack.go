@@ -18,7 +18,7 @@ func Unpack(ctx context.Context, source, target string, o Options) error {
 }
 
 func unpackFile(ctx context.Context, source, target string, o Options) error {
-	file, size, err := openFile(source)
+	file, size, err := format.OpenRegular(source)
 	if err != nil {
 		return err
 	}

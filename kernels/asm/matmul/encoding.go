@@ -1,150 +1,176 @@
 package main
 
 import (
-	. "github.com/mmcloughlin/avo/build"
-	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/tti-llm/tti/kernels/asm/amd64"
 )
 
-// An encoding says how a line of a panel is multiplied. A line is worked through in one or two
-// passes; a pass multiplies one register of weights per 16 rows with one broadcast value per token.
+// An encoding says how a line of a panel is multiplied. A kernel goes over each line in one or two passes. A pass
+// multiplies the weights of some of the line's columns, for all rows of a panel, with the same columns of every token.
 type encoding struct {
 	name      string
-	columns   int // of a line
+	columns   int // in a line
 	passes    int // over a line
-	xBytes    int // of the activation of one column
+	xBytes    int // of the activation in one column
 	rowScales bool
 
-	// constants sets the registers of constants; it may be nil.
+	// constants fills the registers of constants. It may be nil.
 	constants func(k *kernel)
-	// weight loads the weights of a pass from a line of one panel; with narrow registers, the lower
-	// or upper 8 rows.
-	weight func(k *kernel, line Mem, part, pass int) reg.VecVirtual
-	// token broadcasts a token's activations of a pass, given those of the line.
-	token func(k *kernel, line Mem, pass int) reg.VecVirtual
+	// weight loads the weights of a pass from a line of one panel. The rows of a panel fill one or more registers, of
+	// which part says which one.
+	weight func(k *kernel, line operand.Mem, part, pass int) reg.VecVirtual
+	// token loads the activations of a pass for all rows. line is where a token's activations of the line lie.
+	token func(k *kernel, line operand.Mem, pass int) reg.VecVirtual
 	// multiply adds x*w to sum.
 	multiply func(k *kernel, x, w, sum reg.VecVirtual)
-	// integer multiplies a group of an integer encoding and folds its sums; nil for float encodings.
+	// integer multiplies a group of an integer encoding and folds its sums into the float32 ones. It is nil for float
+	// encodings.
 	integer func(k *kernel)
-	halves  bool // integer needs room for int32 sums
+	halves  bool // integer needs room in memory for the sums of half a group
 }
 
-// One column of a line after the other, one fused multiply-add each.
-var f32 = &encoding{
+// The encodings are those of package format. Each function returns how a machine multiplies one: integers by the dot
+// product of bytes where the machine has it, else by words.
+
+func panelF32(*amd64.Machine) *encoding { return &f32 }
+
+func panelF16(*amd64.Machine) *encoding { return &f16 }
+
+func panelInt8(m *amd64.Machine) *encoding {
+	if m.HasDotBytes() {
+		return &int8Bytes
+	}
+	return &int8Words
+}
+
+func panelInt4(m *amd64.Machine) *encoding {
+	if m.HasDotBytes() {
+		return &int4Bytes
+	}
+	return &int4Words
+}
+
+// A line is one column: one fused multiply-add.
+var f32 = encoding{
 	name: "f32", columns: 1, passes: 1, xBytes: 4,
-	weight: func(k *kernel, line Mem, part, _ int) reg.VecVirtual {
-		w := k.vector()
-		VMOVUPS(line.Offset(part*k.bytes), w)
+	weight: func(k *kernel, line operand.Mem, part, _ int) reg.VecVirtual {
+		w := k.Vector()
+		k.VMOVUPS(line.Offset(part*k.RegisterBytes), w)
 		return w
 	},
 	token:    broadcastFloat,
 	multiply: multiplyFloat,
 }
 
-var f16 = &encoding{
+// The two columns of a line are multiplied one after the other.
+var f16 = encoding{
 	name: "f16", columns: 2, passes: 2, xBytes: 4,
-	weight: func(k *kernel, line Mem, part, pass int) reg.VecVirtual {
-		w := k.vector()
-		VCVTPH2PS(line.Offset(pass*lineBytes/2+part*k.bytes/2), w)
+	weight: func(k *kernel, line operand.Mem, part, pass int) reg.VecVirtual {
+		w := k.Vector()
+		k.VCVTPH2PS(line.Offset(pass*lineBytes/2+part*k.RegisterBytes/2), w)
 		return w
 	},
 	token:    broadcastFloat,
 	multiply: multiplyFloat,
 }
 
-func broadcastFloat(k *kernel, line Mem, pass int) reg.VecVirtual {
-	x := k.vector()
-	VBROADCASTSS(line.Offset(4*pass), x)
+func broadcastFloat(k *kernel, line operand.Mem, pass int) reg.VecVirtual {
+	x := k.Vector()
+	k.VBROADCASTSS(line.Offset(4*pass), x)
 	return x
 }
 
-func multiplyFloat(_ *kernel, x, w, sum reg.VecVirtual) { VFMADD231PS(w, x, sum) }
+func multiplyFloat(k *kernel, x, w, sum reg.VecVirtual) { k.VFMADD231PS(w, x, sum) }
 
-// With VNNI, one instruction adds the products of 4 columns.
-var int8VNNI = &encoding{
+// A line is one dot product: 4 columns of each row lie side by side.
+var int8Bytes = encoding{
 	name: "int8", columns: 4, passes: 1, xBytes: 1, rowScales: true,
 	weight:   loadBytes,
 	token:    broadcastCodes,
-	multiply: multiplyVNNI,
+	multiply: (*kernel).dotBytes,
 	integer:  int32Dots(7, 0),
 }
 
-var int4VNNI = &encoding{
+var int4Bytes = encoding{
 	name: "int4", columns: 8, passes: 2, xBytes: 1,
 	constants: nibbleMask,
 	weight:    loadNibbles,
 	token:     broadcastCodes,
-	multiply:  multiplyVNNI,
+	multiply:  (*kernel).dotBytes,
 	integer:   int32Dots(3, 0),
 }
 
-func loadBytes(k *kernel, line Mem, part, _ int) reg.VecVirtual {
-	w := k.vector()
-	k.move(line.Offset(part*k.bytes), w)
+func loadBytes(k *kernel, line operand.Mem, part, _ int) reg.VecVirtual {
+	w := k.Vector()
+	k.Move(line.Offset(part*k.RegisterBytes), w)
 	return w
 }
 
 // loadNibbles takes the low nibbles in the first pass, the high ones in the second.
-func loadNibbles(k *kernel, line Mem, part, pass int) reg.VecVirtual {
-	w := k.vector()
+func loadNibbles(k *kernel, line operand.Mem, part, pass int) reg.VecVirtual {
+	w := k.Vector()
 	if pass == 0 {
-		k.and(line.Offset(part*k.bytes), k.mask, w)
+		k.And(line.Offset(part*k.RegisterBytes), k.mask, w)
 		return w
 	}
-	k.move(line.Offset(part*k.bytes), w)
-	VPSRLW(Imm(4), w, w)
-	k.and(w, k.mask, w)
+	k.Move(line.Offset(part*k.RegisterBytes), w)
+	k.VPSRLW(operand.Imm(4), w, w)
+	k.And(w, k.mask, w)
 	return w
 }
 
-func broadcastCodes(k *kernel, line Mem, pass int) reg.VecVirtual {
-	x := k.vector()
-	VPBROADCASTD(line.Offset(4*pass), x)
+func broadcastCodes(k *kernel, line operand.Mem, pass int) reg.VecVirtual {
+	x := k.Vector()
+	k.VPBROADCASTD(line.Offset(4*pass), x)
 	return x
 }
 
-func multiplyVNNI(_ *kernel, x, w, sum reg.VecVirtual) { VPDPBUSD(x, w, sum) }
+func (k *kernel) dotBytes(x, w, sum reg.VecVirtual) { k.DotBytes(x, w, sum) }
 
 func nibbleMask(k *kernel) { k.mask = k.constant(0x0f0f0f0f) }
 
-// Without VNNI the bytes of a line go through VPMADDWD, the even ones in one pass, the odd ones in
-// the other. (VPMADDUBSW would saturate: 255*127*2 > 32767.) The activations are left in the upper
-// byte of a word, which makes all sums 256 times too large: in the end at most 256*64*128*128 = 2^28;
-// what wraps around on the way cancels.
-var int8Words = &encoding{
+// Without a dot product of bytes, VPMADDWD multiplies words: one pass takes the even bytes of a line, the other the odd
+// ones. (VPMADDUBSW multiplies bytes, but would saturate: 255*127*2 > 32767.)
+//
+// A weight, unsigned, fills its word. An activation, signed, is left in the upper byte of its word, with zeros below; to
+// move it down with its sign would cost one instruction more. So all sums are 256 times too large. In the end they are
+// at most 256*64*128*128 = 2^28; what exceeds 32 bits on the way wraps around, and back again.
+var int8Words = encoding{
 	name: "int8", columns: 4, passes: 2, xBytes: 1, rowScales: true,
 	constants: func(k *kernel) { k.mask = k.constant(0x00ff00ff) },
-	weight: func(k *kernel, line Mem, part, pass int) reg.VecVirtual {
-		w := k.vector()
+	weight: func(k *kernel, line operand.Mem, part, pass int) reg.VecVirtual {
+		w := k.Vector()
 		if pass == 0 {
-			VPAND(line.Offset(part*k.bytes), k.mask, w)
+			k.And(line.Offset(part*k.RegisterBytes), k.mask, w)
 			return w
 		}
-		VMOVDQU(line.Offset(part*k.bytes), w)
-		VPSRLW(Imm(8), w, w)
+		k.Move(line.Offset(part*k.RegisterBytes), w)
+		k.VPSRLW(operand.Imm(8), w, w)
 		return w
 	},
-	token: func(k *kernel, line Mem, pass int) reg.VecVirtual {
-		x := k.vector()
-		VPBROADCASTD(line, x)
+	token: func(k *kernel, line operand.Mem, pass int) reg.VecVirtual {
+		x := k.Vector()
+		k.VPBROADCASTD(line, x)
 		if pass == 0 {
-			VPSLLW(Imm(8), x, x)
+			k.VPSLLW(operand.Imm(8), x, x)
 		} else {
-			VPANDN(x, k.mask, x)
+			k.VPANDN(x, k.mask, x)
 		}
 		return x
 	},
 	multiply: func(k *kernel, x, w, sum reg.VecVirtual) {
-		product := k.vector()
-		VPMADDWD(x, w, product)
-		VPADDD(product, sum, sum)
+		product := k.Vector()
+		k.VPMADDWD(x, w, product)
+		k.VPADDD(product, sum, sum)
 	},
 	integer: int32Dots(7, 8),
 }
 
-// Nibbles are small enough for VPMADDUBSW, and for the products of half a group to be added as
-// 16-bit numbers: 4 lines of 2 passes of 2 products, 16*15*128 < 2^15.
-var int4Words = &encoding{
+// Nibbles are small enough for VPMADDUBSW, which adds two products in a word, and the sums of half a group still fit
+// there: 4 lines, 2 passes and 2 products are 16*15*128 < 2^15.
+var int4Words = encoding{
 	name: "int4", columns: 8, passes: 2, xBytes: 1,
 	constants: func(k *kernel) {
 		nibbleMask(k)
@@ -153,19 +179,19 @@ var int4Words = &encoding{
 	weight: loadNibbles,
 	token:  broadcastCodes,
 	multiply: func(k *kernel, x, w, sum reg.VecVirtual) {
-		product := k.vector()
-		VPMADDUBSW(x, w, product)
-		VPADDW(product, sum, sum)
+		product := k.Vector()
+		k.VPMADDUBSW(x, w, product)
+		k.VPADDW(product, sum, sum)
 	},
 	integer: int16Dots(3), halves: true,
 }
 
-// constant returns a register filled with a 32-bit pattern.
+// constant returns a register with a 32-bit pattern in every lane.
 func (k *kernel) constant(pattern uint32) reg.VecVirtual {
-	scalar, v := GP32(), k.vector()
-	x := XMM()
-	MOVL(U32(pattern), scalar)
-	VMOVD(scalar, x)
-	VPBROADCASTD(x, v)
+	scalar, v := k.GP32(), k.Vector()
+	x := k.XMM()
+	k.MOVL(operand.U32(pattern), scalar)
+	k.VMOVD(scalar, x)
+	k.VPBROADCASTD(x, v)
 	return v
 }

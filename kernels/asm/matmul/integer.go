@@ -1,78 +1,80 @@
 package main
 
 import (
-	. "github.com/mmcloughlin/avo/build"
-	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// In the kernels of the integer encodings the registers hold exact int32 sums of one group of 64
-// columns. At its end they are folded into float32 sums, which lie on the stack and so in the
-// first-level cache.
+// The kernels of the integer encodings keep exact int32 sums of one group of 64 columns in registers. At the end of a group
+// these are folded into float32 sums: multiplied by their scales and added. The float32 sums lie on the stack, and so in
+// the first-level cache.
 
-// integerState holds the addresses that the integer kernels need besides.
+// integerState holds the addresses that only the integer kernels need.
 type integerState struct {
-	scratch     reg.GPVirtual // float32 sums [tokens, vectors], then int32 ones if needed
-	scales      reg.GPVirtual // activation scale of the first token in this group
+	scratch     reg.GPVirtual // float32 sums [tokens, vectors]; behind them, if needed, int32 sums of the same shape
+	scales      reg.GPVirtual // the first token's scale of this group
 	codeSums    reg.GPVirtual // sum of the first token's codes in this group
-	groupScales reg.GPVirtual // int4 scales of the first panel in this group
+	groupScales reg.GPVirtual // int4: the first panel's scales of this group
 }
 
 // folded returns the place of a float32 sum.
-func (s *integerState) folded(k *kernel, t, v int) Mem {
-	return Mem{Base: s.scratch, Disp: (t*k.vectors() + v) * k.bytes}
+func (s *integerState) folded(k *kernel, t, v int) operand.Mem {
+	return operand.Mem{Base: s.scratch, Disp: (t*k.vectors() + v) * k.RegisterBytes}
 }
 
-// half returns the place of an int32 sum of half a group.
-func (s *integerState) half(k *kernel, t, v int) Mem { return s.folded(k, t+k.tokens, v) }
+// half returns the place of an int32 sum of the first half of a group.
+func (s *integerState) half(k *kernel, t, v int) operand.Mem { return s.folded(k, t+k.tokens, v) }
 
 // allocateScratch reserves room for the sums on the stack, aligned to cache lines.
 func (k *kernel) allocateScratch() {
-	size := k.tokens * k.vectors() * k.bytes
+	size := k.tokens * k.vectors() * k.RegisterBytes
 	if k.halves {
 		size *= 2
 	}
-	k.state.scratch, k.state.scales, k.state.codeSums = GP64(), GP64(), GP64()
-	LEAQ(AllocLocal(size+lineBytes).Offset(lineBytes-1), k.state.scratch)
-	ANDQ(I32(-lineBytes), k.state.scratch)
+	k.state.scratch, k.state.scales, k.state.codeSums = k.GP64(), k.GP64(), k.GP64()
+	k.LEAQ(k.AllocLocal(size+lineBytes).Offset(lineBytes-1), k.state.scratch)
+	k.ANDQ(operand.I32(-lineBytes), k.state.scratch)
 	if !k.rowScales {
-		k.state.groupScales = Load(Param("scales"), GP64()).(reg.GPVirtual)
+		k.state.groupScales = k.Parameter("scales")
 	}
 }
 
 // startTile clears the float32 sums and goes back to the first group.
 func (k *kernel) startTile() {
-	zero := k.vector()
-	k.zero(zero)
+	zero := k.Vector()
+	k.Zero(zero)
 	for t, sums := range k.sums {
 		for v := range sums {
-			VMOVUPS(zero, k.state.folded(k, t, v))
+			k.VMOVUPS(zero, k.state.folded(k, t, v))
 		}
 	}
-	Load(Param("xScales"), k.state.scales)
-	Load(Param("xSums"), k.state.codeSums)
+	k.Load(k.Param("xScales"), k.state.scales)
+	k.Load(k.Param("xSums"), k.state.codeSums)
 }
 
-// int32Dots multiplies a group with int32 sums. They start at what the offset of the stored codes,
-// 1<<offset, will add too much. The sums are 1<<excess times too large.
+// int32Dots returns how a group is multiplied with sums of int32.
+//
+// The stored codes are 1<<offset larger than what they stand for, which adds that many times the sum of the activations'
+// codes. The sums start below zero by as much. The encoding makes the sums 1<<excess times too large; the end of the group
+// divides them.
 func int32Dots(offset, excess uint64) func(k *kernel) {
 	return func(k *kernel) {
-		zero := k.vector()
-		k.zero(zero)
+		zero := k.Vector()
+		k.Zero(zero)
 		codeSum := k.tokenValues(k.state.codeSums)
 		for t, sums := range k.sums {
-			VPBROADCASTD(codeSum(t), sums[0])
-			VPSLLD(Imm(offset+excess), sums[0], sums[0])
-			VPSUBD(sums[0], zero, sums[0])
+			k.VPBROADCASTD(codeSum(t), sums[0])
+			k.VPSLLD(operand.Imm(offset+excess), sums[0], sums[0])
+			k.VPSUBD(sums[0], zero, sums[0])
 			for _, sum := range sums[1:] {
-				k.move(sums[0], sum)
+				k.Move(sums[0], sum)
 			}
 		}
 		k.lines("line", groupColumns/k.columns)
 		if excess > 0 {
 			for _, sums := range k.sums {
 				for _, sum := range sums {
-					VPSRAD(Imm(excess), sum, sum)
+					k.VPSRAD(operand.Imm(excess), sum, sum)
 				}
 			}
 		}
@@ -80,28 +82,29 @@ func int32Dots(offset, excess uint64) func(k *kernel) {
 	}
 }
 
-// int16Dots multiplies a group in two halves with int16 sums, and widens each to int32.
+// int16Dots returns how a group is multiplied in two halves with sums of int16: more would not fit. The first half's sums
+// wait in memory as int32 for those of the second. offset is that of int32Dots.
 func int16Dots(offset uint64) func(k *kernel) {
 	return func(k *kernel) {
 		k.clear()
 		k.lines("first_half", groupColumns/k.columns/2)
 		codeSum := k.tokenValues(k.state.codeSums)
 		for t, sums := range k.sums {
-			excess := k.vector()
-			VPBROADCASTD(codeSum(t), excess)
-			VPSLLD(Imm(offset), excess, excess)
+			excess := k.Vector()
+			k.VPBROADCASTD(codeSum(t), excess)
+			k.VPSLLD(operand.Imm(offset), excess, excess)
 			for v, sum := range sums {
-				VPMADDWD(k.ones, sum, sum)
-				VPSUBD(excess, sum, sum)
-				VMOVDQU(sum, k.state.half(k, t, v))
+				k.VPMADDWD(k.ones, sum, sum)
+				k.VPSUBD(excess, sum, sum)
+				k.Move(sum, k.state.half(k, t, v))
 			}
 		}
 		k.clear()
 		k.lines("second_half", groupColumns/k.columns/2)
 		for t, sums := range k.sums {
 			for v, sum := range sums {
-				VPMADDWD(k.ones, sum, sum)
-				VPADDD(k.state.half(k, t, v), sum, sum)
+				k.VPMADDWD(k.ones, sum, sum)
+				k.VPADDD(k.state.half(k, t, v), sum, sum)
 			}
 		}
 		k.fold()
@@ -112,8 +115,8 @@ func int16Dots(offset uint64) func(k *kernel) {
 func (k *kernel) fold() {
 	scale := k.tokenValues(k.state.scales)
 	token := func(t int) reg.VecVirtual {
-		x := k.vector()
-		VBROADCASTSS(scale(t), x)
+		x := k.Vector()
+		k.VBROADCASTSS(scale(t), x)
 		return x
 	}
 	weight := func(int) reg.VecVirtual { return nil } // int8: row scales follow at the end
@@ -122,62 +125,61 @@ func (k *kernel) fold() {
 	}
 	k.products(weight, token, func(t, v int, w, x reg.VecVirtual) {
 		if w != nil {
-			product := k.vector()
-			VMULPS(w, x, product)
+			product := k.Vector()
+			k.VMULPS(w, x, product)
 			x = product
 		}
 		sum, place := k.sums[t][v], k.state.folded(k, t, v)
-		VCVTDQ2PS(sum, sum)
-		VFMADD213PS(place, x, sum)
-		VMOVUPS(sum, place)
+		k.VCVTDQ2PS(sum, sum)
+		k.VFMADD213PS(place, x, sum)
+		k.VMOVUPS(sum, place)
 	})
-	ADDQ(I32(4), k.state.scales)
-	ADDQ(I32(4), k.state.codeSums)
+	k.ADDQ(operand.I32(4), k.state.scales)
+	k.ADDQ(operand.I32(4), k.state.codeSums)
 	if !k.rowScales {
-		ADDQ(I32(panelRows*2), k.state.groupScales)
+		k.ADDQ(operand.I32(panelRows*2), k.state.groupScales)
 	}
 }
 
-// tokenValues returns a function that gives the addresses of the tokens' values of the current
-// group, in ascending order.
-func (k *kernel) tokenValues(first reg.GPVirtual) func(t int) Mem {
+// tokenValues returns a function that gives the address of each token's value of the current group, given the first
+// one's. It must be called for all tokens in ascending order.
+func (k *kernel) tokenValues(first reg.GPVirtual) func(t int) operand.Mem {
 	address := first
-	return func(t int) Mem {
+	return func(t int) operand.Mem {
 		if t > 0 {
-			next := GP64()
-			LEAQ(Mem{Base: address, Index: k.groups, Scale: 4}, next)
+			next := k.GP64()
+			k.LEAQ(operand.Mem{Base: address, Index: k.groups, Scale: 4}, next)
 			address = next
 		}
-		return Mem{Base: address}
+		return operand.Mem{Base: address}
 	}
 }
 
-// loadGroupScales returns a function that loads the int4 scales of the current group for one
-// register of rows after the other, in ascending order, and prefetches those of the next tile.
+// loadGroupScales returns a function that loads the int4 scales of the current group for a register of rows. It must be
+// called for all of them in ascending order; behind the last it prefetches the same group's scales of the next tile.
 func (k *kernel) loadGroupScales() func(v int) reg.VecVirtual {
-	distance, address := multiple(k.groups, panelRows*2), GP64()
-	MOVQ(k.state.groupScales, address)
+	distance, address := k.multiple(k.groups, panelRows*2), k.GP64()
+	k.MOVQ(k.state.groupScales, address)
 	return func(v int) reg.VecVirtual {
-		part := v % k.perPanel
+		part := v % k.perPanel()
 		if v > 0 && part == 0 {
-			ADDQ(distance, address)
+			k.ADDQ(distance, address)
 		}
-		w := k.vector()
-		VCVTPH2PS(Mem{Base: address, Disp: part * k.bytes / 2}, w)
+		w := k.Vector()
+		k.VCVTPH2PS(operand.Mem{Base: address, Disp: part * k.RegisterBytes / 2}, w)
 		if v == k.vectors()-1 {
 			for range k.panels {
-				ADDQ(distance, address)
-				PREFETCHT1(Mem{Base: address})
+				k.ADDQ(distance, address)
+				k.PREFETCHT1(operand.Mem{Base: address})
 			}
 		}
 		return w
 	}
 }
 
-// nextTileScales goes on to the int4 scales of the next tile. The groups have moved the address by
-// one panel.
+// nextTileScales goes on to the int4 scales of the next tile. The address has passed one panel already, group by group.
 func (k *kernel) nextTileScales() {
-	step := multiple(k.groups, panelRows*2)
-	IMUL3Q(I32(k.panels-1), step, step)
-	ADDQ(step, k.state.groupScales)
+	step := k.multiple(k.groups, panelRows*2)
+	k.IMUL3Q(operand.I32(k.panels-1), step, step)
+	k.ADDQ(step, k.state.groupScales)
 }

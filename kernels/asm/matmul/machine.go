@@ -1,87 +1,42 @@
 package main
 
-import (
-	"math/bits"
+import "github.com/tti-llm/tti/kernels/asm/amd64"
 
-	. "github.com/mmcloughlin/avo/build"
-	. "github.com/mmcloughlin/avo/operand"
-	"github.com/mmcloughlin/avo/reg"
-	"github.com/mmcloughlin/avo/x86"
-)
-
-const (
-	lineBytes    = 64 // of a panel: a block of columns of all 16 rows
-	panelRows    = 16
-	groupColumns = 64
-)
-
-// A machine is a register width.
+// A machine is what matrix products are generated for, and which.
 type machine struct {
-	name     string
-	bytes    int // in a register
-	perPanel int // registers that hold one number for each of the 16 rows
-	vector   func() reg.VecVirtual
+	*amd64.Machine
+	products []product
+}
+
+// A product is the matrix product with panels of an encoding.
+type product struct {
+	// encoding chooses how the machine multiplies.
+	encoding func(m *amd64.Machine) *encoding
+	// panels says, for 1, 2, 3, ... tokens, how many panels the kernels take at once: as many as there are registers for,
+	// then fewer, down to one, for what is left of a range.
+	panels [][]int
+	// prefetching has the numbers of tokens for which not every line is fetched ahead.
+	prefetching map[int]prefetching
+}
+
+var machines = []machine{
+	{amd64.AVX512, []product{
+		{panelInt8, wide, map[int]prefetching{2: everyOther, 3: everyOther}},
+		{panelInt4, wide, map[int]prefetching{1: everyOther}},
+		{panelF32, wide, nil},
+		{panelF16, wide, nil},
+	}},
+	{amd64.AVX2, []product{
+		{panelInt8, [][]int{{6, 1}, {2, 1}, {1}, {1}, {1}}, nil}, // besides the operands, a product and a mask need registers
+		{panelInt4, [][]int{{4, 1}, {2, 1}, {1}, {1}, {1}}, nil}, // and the ones that widen sums
+		{panelF32, narrow, map[int]prefetching{1: noLine}},
+		{panelF16, narrow, map[int]prefetching{1: noLine}},
+	}},
 }
 
 var (
-	avx512 = &machine{name: "AVX512", bytes: 64, perPanel: 1, vector: ZMM}
-	avx2   = &machine{name: "AVX2", bytes: 32, perPanel: 2, vector: YMM}
+	// wide is for 32 registers of 64 bytes: up to 24 sums, and the rest for weights and activations.
+	wide = [][]int{{8, 4, 1}, {8, 4, 1}, {8, 4, 1}, {6, 2, 1}, {4, 1}, {4, 1}, {3, 2, 1}, {3, 2, 1}}
+	// narrow is for 16 registers of 32 bytes, of which a panel needs two for each token: up to 12.
+	narrow = [][]int{{6, 1}, {2, 1}, {2, 1}, {1}, {1}, {1}}
 )
-
-func (m *machine) zero(v Op) {
-	if m == avx2 {
-		VPXOR(v, v, v)
-		return
-	}
-	i, err := x86.VPXORD(v, v, v)
-	if err != nil {
-		panic(err)
-	}
-	i.CancellingInputs = true // avo knows this of VPXOR only, and would keep v reserved before
-	Instruction(i)
-}
-
-func (m *machine) move(from, to Op) {
-	if m == avx512 {
-		VMOVDQU32(from, to)
-	} else {
-		VMOVDQU(from, to)
-	}
-}
-
-func (m *machine) and(a, b, to Op) {
-	if m == avx512 {
-		VPANDD(a, b, to)
-	} else {
-		VPAND(a, b, to)
-	}
-}
-
-// strided addresses a few rows at equal distance: panels, tokens.
-type strided struct {
-	base reg.GPVirtual
-	odd  map[int]reg.GPVirtual // odd multiples of the distance
-}
-
-// newStrided prepares addresses of count rows. The multiples may be shared by another base.
-func newStrided(base, distance reg.GPVirtual, count int) strided {
-	s := strided{base: base, odd: map[int]reg.GPVirtual{1: distance}}
-	for multiple := 3; multiple < count; multiple += 2 {
-		scale := 1 << (bits.Len(uint(multiple-1)) - 1) // the power of two below the multiple
-		s.odd[multiple] = GP64()
-		LEAQ(Mem{Base: s.odd[multiple-scale], Index: distance, Scale: uint8(scale)}, s.odd[multiple])
-	}
-	return s
-}
-
-// with returns the same rows from another base.
-func (s strided) with(base reg.GPVirtual) strided { return strided{base: base, odd: s.odd} }
-
-// row returns the address of row i.
-func (s strided) row(i int) Mem {
-	if i == 0 {
-		return Mem{Base: s.base}
-	}
-	scale := i & -i
-	return Mem{Base: s.base, Index: s.odd[i/scale], Scale: uint8(scale)}
-}

@@ -4,9 +4,16 @@ import (
 	"fmt"
 	"math/bits"
 
-	. "github.com/mmcloughlin/avo/build"
-	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/tti-llm/tti/kernels/asm/amd64"
+)
+
+const (
+	lineBytes    = 64 // of a panel: some columns of all its rows
+	panelRows    = 16
+	groupColumns = 64
 )
 
 // signature is common to all kernels, so that a table can hold them. multiplyKernel in
@@ -23,32 +30,36 @@ const maxUnrolled = 48
 // A kernel is one generated function: it multiplies consecutive tiles of some panels with a tile of
 // some tokens.
 type kernel struct {
-	*machine
+	*amd64.Assembler
 	*encoding
 	panels, tokens int
 	prefetching
 
 	groups  reg.GPVirtual      // of 64 columns
 	weights strided            // by panel, moves along the columns
-	ahead   strided            // the same, what to prefetch
+	ahead   strided            // by panel, what to prefetch
 	x       strided            // by token, moves along the columns
-	sums    [][]reg.VecVirtual // [token][register of rows]
+	sums    [][]reg.VecVirtual // [token][register of the rows of all panels]
 	mask    reg.VecVirtual     // a constant of the encoding
 	ones    reg.VecVirtual     // 16-bit ones, where the encoding needs them
 	state   integerState
 }
 
 func (k *kernel) name() string {
-	return fmt.Sprintf("%s%sx%dx%d", k.encoding.name, k.machine.name, k.panels, k.tokens)
+	return fmt.Sprintf("%s%sx%dx%d", k.encoding.name, k.Name, k.panels, k.tokens)
 }
 
-// vectors returns the number of registers that one number for each row of all panels fills.
-func (k *kernel) vectors() int { return k.panels * k.perPanel }
+// perPanel returns the number of registers that one number for each row of a panel fills.
+func (k *kernel) perPanel() int { return panelRows * 4 / k.RegisterBytes }
 
-// groupBytes returns how much of a panel one group of columns is.
+// vectors returns the number of registers that one number for each row of all panels fills.
+func (k *kernel) vectors() int { return k.panels * k.perPanel() }
+
+// groupBytes returns the size of one group of columns in a panel.
 func (k *kernel) groupBytes() int { return groupColumns / k.columns * lineBytes }
 
-// A prefetching says which lines of weights a kernel fetches ahead of their use.
+// A prefetching says which lines of weights a kernel fetches ahead of their use. What pays was measured, see
+// kernels/README.md.
 type prefetching int
 
 const (
@@ -57,7 +68,7 @@ const (
 	noLine
 )
 
-// fetches says whether a line of one of the panels is fetched ahead. Neighbouring panels take turns.
+// fetches says whether a line of a panel is fetched ahead. Where every other line is, neighbouring panels take turns.
 func (f prefetching) fetches(panel, line int) bool {
 	return f == everyLine || f == everyOther && (panel+line)%2 == 0
 }
@@ -71,14 +82,13 @@ func (f prefetching) fetches(panel, line int) bool {
 //			integer encodings: fold the group's sums into float32 ones
 //		out = sums * scale + bias
 func (k *kernel) generate() {
-	TEXT(k.name(), 0, signature)
-	Pragma("noescape")
-	Doc(fmt.Sprintf("%s multiplies tiles of %d panels with %d tokens.", k.name(), k.panels, k.tokens))
+	k.Begin(k.name(), signature)
+	k.Doc(fmt.Sprintf("%s multiplies tiles of %d panels with %d tokens.", k.name(), k.panels, k.tokens))
 
-	k.groups = Load(Param("groups"), GP64()).(reg.GPVirtual)
-	k.weights = newStrided(Load(Param("codes"), GP64()).(reg.GPVirtual), multiple(k.groups, k.groupBytes()), k.panels)
-	k.x = newStrided(GP64(), multiple(k.groups, groupColumns*k.xBytes), k.tokens)
-	k.ahead = k.weights.with(GP64())
+	k.groups = k.Parameter("groups")
+	k.weights = newStrided(k.Assembler, k.Parameter("codes"), k.multiple(k.groups, k.groupBytes()), k.panels)
+	k.x = newStrided(k.Assembler, k.GP64(), k.multiple(k.groups, groupColumns*k.xBytes), k.tokens)
+	k.ahead = k.weights.with(k.GP64())
 	if k.constants != nil {
 		k.constants(k)
 	}
@@ -87,11 +97,11 @@ func (k *kernel) generate() {
 	}
 	offset := k.counter()    // of the tile in a row of outputs, in bytes
 	remaining := k.counter() // groups
-	MOVQ(I32(0), offset)
+	k.MOVQ(operand.I32(0), offset)
 
-	Label("tile")
-	Load(Param("x"), k.x.base)
-	MOVQ(k.groups, remaining)
+	k.Label("tile")
+	k.Load(k.Param("x"), k.x.base)
+	k.MOVQ(k.groups, remaining)
 	k.allocateSums()
 	if k.integer != nil {
 		k.startTile()
@@ -99,7 +109,7 @@ func (k *kernel) generate() {
 		k.clear()
 	}
 
-	Label("group")
+	k.Label("group")
 	if k.prefetching != noLine {
 		k.lookAhead(remaining)
 	}
@@ -108,46 +118,45 @@ func (k *kernel) generate() {
 	} else {
 		k.lines("line", groupColumns/k.columns)
 	}
-	DECQ(remaining)
-	JNZ(LabelRef("group"))
+	k.DECQ(remaining)
+	k.JNZ(operand.LabelRef("group"))
 
 	k.finish(offset)
 
-	LEAQ(k.weights.row(k.panels-1), k.weights.base) // the groups have moved it by one panel
+	k.LEAQ(k.weights.row(k.panels-1), k.weights.base) // it has passed one panel already, group by group
 	if k.state.groupScales != nil {
 		k.nextTileScales()
 	}
-	ADDQ(I32(k.panels*panelRows*4), offset)
-	DECQ(argument("tiles"))
-	JNZ(LabelRef("tile"))
-	VZEROUPPER()
-	RET()
+	k.ADDQ(operand.I32(k.panels*panelRows*4), offset)
+	k.DECQ(k.argument("tiles"))
+	k.JNZ(operand.LabelRef("tile"))
+	k.End()
 }
 
 // argument returns the address of an argument of the function.
-func argument(name string) Op {
-	a, err := Param(name).Resolve()
+func (k *kernel) argument(name string) operand.Op {
+	a, err := k.Param(name).Resolve()
 	if err != nil {
 		panic(err)
 	}
 	return a.Addr
 }
 
-// multiple returns a times a power of two.
-func multiple(a reg.GPVirtual, factor int) reg.GPVirtual {
-	product := GP64()
-	MOVQ(a, product)
-	SHLQ(Imm(uint64(bits.TrailingZeros(uint(factor)))), product)
+// multiple returns a times factor, a power of two.
+func (k *kernel) multiple(a reg.GPVirtual, factor int) reg.GPVirtual {
+	product := k.GP64()
+	k.MOVQ(a, product)
+	k.SHLQ(operand.Imm(uint64(bits.TrailingZeros(uint(factor)))), product)
 	return product
 }
 
-// counter returns a place for a number that changes once per group or tile. The integer kernels
-// need their registers for other things.
-func (k *kernel) counter() Op {
+// counter returns a place for a number that is changed once per group or tile: in memory for the integer kernels, which
+// need all their registers.
+func (k *kernel) counter() operand.Op {
 	if k.integer != nil {
-		return AllocLocal(8)
+		return k.AllocLocal(8)
 	}
-	return GP64()
+	return k.GP64()
 }
 
 func (k *kernel) allocateSums() {
@@ -155,7 +164,7 @@ func (k *kernel) allocateSums() {
 	for t := range k.sums {
 		k.sums[t] = make([]reg.VecVirtual, k.vectors())
 		for v := range k.sums[t] {
-			k.sums[t][v] = k.vector()
+			k.sums[t][v] = k.Vector()
 		}
 	}
 }
@@ -163,31 +172,31 @@ func (k *kernel) allocateSums() {
 func (k *kernel) clear() {
 	for _, sums := range k.sums {
 		for _, sum := range sums {
-			k.zero(sum)
+			k.Zero(sum)
 		}
 	}
 }
 
-// lookAhead sets the address to prefetch from. Towards the end of a tile that is the next tile, if
-// there is one.
-func (k *kernel) lookAhead(remaining Op) {
+// lookAhead sets the address to prefetch from, prefetchBytes ahead in the same panel. Towards the end of a tile that lies
+// in the next one, if there is one. remaining is the number of groups that are left in this tile.
+func (k *kernel) lookAhead(remaining operand.Op) {
 	groups := max(1, prefetchBytes/k.groupBytes())
-	LEAQ(k.weights.row(0).Offset(groups*k.groupBytes()), k.ahead.base)
+	k.LEAQ(k.weights.row(0).Offset(groups*k.groupBytes()), k.ahead.base)
 	if k.panels == 1 {
-		return // the next panel follows in memory
+		return // what lies behind this panel is the next tile
 	}
-	CMPQ(remaining, I32(groups))
-	JGT(LabelRef("this_tile"))
-	CMPQ(argument("tiles"), I32(1))
-	JGT(LabelRef("next_tile"))
-	CMPQ(argument("follow"), I32(0))
-	JEQ(LabelRef("this_tile"))
-	Label("next_tile")
-	LEAQ(k.ahead.row(k.panels-1), k.ahead.base)
-	Label("this_tile")
+	k.CMPQ(remaining, operand.I32(groups))
+	k.JGT(operand.LabelRef("this_tile"))
+	k.CMPQ(k.argument("tiles"), operand.I32(1))
+	k.JGT(operand.LabelRef("next_tile"))
+	k.CMPQ(k.argument("follow"), operand.I32(0))
+	k.JEQ(operand.LabelRef("this_tile"))
+	k.Label("next_tile")
+	k.LEAQ(k.ahead.row(k.panels-1), k.ahead.base)
+	k.Label("this_tile")
 }
 
-// lines multiplies count lines of every panel, in a loop if they are many.
+// lines multiplies the next count lines of every panel, in a loop if they are many.
 func (k *kernel) lines(label string, count int) {
 	unrolled := count
 	for unrolled > 1 && unrolled*k.passes*k.vectors()*k.tokens > maxUnrolled {
@@ -195,36 +204,36 @@ func (k *kernel) lines(label string, count int) {
 	}
 	var counter reg.GPVirtual
 	if unrolled < count {
-		counter = GP64()
-		MOVQ(I32(count/unrolled), counter)
-		Label(label)
+		counter = k.GP64()
+		k.MOVQ(operand.I32(count/unrolled), counter)
+		k.Label(label)
 	}
 	for line := range unrolled {
 		for p := range k.panels {
 			if k.fetches(p, line) {
-				PREFETCHT1(k.ahead.row(p).Offset(line * lineBytes))
+				k.PREFETCHT1(k.ahead.row(p).Offset(line * lineBytes))
 			}
 		}
 		for pass := range k.passes {
 			k.pass(line, pass)
 		}
 	}
-	ADDQ(I32(unrolled*lineBytes), k.weights.base)
-	ADDQ(I32(unrolled*k.columns*k.xBytes), k.x.base)
+	k.ADDQ(operand.I32(unrolled*lineBytes), k.weights.base)
+	k.ADDQ(operand.I32(unrolled*k.columns*k.xBytes), k.x.base)
 	if k.prefetching != noLine {
-		ADDQ(I32(unrolled*lineBytes), k.ahead.base)
+		k.ADDQ(operand.I32(unrolled*lineBytes), k.ahead.base)
 	}
 	if unrolled < count {
-		DECQ(counter)
-		JNZ(LabelRef(label))
+		k.DECQ(counter)
+		k.JNZ(operand.LabelRef(label))
 	}
 }
 
-// pass multiplies what one pass takes out of a line.
+// pass multiplies the columns of a line that one pass takes.
 func (k *kernel) pass(line, pass int) {
 	weight := func(v int) reg.VecVirtual {
-		panel := k.weights.row(v / k.perPanel).Offset(line * lineBytes)
-		return k.weight(k, panel, v%k.perPanel, pass)
+		panel := k.weights.row(v / k.perPanel()).Offset(line * lineBytes)
+		return k.weight(k, panel, v%k.perPanel(), pass)
 	}
 	token := func(t int) reg.VecVirtual {
 		return k.token(k, k.x.row(t).Offset(line*k.columns*k.xBytes), pass)
@@ -232,8 +241,9 @@ func (k *kernel) pass(line, pass int) {
 	k.products(weight, token, func(t, v int, w, x reg.VecVirtual) { k.multiply(k, x, w, k.sums[t][v]) })
 }
 
-// products calls each for all pairs of a register of rows and a token. It holds whichever are fewer
-// in registers and loads the others one by one, both in ascending order.
+// products calls each for all pairs of a token t and a register v of rows, with what token and weight return for them.
+// It loads all of those first that are fewer, tokens or registers of rows, and keeps them while it loads the others one by
+// one; both in ascending order.
 func (k *kernel) products(weight, token func(i int) reg.VecVirtual, each func(t, v int, w, x reg.VecVirtual)) {
 	load := func(count int, value func(i int) reg.VecVirtual) []reg.VecVirtual {
 		values := make([]reg.VecVirtual, count)
@@ -261,11 +271,11 @@ func (k *kernel) products(weight, token func(i int) reg.VecVirtual, each func(t,
 	}
 }
 
-// finish writes the outputs of a tile.
-func (k *kernel) finish(offset Op) {
+// finish writes the outputs of a tile. offset is where its rows begin, in bytes.
+func (k *kernel) finish(offset operand.Op) {
 	rowArgument := func(name string) reg.GPVirtual {
-		address := Load(Param(name), GP64()).(reg.GPVirtual)
-		ADDQ(offset, address)
+		address := k.Parameter(name)
+		k.ADDQ(offset, address)
 		return address
 	}
 	out, bias := rowArgument("out"), rowArgument("bias")
@@ -275,17 +285,17 @@ func (k *kernel) finish(offset Op) {
 	}
 	for t, sums := range k.sums {
 		if t > 0 {
-			ADDQ(argument("outStride"), out)
+			k.ADDQ(k.argument("outStride"), out)
 		}
 		for v, sum := range sums {
 			if k.integer != nil {
-				VMOVUPS(k.state.folded(k, t, v), sum)
+				k.VMOVUPS(k.state.folded(k, t, v), sum)
 			}
 			if k.rowScales {
-				VMULPS(Mem{Base: scales, Disp: v * k.bytes}, sum, sum)
+				k.VMULPS(operand.Mem{Base: scales, Disp: v * k.RegisterBytes}, sum, sum)
 			}
-			VADDPS(Mem{Base: bias, Disp: v * k.bytes}, sum, sum)
-			VMOVUPS(sum, Mem{Base: out, Disp: v * k.bytes})
+			k.VADDPS(operand.Mem{Base: bias, Disp: v * k.RegisterBytes}, sum, sum)
+			k.VMOVUPS(sum, operand.Mem{Base: out, Disp: v * k.RegisterBytes})
 		}
 	}
 }

@@ -23,7 +23,7 @@ var caches = []cache{
 
 // widen loads a register of elements of a cache as float32.
 func (m *machine) widen(c cache, p operand.Mem) reg.VecVirtual {
-	r := m.vector()
+	r := m.Vector()
 	switch c.name {
 	case "F32":
 		m.VMOVUPS(p, r)
@@ -44,9 +44,9 @@ type rows struct {
 
 // rows returns the addresses of count rows whose stride is given in elements of four bytes.
 func (m *machine) rows(base, stride string, count int) rows {
-	r := rows{base: m.param(base)}
+	r := rows{base: m.Parameter(base)}
 	if count > 1 {
-		r.stride = m.param(stride)
+		r.stride = m.Parameter(stride)
 		m.SHLQ(operand.Imm(2), r.stride)
 	}
 	if count > 3 {
@@ -80,17 +80,17 @@ type scoreTile struct {
 func scores(m *machine, c cache, t scoreTile) {
 	name := fmt.Sprintf("scores%sx%d", c.name, t.queries)
 	m.function(name, "func(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)")
-	m.Doc(fmt.Sprintf("%s%s writes the scores of %d queries with the keys of whole blocks of 16 positions.", name, m.name, t.queries))
+	m.Doc(fmt.Sprintf("%s%s writes the scores of %d queries with the keys of whole blocks of 16 positions.", name, m.Name, t.queries))
 	result := m.rows("scores", "scoreStride", t.queries)
 	query := m.rows("q", "dimensions", t.queries)
-	keys, blocks := m.param("keys"), m.param("blocks")
+	keys, blocks := m.Parameter("keys"), m.Parameter("blocks")
 	var scales reg.GPVirtual
 	if c.scaled {
-		scales = m.param("scales")
+		scales = m.Parameter("scales")
 	}
-	steps := m.param("dimensions")
+	steps := m.Parameter("dimensions")
 	m.SHRQ(operand.Imm(4), steps)
-	keyBytes := m.param("dimensions") // of a block
+	keyBytes := m.Parameter("dimensions") // of a block
 	m.IMUL3Q(operand.I32(blockLanes*c.bytes), keyBytes, keyBytes)
 
 	line := blockLanes * c.bytes // the keys of one dimension
@@ -101,7 +101,7 @@ func scores(m *machine, c cache, t scoreTile) {
 		for i := range lanes {
 			lanes[i] = make([]reg.VecVirtual, t.queries)
 			for j := range lanes[i] {
-				lanes[i][j] = m.vector()
+				lanes[i][j] = m.Vector()
 			}
 			m.zero(lanes[i]...)
 		}
@@ -144,9 +144,9 @@ func scores(m *machine, c cache, t scoreTile) {
 			}
 			m.VMOVUPS(sum, result.at(i, 0))
 		}
-		m.ADDQ(operand.Imm(uint64(m.registerBytes)), result.base)
+		m.ADDQ(operand.Imm(uint64(m.RegisterBytes)), result.base)
 		if c.scaled {
-			m.ADDQ(operand.Imm(uint64(m.registerBytes)), scales)
+			m.ADDQ(operand.Imm(uint64(m.RegisterBytes)), scales)
 		}
 	}
 	m.repeat(blocks, func() {
@@ -162,7 +162,7 @@ func scores(m *machine, c cache, t scoreTile) {
 		}
 		m.ADDQ(keyBytes, keys)
 	})
-	m.end()
+	m.End()
 }
 
 // addAll adds the registers x to those of sum.
@@ -174,7 +174,7 @@ func (m *machine) addAll(x, sum []reg.VecVirtual) {
 
 // multiplyAdd adds a scalar in memory times x to sum.
 func (m *machine) multiplyAdd(scalar operand.Mem, x, sum reg.Register) {
-	if m.wide {
+	if m.EmbeddedBroadcast {
 		m.VFMADD231PS_BCST(scalar, x, sum)
 		return
 	}
@@ -190,11 +190,11 @@ func softmax(m *machine, scaled bool) {
 		name, scale = "softmaxScaled", "scales *float32, "
 	}
 	m.function(name, "func(scores *float32, "+scale+"count int) float32")
-	m.Doc(name + m.name + " replaces count scores by weights and returns the sum of the exponentials.")
-	x, n := m.param("scores"), m.param("count")
+	m.Doc(name + m.Name + " replaces count scores by weights and returns the sum of the exponentials.")
+	x, n := m.Parameter("scores"), m.Parameter("count")
 	var scales reg.Register
 	if scaled {
-		scales = m.param("scales")
+		scales = m.Parameter("scales")
 	}
 	lowest := m.broadcast(m.word(math.Float32bits(-infinity)))
 	maximum := m.broadcastBlock(m.word(math.Float32bits(-infinity)))
@@ -226,7 +226,7 @@ func softmax(m *machine, scaled bool) {
 		m.store(k, v, element(x, offset))
 	})
 	m.Store(m.reduce(sum, m.VADDPS), m.ReturnIndex(0))
-	m.end()
+	m.End()
 }
 
 // valueTile says how many queries go through the values together, and how many registers of each
@@ -240,12 +240,12 @@ type valueTile struct {
 func weigh(m *machine, c cache, t valueTile) {
 	name := fmt.Sprintf("weigh%sx%d", c.name, t.queries)
 	m.function(name, "func(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)")
-	m.Doc(fmt.Sprintf("%s%s writes the results of %d queries, of which query i weighs count+i values.", name, m.name, t.queries))
+	m.Doc(fmt.Sprintf("%s%s writes the results of %d queries, of which query i weighs count+i values.", name, m.Name, t.queries))
 	out := m.rows("out", "outStride", t.queries)
 	weights := m.rows("weights", "weightStride", t.queries)
-	sums, values := m.param("sums"), m.param("values")
-	left := m.param("dimensions")
-	rowBytes := m.param("dimensions")
+	sums, values := m.Parameter("sums"), m.Parameter("values")
+	left := m.Parameter("dimensions")
+	rowBytes := m.Parameter("dimensions")
 	m.IMUL3Q(operand.I32(c.bytes), rowBytes, rowBytes)
 
 	for _, registers := range t.registers {
@@ -258,12 +258,12 @@ func weigh(m *machine, c cache, t valueTile) {
 		results := make([][]reg.VecVirtual, t.queries)
 		for i := range results {
 			for range registers {
-				r := m.vector()
+				r := m.Vector()
 				m.zero(r)
 				results[i] = append(results[i], r)
 			}
 		}
-		value, n := m.copy(values), m.param("count")
+		value, n := m.copy(values), m.Parameter("count")
 		moving := weights
 		moving.base = m.copy(weights.base)
 		// position adds the values of one position to the results of queries first and later.
@@ -289,15 +289,15 @@ func weigh(m *machine, c cache, t valueTile) {
 			sum := m.broadcast(operand.Mem{Base: sums, Disp: 4 * i})
 			for j, r := range result {
 				m.VDIVPS(sum, r, r)
-				m.VMOVUPS(r, out.at(i, j*m.registerBytes))
+				m.VMOVUPS(r, out.at(i, j*m.RegisterBytes))
 			}
 		}
 
-		m.ADDQ(operand.I32(registers*m.registerBytes), out.base)
+		m.ADDQ(operand.I32(registers*m.RegisterBytes), out.base)
 		m.ADDQ(operand.I32(chunk*c.bytes), values)
 		m.SUBQ(operand.I32(chunk), left)
 		m.JMP(operand.LabelRef(loop))
 		m.Label(done)
 	}
-	m.end()
+	m.End()
 }

@@ -25,13 +25,13 @@ var infinity = float32(math.Inf(1))
 // expConstants are the constants that exp needs.
 var expConstants = []float32{log2E, -ln2High, -ln2Low, expP0, expP1, expP2, expP3, expP4, 1, expMin, expMax, infinity}
 
-// exp replaces each element of a block by its exponential. Where no element is above zero, the
-// comparison with the upper limit can be left out.
+// exp replaces each element of a block by its exponential. aboveZero says that there may be elements above zero; without
+// them no comparison with the upper limit is needed.
 func (m *machine) exp(c constants, b block, aboveZero bool) {
 	for _, x := range b {
-		n, p := m.vector(), m.vector()
+		n, p := m.Vector(), m.Vector()
 		m.VMULPS(c.of(log2E), x, n)
-		m.round(n, n)
+		m.Round(n, n)
 		kept := m.compare(notLess, x, c.of(expMin))
 		var above condition
 		if aboveZero {
@@ -49,7 +49,7 @@ func (m *machine) exp(c constants, b block, aboveZero bool) {
 		m.VPADDD(n, p, x)
 		m.keep(kept, x)
 		if aboveZero {
-			limit := m.vector()
+			limit := m.Vector()
 			m.VMOVUPS(c.of(infinity), limit)
 			m.replace(above, limit, x)
 		}

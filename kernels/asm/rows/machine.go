@@ -5,69 +5,81 @@ import (
 	"math"
 
 	"github.com/mmcloughlin/avo/attr"
-	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/tti-llm/tti/kernels/asm/amd64"
 )
 
 // blockLanes is the number of float32 that the kernels take at once, and over which sums run.
 const blockLanes = 16
 
-// machine is what the kernels are generated for: a width of registers and the instructions in which
-// the two instruction sets differ. Operands are in the order of Go's assembler: the destination last.
+// A machine is what the kernels of one set are written for and with: instructions, and helpers made of them.
 type machine struct {
-	*build.Context
-	name string // suffix of the functions' names
-	wide bool   // 64-byte registers and masks
-	// registerBytes is the width of a vector register.
-	registerBytes int
-
-	normRows   int // that layer norm takes at once, at most
-	scoreTiles []scoreTile
-	valueTiles []valueTile
-
-	labels int // of the current function
+	*amd64.Assembler
+	masks
+	kernels
+	tables map[string]operand.Mem // of the whole file, by name
+	labels int                    // in the function that is being written
 }
 
-func machines(c *build.Context) []*machine {
-	return []*machine{
-		{Context: c, name: "AVX512", wide: true, registerBytes: 64,
-			normRows:   4,
-			scoreTiles: []scoreTile{{1, 16}, {2, 8}, {3, 4}, {4, 4}},
-			valueTiles: []valueTile{{1, []int{4, 1}}, {2, []int{4, 1}}, {3, []int{4, 1}}, {4, []int{4, 1}}}},
-		{Context: c, name: "AVX2", registerBytes: 32,
-			normRows:   2,
-			scoreTiles: []scoreTile{{1, 8}, {2, 4}},
-			valueTiles: []valueTile{{1, []int{8, 2}}, {2, []int{4, 2}}, {4, []int{2}}}},
+// kernels says which kernels there are for a machine.
+type kernels struct {
+	machine    *amd64.Machine
+	normRows   int                    // that layer norm takes at once, at most
+	scoreTiles []scoreTile            // for every encoding of keys
+	valueTiles map[string][]valueTile // by the encoding of values
+	read       bool
+}
+
+var machines = []kernels{
+	{
+		machine:    amd64.AVX512,
+		normRows:   4,
+		scoreTiles: []scoreTile{{1, 16}, {2, 8}, {3, 4}, {4, 4}},
+		valueTiles: map[string][]valueTile{
+			"F32": wide,
+			// For one query and two those of AVX2 are used: conversions to registers of 32 bytes are faster.
+			"F16":  wide[2:],
+			"Int8": wide,
+		},
+		read: false, // that of AVX2 is used: with registers of 64 bytes it is slower
+	},
+	{
+		machine:    amd64.AVX2,
+		normRows:   2,
+		scoreTiles: []scoreTile{{1, 8}, {2, 4}},
+		valueTiles: map[string][]valueTile{"F32": narrow, "F16": narrow, "Int8": narrow},
+		read:       true,
+	},
+}
+
+var (
+	wide   = []valueTile{{1, []int{4, 1}}, {2, []int{4, 1}}, {3, []int{4, 1}}, {4, []int{4, 1}}}
+	narrow = []valueTile{{1, []int{8, 2}}, {2, []int{4, 2}}, {4, []int{2}}}
+)
+
+// newMachine returns what writes kernels into a file. tables are those that the file has so far.
+func newMachine(file *amd64.File, k kernels, tables map[string]operand.Mem) *machine {
+	m := &machine{Assembler: file.For(k.machine), kernels: k, tables: tables}
+	m.masks = laneMasks{m}
+	if m.Opmasks {
+		m.masks = opmasks{m}
 	}
+	return m
 }
 
-// function begins a function. Its name gets the suffix of the machine.
+// function begins a function. Its name gets the machine's as a suffix.
 func (m *machine) function(name, signature string) {
-	m.Function(name + m.name)
+	m.Begin(name+m.Name, signature)
 	m.Attributes(attr.NOSPLIT)
-	m.SignatureExpr(signature)
-	m.Pragma("noescape")
 	m.labels = 0
 }
 
-// end ends a function.
-func (m *machine) end() {
-	m.VZEROUPPER()
-	m.RET()
-}
-
-// label returns a new label of the function. It stands where Label is called with it.
+// label returns a name for a label that the function does not have yet. Label puts it where it belongs.
 func (m *machine) label(name string) string {
 	m.labels++
 	return fmt.Sprintf("%s%d", name, m.labels)
-}
-
-// param returns the parameter of the given name in a register.
-func (m *machine) param(name string) reg.GPVirtual {
-	r := m.GP64()
-	m.Load(m.Param(name), r)
-	return r
 }
 
 // copy returns a copy of a register.
@@ -77,172 +89,34 @@ func (m *machine) copy(r reg.Register) reg.GPVirtual {
 	return c
 }
 
-func (m *machine) vector() reg.VecVirtual {
-	if m.wide {
-		return m.ZMM()
-	}
-	return m.YMM()
-}
-
 // lanes is the number of float32 in a register.
-func (m *machine) lanes() int { return m.registerBytes / 4 }
+func (m *machine) lanes() int { return m.RegisterBytes / 4 }
 
 // block is 16 float32 or int32 in one or two registers.
 type block []reg.VecVirtual
 
+// block returns new registers for a block.
 func (m *machine) block() block {
-	b := make(block, 64/m.registerBytes)
+	b := make(block, 64/m.RegisterBytes)
 	for i := range b {
-		b[i] = m.vector()
+		b[i] = m.Vector()
 	}
 	return b
 }
 
-// part returns where register i of a block lies in memory.
-func (m *machine) part(p operand.Mem, i int) operand.Mem { return p.Offset(i * m.registerBytes) }
+// part returns where register i of a block at p lies in memory.
+func (m *machine) part(p operand.Mem, i int) operand.Mem { return p.Offset(i * m.RegisterBytes) }
 
-// zero clears vector registers.
+// zero clears vector registers, as floats: Zero does it as integers.
 func (m *machine) zero(registers ...reg.VecVirtual) {
 	for _, r := range registers {
 		m.VXORPS(r, r, r)
 	}
 }
 
-// round rounds to the nearest integer, ties to even.
-func (m *machine) round(x, dst reg.Register) {
-	if m.wide {
-		m.VRNDSCALEPS(operand.Imm(0), x, dst)
-	} else {
-		m.VROUNDPS(operand.Imm(8), x, dst)
-	}
-}
-
-// Predicates of comparisons, none of which signals.
-const (
-	equal       = operand.U8(0x00)
-	less        = operand.U8(0x11)
-	notLess     = operand.U8(0x15) // true for NaN
-	unordered   = operand.U8(0x03)
-	greaterThan = operand.U8(0x1e)
-	notAbove    = operand.U8(0x12) // false for NaN
-)
-
-// condition is a truth value for each lane of a register: in an opmask register with AVX-512, else
-// all ones or zeros.
-type condition struct {
-	k     reg.OpmaskVirtual
-	lanes reg.VecVirtual
-}
-
-// compare returns x predicate y.
-func (m *machine) compare(predicate operand.U8, x reg.Register, y operand.Op) condition {
-	if m.wide {
-		k := m.K()
-		m.VCMPPS(predicate, y, x, k)
-		return condition{k: k}
-	}
-	lanes := m.vector()
-	m.VCMPPS(predicate, y, x, lanes)
-	return condition{lanes: lanes}
-}
-
-// bits returns the truth values of a block as the lowest 16 bits of a register.
-func (m *machine) bits(conditions []condition) reg.GPVirtual {
-	bits := m.GP32()
-	if m.wide {
-		m.KMOVW(conditions[0].k, bits)
-		return bits
-	}
-	high := m.GP32()
-	m.VMOVMSKPS(conditions[0].lanes, bits)
-	m.VMOVMSKPS(conditions[1].lanes, high)
-	m.SHLL(operand.Imm(8), high)
-	m.ORL(high, bits)
-	return bits
-}
-
-// compareBlock compares the elements of two blocks.
-func (m *machine) compareBlock(predicate operand.U8, x, y block) []condition {
-	conditions := make([]condition, len(x))
-	for i := range x {
-		conditions[i] = m.compare(predicate, x[i], y[i])
-	}
-	return conditions
-}
-
-// keep clears the lanes of x for which c is false.
-func (m *machine) keep(c condition, x reg.VecVirtual) {
-	if m.wide {
-		m.VMOVAPS_Z(x, c.k, x)
-	} else {
-		m.VANDPS(c.lanes, x, x)
-	}
-}
-
-// replace sets the lanes of x for which c is true to those of y.
-func (m *machine) replace(c condition, y operand.Op, x reg.VecVirtual) {
-	if m.wide {
-		m.VMOVAPS(y, c.k, x)
-	} else {
-		m.VBLENDVPS(c.lanes, y, x, x)
-	}
-}
-
-// mask says which lanes of the last block of a row exist. A nil mask is that of a whole block.
-type mask []condition
-
-// load reads a block, zeros where the mask is false: nothing is read there.
-func (m *machine) load(k mask, p operand.Mem) block {
-	b := m.block()
-	for i, r := range b {
-		switch {
-		case k == nil:
-			m.VMOVUPS(m.part(p, i), r)
-		case m.wide:
-			m.VMOVUPS_Z(p, k[i].k, r)
-		default:
-			m.VMASKMOVPS(m.part(p, i), k[i].lanes, r)
-		}
-	}
-	return b
-}
-
-// store writes the lanes of a block for which the mask is true.
-func (m *machine) store(k mask, b block, p operand.Mem) {
-	for i, r := range b {
-		switch {
-		case k == nil:
-			m.VMOVUPS(r, m.part(p, i))
-		case m.wide:
-			m.VMOVUPS(r, k[i].k, p)
-		default:
-			m.VMASKMOVPS(r, k[i].lanes, m.part(p, i))
-		}
-	}
-}
-
-// keepBlock clears the lanes of a block for which the mask is false.
-func (m *machine) keepBlock(k mask, b block) {
-	for i := range k {
-		m.keep(k[i], b[i])
-	}
-}
-
-// fill sets the lanes of a block for which the mask is false to those of a register.
-func (m *machine) fill(k mask, value reg.VecVirtual, b block) {
-	for i := range k {
-		if m.wide {
-			rest := m.K()
-			m.KNOTW(k[i].k, rest)
-			m.VMOVAPS(value, rest, b[i])
-		} else {
-			m.VBLENDVPS(k[i].lanes, b[i], value, b[i])
-		}
-	}
-}
-
-// eachBlock runs body for every block of a row of n elements, in ascending order; body gets the
-// offset of the block in bytes and the mask of its elements.
+// eachBlock generates a loop over the blocks of a row of n elements, in ascending order. It calls body twice: for what is
+// done with each whole block, with a nil mask, and for what is done with the last one if it is not whole, with the mask of
+// its elements. offset is where the block begins, in bytes.
 func (m *machine) eachBlock(n reg.Register, body func(offset reg.Register, k mask)) {
 	loop, rest, done := m.label("block"), m.label("rest"), m.label("done")
 	offset, end := m.GP64(), m.copy(n)
@@ -275,38 +149,9 @@ func (m *machine) repeat(n reg.GPVirtual, body func()) {
 	m.Label(done)
 }
 
-// firstLanes returns the mask of the first n lanes. It uses up n.
-func (m *machine) firstLanes(n reg.GPVirtual) mask {
-	m.NEGQ(n)
-	table := m.GP64()
-	m.LEAQ(m.maskTable(), table)
-	at := operand.Mem{Base: table, Disp: 4 * blockLanes, Index: n, Scale: 4}
-	k := make(mask, 64/m.registerBytes)
-	for i := range k {
-		lanes := m.vector()
-		m.VMOVUPS(m.part(at, i), lanes)
-		k[i].lanes = lanes
-		if m.wide {
-			k[i].k = m.K()
-			m.VPTESTMD(lanes, lanes, k[i].k)
-		}
-	}
-	return k
-}
-
-// maskTable returns 16 words of ones followed by 16 words of zeros.
-func (m *machine) maskTable() operand.Mem {
-	return m.table("masks", 2*blockLanes, func(i int) uint32 {
-		if i < blockLanes {
-			return 0xffffffff
-		}
-		return 0
-	})
-}
-
-// table returns a read-only table of words, made when it is first asked for.
+// table returns a read-only table of words. It is made when it is asked for by this name for the first time.
 func (m *machine) table(name string, words int, word func(i int) uint32) operand.Mem {
-	if t, ok := tables[name]; ok {
+	if t, ok := m.tables[name]; ok {
 		return t
 	}
 	t := m.StaticGlobal(name)
@@ -314,22 +159,19 @@ func (m *machine) table(name string, words int, word func(i int) uint32) operand
 	for i := range words {
 		m.AddDatum(4*i, operand.U32(word(i)))
 	}
-	tables[name] = t
+	m.tables[name] = t
 	return t
 }
 
-var tables = map[string]operand.Mem{}
-
-// word returns eight copies of a word in memory: an operand of AVX2, and what constants loads.
+// word returns eight copies of a word in memory: an operand of 32 bytes. Those who need one word take the first.
 func (m *machine) word(bits uint32) operand.Mem {
 	return m.table(fmt.Sprintf("word_%08x", bits), 8, func(int) uint32 { return bits })
 }
 
-// constants are values held in all lanes. With AVX-512 they are in registers, with AVX2, which has
-// few, in memory.
+// constants are operands with a value in all lanes, by its bits.
 type constants map[uint32]operand.Op
 
-// constants prepares values, before the loop that uses them.
+// constants prepares values for the loop that follows: in registers if there are many, else in memory.
 func (m *machine) constants(values ...float32) constants {
 	c := constants{}
 	for _, v := range values {
@@ -338,15 +180,14 @@ func (m *machine) constants(values ...float32) constants {
 			continue
 		}
 		c[bits] = m.word(bits)
-		if m.wide {
-			r := m.ZMM()
-			m.VBROADCASTSS(m.word(bits), r)
-			c[bits] = r
+		if m.Registers > 16 {
+			c[bits] = m.broadcast(m.word(bits))
 		}
 	}
 	return c
 }
 
+// of returns the operand for a value that has been prepared.
 func (c constants) of(v float32) operand.Op {
 	op, ok := c[math.Float32bits(v)]
 	if !ok {
@@ -357,7 +198,7 @@ func (c constants) of(v float32) operand.Op {
 
 // broadcast returns a register with a value in every lane.
 func (m *machine) broadcast(value operand.Op) reg.VecVirtual {
-	r := m.vector()
+	r := m.Vector()
 	m.VBROADCASTSS(value, r)
 	return r
 }
@@ -382,10 +223,10 @@ func (m *machine) reduce(b block, combine func(operands ...operand.Op)) reg.Regi
 	return x
 }
 
-// reduceToFour combines the 16 lanes of a block to four.
+// reduceToFour combines the 16 lanes of a block to four: halves, then quarters. It is the first part of reduce.
 func (m *machine) reduceToFour(b block, combine func(operands ...operand.Op)) reg.Register {
 	low, x, high, quarter := b[0].AsY(), b[0].AsX(), m.YMM(), m.XMM()
-	if m.wide {
+	if len(b) == 1 {
 		m.VEXTRACTF64X4(operand.Imm(1), b[0], high)
 	} else {
 		m.VMOVUPS(b[1], high)

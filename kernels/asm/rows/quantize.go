@@ -13,11 +13,11 @@ const (
 	minQuantized = 0x1p-120
 )
 
-// quantizer holds the constants of quantization.
+// quantizer holds the constants of quantization in registers.
 type quantizer struct {
 	*machine
-	magnitudeBits reg.VecVirtual
-	limit         reg.VecVirtual
+	magnitudeBits reg.VecVirtual // in all lanes
+	limit         reg.VecVirtual // the largest code, in the lowest lane
 }
 
 func newQuantizer(m *machine) *quantizer {
@@ -26,8 +26,8 @@ func newQuantizer(m *machine) *quantizer {
 	return q
 }
 
-// enlarge replaces the elements of largest by the magnitudes of a block that are larger, compared as
-// integers.
+// enlarge sets each element of largest to the magnitude of that of a block where it is larger. They are compared as
+// integers, so that infinity and NaN are the largest. The block is used up.
 func (q *quantizer) enlarge(largest, b block) {
 	for i := range b {
 		q.VANDPS(q.magnitudeBits, b[i], b[i])
@@ -35,9 +35,9 @@ func (q *quantizer) enlarge(largest, b block) {
 	}
 }
 
-// scale stores the scale of values of which the largest magnitudes are given, and returns the factor
-// that makes codes of them. It jumps to special, with the scale stored, if all codes are zero: the
-// scale is 0 where all is too small, NaN where anything is not finite.
+// scale stores the scale of some values, given the largest magnitudes among them, and returns the factor that makes codes
+// of the values. If all codes are zero it jumps to special instead: it has then stored a scale of 0 if all values are too
+// small, NaN if any is not finite.
 func (q *quantizer) scale(largest block, scale operand.Mem, special string) (inverse reg.VecVirtual) {
 	usual, small := q.label("usual"), q.label("small")
 	magnitude := q.reduce(largest, q.VPMAXUD)
@@ -45,7 +45,7 @@ func (q *quantizer) scale(largest block, scale operand.Mem, special string) (inv
 	q.VMOVD(magnitude, bits)
 	q.SUBL(operand.U32(math.Float32bits(minQuantized)), bits)
 	q.CMPL(bits, operand.U32(math.Float32bits(infinity)-math.Float32bits(minQuantized)))
-	q.JCS(operand.LabelRef(usual)) // unsigned, so that it is not below the smallest either
+	q.JCS(operand.LabelRef(usual)) // unsigned: what lies below the smallest has wrapped around and is large
 
 	value := q.GP32()
 	q.XORL(value, value)
@@ -75,12 +75,12 @@ func (q *quantizer) codes(inverse reg.VecVirtual, b block) {
 // bytes packs 16 codes into 16 bytes.
 func (q *quantizer) bytes(b block) reg.VecVirtual {
 	packed := q.XMM()
-	if q.wide {
+	if len(b) == 1 { // a register of 64 bytes
 		q.VPMOVDB(b[0], packed)
 		return packed
 	}
 	words, high := q.YMM(), q.XMM()
-	q.VPACKSSDW(b[1], b[0], words) // 0-3, 8-11, 4-7, 12-15
+	q.VPACKSSDW(b[1], b[0], words) // works in halves of a register, which leaves codes 0-3, 8-11, 4-7, 12-15
 	q.VPERMQ(operand.Imm(0b11_01_10_00), words, words)
 	q.VEXTRACTI128(operand.Imm(1), words, high)
 	q.VPACKSSWB(high, words.AsX(), packed)
@@ -90,10 +90,10 @@ func (q *quantizer) bytes(b block) reg.VecVirtual {
 // quantize generates quantizeReference.
 func quantize(m *machine) {
 	m.function("quantize", "func(codes *int8, scales *float32, sums *int32, x *float32, groups int)")
-	m.Doc("quantize" + m.name + " is quantizeReference for groups of 64 values.")
-	codes, scales, sums, x := m.param("codes"), m.param("scales"), m.param("sums"), m.param("x")
+	m.Doc("quantize" + m.Name + " is quantizeReference for groups of 64 values.")
+	codes, scales, sums, x := m.Parameter("codes"), m.Parameter("scales"), m.Parameter("sums"), m.Parameter("x")
 	q := newQuantizer(m)
-	m.repeat(m.param("groups"), func() {
+	m.repeat(m.Parameter("groups"), func() {
 		special, next := m.label("special"), m.label("next")
 		largest := m.block()
 		m.zero(largest...)
@@ -127,5 +127,5 @@ func quantize(m *machine) {
 		m.ADDQ(operand.Imm(4), scales)
 		m.ADDQ(operand.Imm(4), sums)
 	})
-	m.end()
+	m.End()
 }

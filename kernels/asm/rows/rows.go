@@ -13,13 +13,13 @@ func element(pointer, offset reg.Register) operand.Mem {
 	return operand.Mem{Base: pointer, Index: offset, Scale: 1}
 }
 
-// layerNorm generates layerNormReference for some rows at once: each of its steps waits for the one before, and
-// what a row leaves idle another can use.
+// layerNorm generates layerNormReference for some rows at once. For one row each step waits for the one before; meanwhile
+// the CPU works on the others.
 func layerNorm(m *machine, count int) {
 	name := fmt.Sprintf("layerNormx%d", count)
 	m.function(name, "func(dst *float32, dstStride int, x *float32, xStride int, weight, bias *float32, n int, epsilon float32)")
-	m.Doc(fmt.Sprintf("%s%s is layerNormReference for n > 0, of %d rows. Strides are in elements.", name, m.name, count))
-	x, n := m.rows("x", "xStride", count), m.param("n")
+	m.Doc(fmt.Sprintf("%s%s is layerNormReference for n > 0, of %d rows. Strides are in elements.", name, m.Name, count))
+	x, n := m.rows("x", "xStride", count), m.Parameter("n")
 	row := func(r rows, i int, offset reg.Register) operand.Mem {
 		if i == 0 {
 			return element(r.base, offset)
@@ -86,7 +86,7 @@ func layerNorm(m *machine, count int) {
 		inverse[i] = m.broadcast(quotient)
 	})
 
-	dst, weight, bias := m.rows("dst", "dstStride", count), m.param("weight"), m.param("bias")
+	dst, weight, bias := m.rows("dst", "dstStride", count), m.Parameter("weight"), m.Parameter("bias")
 	m.eachBlock(n, func(offset reg.Register, k mask) {
 		w := m.load(k, element(weight, offset))
 		each(func(i int) {
@@ -99,14 +99,14 @@ func layerNorm(m *machine, count int) {
 			m.store(k, result, row(dst, i, offset))
 		})
 	})
-	m.end()
+	m.End()
 }
 
 // add generates addReference.
 func add(m *machine) {
 	m.function("add", "func(dst, x *float32, n int)")
-	m.Doc("add" + m.name + " is addReference.")
-	dst, x, n := m.param("dst"), m.param("x"), m.param("n")
+	m.Doc("add" + m.Name + " is addReference.")
+	dst, x, n := m.Parameter("dst"), m.Parameter("x"), m.Parameter("n")
 	m.eachBlock(n, func(offset reg.Register, k mask) {
 		v := m.load(k, element(dst, offset))
 		addend := m.load(k, element(x, offset))
@@ -115,14 +115,14 @@ func add(m *machine) {
 		}
 		m.store(k, v, element(dst, offset))
 	})
-	m.end()
+	m.End()
 }
 
 // scale generates scaleReference.
 func scale(m *machine) {
 	m.function("scale", "func(dst, x *float32, n int, factor float32)")
-	m.Doc("scale" + m.name + " is scaleReference.")
-	dst, x, n := m.param("dst"), m.param("x"), m.param("n")
+	m.Doc("scale" + m.Name + " is scaleReference.")
+	dst, x, n := m.Parameter("dst"), m.Parameter("x"), m.Parameter("n")
 	value := m.XMM()
 	m.Load(m.Param("factor"), value)
 	factor := m.broadcast(value)
@@ -133,21 +133,22 @@ func scale(m *machine) {
 		}
 		m.store(k, v, element(dst, offset))
 	})
-	m.end()
+	m.End()
 }
 
-// elementwise generates a function that replaces each element of a row.
+// elementwise generates a function that replaces each element of a row. body does so with a block; values are the constants
+// that it needs.
 func elementwise(m *machine, name string, values []float32, body func(c constants, x block)) {
 	m.function(name, "func(x *float32, n int)")
-	m.Doc(name + m.name + " is " + name + "Reference.")
-	x, n := m.param("x"), m.param("n")
+	m.Doc(name + m.Name + " is " + name + "Reference.")
+	x, n := m.Parameter("x"), m.Parameter("n")
 	c := m.constants(values...)
 	m.eachBlock(n, func(offset reg.Register, k mask) {
 		v := m.load(k, element(x, offset))
 		body(c, v)
 		m.store(k, v, element(x, offset))
 	})
-	m.end()
+	m.End()
 }
 
 var signBit = math.Float32frombits(1 << 31)
@@ -171,7 +172,7 @@ func geluTanh(m *machine) {
 	elementwise(m, "geluTanh", values, func(c constants, x block) {
 		u := m.block()
 		for i := range x {
-			square := m.vector()
+			square := m.Vector()
 			m.VMULPS(x[i], x[i], square)
 			m.VMOVUPS(c.of(geluTanh1), u[i])
 			m.VFMADD231PS(c.of(geluTanh3), square, u[i])
@@ -192,7 +193,7 @@ func geluErf(m *machine) {
 	elementwise(m, "geluErf", values, func(c constants, x block) {
 		power, tail := m.block(), m.block()
 		for i := range x {
-			a, t, p := power[i], m.vector(), tail[i]
+			a, t, p := power[i], m.Vector(), tail[i]
 			m.VMOVUPS(c.of(signBit), a)
 			m.VANDNPS(x[i], a, a)
 			m.VMULPS(c.of(1/math.Sqrt2), a, a)
@@ -210,7 +211,7 @@ func geluErf(m *machine) {
 		}
 		m.exp(c, power, false)
 		for i := range x {
-			rest := m.vector()
+			rest := m.Vector()
 			m.VMULPS(power[i], tail[i], tail[i])
 			m.VMULPS(c.of(0.5), tail[i], tail[i])
 			m.zero(rest)

@@ -5,8 +5,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// placement says where the elements of one position go in a cache: the values side by side, the keys
-// one into each line of 16 positions.
+// placement says where the elements of one position lie in a cache: those of a value side by side; those of a key apart,
+// since keys are interleaved by 16 positions.
 type placement struct {
 	name     string
 	distance int // in elements
@@ -18,10 +18,10 @@ var placements = []placement{{"storeKey", blockLanes}, {"storeValue", 1}}
 func storeHalf(m *machine, place placement) {
 	name := place.name + "F16"
 	m.function(name, "func(dst *uint16, src *float32, blocks int)")
-	m.Doc(name + m.name + " stores 16 elements per block in a cache of binary16.")
-	dst, src := m.param("dst"), m.param("src")
+	m.Doc(name + m.Name + " stores 16 elements per block in a cache of binary16.")
+	dst, src := m.Parameter("dst"), m.Parameter("src")
 	const bytes, perRegister = 2, 8
-	m.repeat(m.param("blocks"), func() {
+	m.repeat(m.Parameter("blocks"), func() {
 		for i := range blockLanes / perRegister {
 			v, converted := m.YMM(), m.XMM()
 			m.VMOVUPS(operand.Mem{Base: src, Disp: i * 4 * perRegister}, v)
@@ -31,15 +31,15 @@ func storeHalf(m *machine, place placement) {
 		m.ADDQ(operand.Imm(4*blockLanes), src)
 		m.ADDQ(operand.I32(blockLanes*bytes*place.distance), dst)
 	})
-	m.end()
+	m.End()
 }
 
 // storeInt8 generates the quantization of whole blocks with one scale.
 func storeInt8(m *machine, place placement) {
 	name := place.name + "Int8"
 	m.function(name, "func(dst *int8, scale, src *float32, blocks int)")
-	m.Doc(name + m.name + " stores 16 elements per block, and the scale of all, in a cache of int8.")
-	dst, src, blocks := m.param("dst"), m.param("src"), m.param("blocks")
+	m.Doc(name + m.Name + " stores 16 elements per block, and the scale of all, in a cache of int8.")
+	dst, src, blocks := m.Parameter("dst"), m.Parameter("src"), m.Parameter("blocks")
 	q := newQuantizer(m)
 	largest := m.block()
 	m.zero(largest...)
@@ -54,7 +54,7 @@ func storeInt8(m *machine, place placement) {
 		m.scatter(codes, operand.Mem{Base: dst}, place.distance, 1, m.VPEXTRB)
 		m.ADDQ(operand.I32(blockLanes*place.distance), dst)
 	}
-	inverse := q.scale(largest, operand.Mem{Base: m.param("scale")}, special)
+	inverse := q.scale(largest, operand.Mem{Base: m.Parameter("scale")}, special)
 	m.repeat(m.copy(blocks), func() {
 		v := m.load(nil, operand.Mem{Base: src})
 		q.codes(inverse, v)
@@ -67,10 +67,11 @@ func storeInt8(m *machine, place placement) {
 	m.zero(zeros)
 	m.repeat(blocks, func() { store(zeros) })
 	m.Label(done)
-	m.end()
+	m.End()
 }
 
-// scatter stores the elements of a register at equal distances.
+// scatter stores the elements of a register of 16 bytes at equal distances. extract is the instruction that stores one of
+// them.
 func (m *machine) scatter(x reg.VecVirtual, p operand.Mem, distance, bytes int, extract func(imm, x, dst operand.Op)) {
 	if distance == 1 {
 		m.VMOVUPS(x, p)
