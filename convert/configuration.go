@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+
+	"github.com/tti-llm/tti/format/strictjson"
 )
 
 // configuration is a config.json read field by field, case-sensitively and with the defaults of
@@ -18,8 +20,8 @@ type configuration struct {
 
 func parseConfiguration(text []byte) (*configuration, error) {
 	c := &configuration{}
-	if err := json.Unmarshal(text, &c.fields); err != nil {
-		return nil, clipped(err)
+	if err := strictjson.Unmarshal(text, &c.fields); err != nil {
+		return nil, err
 	}
 	if c.fields == nil {
 		return nil, errors.New("null, want an object")

@@ -35,13 +35,22 @@ type Options struct {
 // processors of one architecture. On an error, or when ctx is done, nothing is
 // left behind and an existing target is as it was.
 func Convert(ctx context.Context, source, target string, o Options) error {
-	if err := convert(ctx, source, target, o); err != nil {
+	found, err := Resolve(ctx, source, nil)
+	if err != nil {
 		return fmt.Errorf("convert %s: %w", source, err)
+	}
+	return found.Convert(ctx, target, o)
+}
+
+// Convert is [Convert] of a source that has been resolved.
+func (s Source) Convert(ctx context.Context, target string, o Options) error {
+	if err := s.convert(ctx, target, o); err != nil {
+		return fmt.Errorf("convert %s: %w", s.Name, err)
 	}
 	return nil
 }
 
-func convert(ctx context.Context, name, target string, o Options) error {
+func (s Source) convert(ctx context.Context, target string, o Options) error {
 	mode, err := modeName(o.Mode, o.Int4)
 	if err != nil {
 		return err
@@ -49,11 +58,7 @@ func convert(ctx context.Context, name, target string, o Options) error {
 	if o.Calibrate != nil && !slices.Contains([]Mode{Int8, Int4}, o.Mode) {
 		return fmt.Errorf("mode %s rounds nothing that a calibration could help", mode)
 	}
-	source, err := Resolve(ctx, name, nil)
-	if err != nil {
-		return err
-	}
-	m, err := openModel(source.Directory)
+	m, err := openModel(s.Directory)
 	if err != nil {
 		return err
 	}

@@ -21,24 +21,24 @@ type ShapeErrors struct {
 	quant.Errors
 }
 
-// MeasureErrors compares the weight matrices of a file with those in a model directory, by shape and
-// encoding in the order of the file. It fails if the directory's model has other tensors, or has a weight file
+// MeasureErrors compares the weight matrices of a file with those of its source, by shape and
+// encoding in the order of the file. It fails if the source has other tensors, or has a weight file
 // of the same name as one that the file was made from, and with another SHA-256.
-func MeasureErrors(ctx context.Context, file *format.File, directory string) ([]ShapeErrors, error) {
-	m, err := openModel(directory)
+func MeasureErrors(ctx context.Context, file *format.File, source Source) ([]ShapeErrors, error) {
+	m, err := openModel(source.Directory)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", directory, err)
+		return nil, fmt.Errorf("%s: %w", source.Name, err)
 	}
 	defer m.close()
 	if err := m.checkWeights(ctx, file); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", source.Name, err)
 	}
 	var p plan
 	if err := format.GuardFault(func() (err error) {
 		p, err = m.plan()
 		return err
 	}); err != nil {
-		return nil, fmt.Errorf("%s: %w", directory, err)
+		return nil, fmt.Errorf("%s: %w", source.Name, err)
 	}
 	matrices := slices.DeleteFunc(p.weights, func(w weight) bool { return w.role == vector })
 	measured := make([]ShapeErrors, len(matrices))
@@ -82,7 +82,7 @@ func (m *model) checkWeights(ctx context.Context, file *format.File) error {
 	for _, name := range slices.Sorted(maps.Keys(digests)) {
 		want, known := meta.Sources[name]
 		if got := digests[name]; known && got != want && filepath.Ext(name) == ".safetensors" {
-			return fmt.Errorf("%s: SHA-256 %s, want %s: the file was made from another model", filepath.Join(m.directory, name), got, want)
+			return fmt.Errorf("%s: SHA-256 %s, want %s: the file was made from another model", name, got, want)
 		}
 	}
 	return nil

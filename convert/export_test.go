@@ -302,6 +302,34 @@ func contents(t *testing.T, directory string) map[string]string {
 	return files
 }
 
+// TestExportMatchesNamesExactly has hyperparameters under names that encoding/json would take for others.
+func TestExportMatchesNamesExactly(t *testing.T) {
+	f := open(t, there(t, newTestModel(t, tiny).write(t), Options{}))
+	meta, err := f.Meta()
+	if err != nil {
+		t.Fatal(err)
+	}
+	configurationOf := func(hyperparameters string) string {
+		meta.Hyperparameters = []byte(hyperparameters)
+		directory := filepath.Join(t.TempDir(), "export")
+		if err := Export(t.Context(), rewritten(t, f, meta), directory, ExportOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(filepath.Join(directory, configurationFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	hyperparameters := string(meta.Hyperparameters)
+	want := configurationOf(hyperparameters)
+	for _, more := range []string{`"layer_norm_epſilon":0.5`, `"eoſ_token_id":7`, `"ſcale_attn_weights":false`, `"N_head":3`} {
+		if got := configurationOf(strings.TrimSuffix(hyperparameters, "}") + "," + more + "}"); got != want {
+			t.Errorf("with %s: %s, want %s", more, got, want)
+		}
+	}
+}
+
 // TestExportRefusesForeignFiles has files whose tensors are not what their hyperparameters say.
 func TestExportRefusesForeignFiles(t *testing.T) {
 	path := there(t, newTestModel(t, tiny).write(t), Options{Mode: Int8})

@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/tti-llm/tti/convert/bpe"
+	"github.com/tti-llm/tti/format/strictjson"
 )
 
 // gpt2 converts GPT-2 (Radford et al., 2019) as the transformers library defines it: names, defaults
@@ -199,8 +200,8 @@ type gpt2Configuration struct {
 
 func (g gpt2) export(hyperparameters json.RawMessage, elements string) (exported, error) {
 	var h gpt2Hyperparameters
-	if err := json.Unmarshal(hyperparameters, &h); err != nil {
-		return exported{}, fmt.Errorf("hyperparameters: %w", clipped(err))
+	if err := strictjson.Unmarshal(hyperparameters, &h); err != nil {
+		return exported{}, fmt.Errorf("hyperparameters: %w", err)
 	}
 	return exported{
 		configuration: gpt2Configuration{

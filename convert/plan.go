@@ -81,22 +81,10 @@ type plan struct {
 
 // plan makes the plan of a model. Errors name the configuration's field or the tensor.
 func (m *model) plan() (plan, error) {
-	c := m.configuration
-	if m.generation != nil {
-		for _, name := range []string{"eos_token_id", "bos_token_id"} { // generation stops by this file, where there is one
-			if m.generation.has(name) {
-				c.fields[name] = m.generation.fields[name]
-			}
-		}
-	}
-	architecture, err := findArchitecture(c)
-	if err != nil {
-		return plan{}, fmt.Errorf("%s: %w", configurationFile, err)
-	}
 	p := &planner{tensors: m.tensors, prefixes: []string{""}, used: map[string]bool{}}
-	hyperparameters, err := architecture.plan(c, p)
+	architecture, hyperparameters, err := m.ask(p)
 	if err != nil {
-		return plan{}, fmt.Errorf("%s: %w", configurationFile, err)
+		return plan{}, err
 	}
 	if err := p.finish(); err != nil {
 		return plan{}, err
@@ -106,6 +94,25 @@ func (m *model) plan() (plan, error) {
 		return plan{}, err
 	}
 	return plan{architecture.modelType(), text, p.tokenizer, p.weights, p.calibrate}, nil
+}
+
+// ask finds the architecture that the configuration names and has it ask the planner for every weight.
+func (m *model) ask(p *planner) (a architecture, hyperparameters any, err error) {
+	c := m.configuration
+	if m.generation != nil {
+		for _, name := range []string{"eos_token_id", "bos_token_id"} { // generation stops by this file, where there is one
+			if m.generation.has(name) {
+				c.fields[name] = m.generation.fields[name]
+			}
+		}
+	}
+	if a, err = findArchitecture(c); err == nil {
+		hyperparameters, err = a.plan(c, p)
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", configurationFile, err)
+	}
+	return a, hyperparameters, err
 }
 
 // weight is one tensor section of the target and where it comes from.

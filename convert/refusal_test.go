@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/nlpodyssey/safetensors"
+
+	"github.com/tti-llm/tti/convert/modelfiles"
 )
 
 // refusals are directories that must not be converted: what is wrong with them, and what the error
@@ -79,7 +81,11 @@ var refusals = []struct {
 	{name: "configuration cut off", change: file(configurationFile, `{"model_type": "gpt2",`), want: "config.json: unexpected end of JSON input"},
 	{name: "configuration of null", change: file(configurationFile, `null`), want: "config.json: null"},
 	{name: "configuration is a list", change: file(configurationFile, `[1]`), want: "config.json"},
-	{name: "configuration of megabytes", change: file(configurationFile, strings.Repeat(" ", maxConfiguration+1)), want: "config.json: larger than 1048576 bytes"},
+	{name: "configuration of megabytes", change: file(configurationFile, strings.Repeat(" ", int(modelfiles.MaxSize(configurationFile))+1)), want: "config.json: larger than 1048576 bytes"},
+	{name: "configuration with a name twice", change: file(configurationFile, `{"model_type":"gpt2","n_layer":2,"n_layer":2}`), want: `config.json: "n_layer" occurs twice`},
+	{name: "configuration with a name twice, escaped", change: file(configurationFile, `{"model_type":"gpt2","n_layer":2,"n\u005flayer":2}`), want: `config.json: "n_layer" occurs twice`},
+	{name: "configuration with half a surrogate pair", change: file(configurationFile, `{"model_type":"gpt2","\ud800":2}`), want: `config.json: \ud800 is half of a surrogate pair`},
+	{name: "configuration not UTF-8", change: file(configurationFile, "{\"model_type\":\"gpt2\",\"\xff\":2}"), want: "config.json: not UTF-8"},
 	{name: "generation configuration cut off", change: file(generationFile, `{`), want: "generation_config.json"},
 	{name: "weights missing", change: remove(weightsFile), want: "model.safetensors: missing"},
 	{name: "weights pickled", change: func(t *testing.T, m *testModel) {
@@ -99,6 +105,8 @@ var refusals = []struct {
 
 	{name: "index cut off", change: index(`{"weight_map":`), want: "model.safetensors.index.json"},
 	{name: "index without map", change: index(`{}`), want: "model.safetensors.index.json: weight_map is missing or empty"},
+	{name: "index with its map's name folded", change: index(`{"Weight_Map":{"wte.weight":"model-1.safetensors"}}`), want: "model.safetensors.index.json: weight_map is missing or empty"},
+	{name: "index with a tensor twice", change: index(`{"weight_map":{"wte.weight":"model-1.safetensors","wte.weight":"model-2.safetensors"}}`), want: `model.safetensors.index.json: "wte.weight" occurs twice`},
 	{name: "shard missing", change: index(`{"weight_map":{"wte.weight":"model-1.safetensors"}}`), want: "model-1.safetensors: "},
 	{name: "shard above", change: index(`{"weight_map":{"wte.weight":"../model.safetensors"}}`), want: `"../model.safetensors" is not the name of a file beside the index`},
 	{name: "shard above, other slash", change: index(`{"weight_map":{"wte.weight":"..\\model.safetensors"}}`), want: "is not the name of a file beside the index"},
@@ -124,7 +132,7 @@ var refusals = []struct {
 
 	{name: "vocabulary missing", change: remove("vocab.json"), want: "vocab.json"},
 	{name: "merges missing", change: remove("merges.txt"), want: "merges.txt"},
-	{name: "vocabulary of no JSON", change: file("vocab.json", "\x89x"), want: "vocab.json: not an object of ids by token"},
+	{name: "vocabulary of no JSON", change: file("vocab.json", "\x89x"), want: "vocab.json: not UTF-8"},
 	{name: "vocabulary with a hole", change: func(t *testing.T, m *testModel) {
 		m.files["vocab.json"] = strings.Replace(m.files["vocab.json"], ": 280", ": 299999", 1)
 	}, want: "vocab.json"},
@@ -246,6 +254,39 @@ func TestConvertRefusesSources(t *testing.T) {
 	checkMessage(t, err, "model.safetensors: not a regular file")
 }
 
+// TestSupportedWithoutWeights goes by what there is before the weights are downloaded.
+func TestSupportedWithoutWeights(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(t *testing.T, m *testModel)
+		want   string // empty: supported
+	}{
+		"usual":                    {change: file("README.md", "")},
+		"a head of its own":        {change: set("tie_word_embeddings", false)},
+		"unknown type":             {set("model_type", "llama"), `config.json: model_type "llama" is not supported (supported: gpt2)`},
+		"unknown architecture":     {set("architectures", []string{"GPT2ForSequenceClassification"}), "config.json: architecture"},
+		"unknown activation":       {set("activation_function", "swish"), `config.json: activation_function: "swish" is not supported`},
+		"heads do not divide":      {set("n_head", 5), "config.json: n_embd 24 is not a multiple of n_head 5"},
+		"generation cut off":       {file(generationFile, "{"), "generation_config.json: "},
+		"unknown tokenizer":        {file("tokenizer_config.json", `{"tokenizer_class":"T5Tokenizer"}`), `tokenizer_config.json: tokenizer_class "T5Tokenizer" is not supported`},
+		"vocabulary of other size": {set("vocab_size", 299), "vocab.json: 300 tokens, but config.json has vocab_size 299"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newTestModel(t, tiny)
+			c.change(t, m)
+			m.files[weightsFile] = absent
+			err := checkSupported(m.write(t))
+			switch {
+			case c.want == "" && err != nil:
+				t.Error(err)
+			case c.want != "" && err == nil:
+				t.Error("supported")
+			case c.want != "":
+				checkMessage(t, err, c.want)
+			}
+		})
+	}
+}
+
 func TestConvertRefusesTargets(t *testing.T) {
 	directory := newTestModel(t, tiny).write(t)
 	parent := t.TempDir()
@@ -290,7 +331,7 @@ func FuzzIndex(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		shards, err := parseIndex(text)
+		shards, _, err := parseIndex(text)
 		if err != nil {
 			checkMessage(t, err, "")
 			return

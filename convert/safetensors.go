@@ -7,13 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/bits"
 	"slices"
 	"strings"
 	"unicode"
 
 	"github.com/nlpodyssey/safetensors"
+
+	"github.com/tti-llm/tti/format/strictjson"
 )
 
 // tensor is a view of one tensor in a mapped source file.
@@ -28,7 +29,7 @@ type tensor struct {
 // Limits of a safetensors header. GPT-2 XL has 580 tensors and a header of 70 KB.
 const (
 	maxHeader       = 8 << 20
-	maxHeaderTokens = 200_000
+	maxHeaderValues = 200_000
 	maxHeaderDepth  = 3 // {name: {"shape": [...]}}
 	maxRank         = 8
 	maxTensorName   = 128
@@ -53,7 +54,8 @@ func readSafetensors(data []byte) ([]tensor, error) {
 	if length > uint64(len(data)-8) {
 		return nil, fmt.Errorf("safetensors header of %d bytes in a file of %d", length, len(data))
 	}
-	header, data := data[8:8+length], data[8+length:]
+	// A copy, for the file may change between the check and the parser.
+	header, data := bytes.Clone(data[8:8+length]), data[8+length:]
 	if err := checkHeader(header); err != nil {
 		return nil, fmt.Errorf("safetensors header: %w", err)
 	}
@@ -80,6 +82,10 @@ func readSafetensors(data []byte) ([]tensor, error) {
 		first, last := t.DataOffsets[0], t.DataOffsets[1]
 		size, ok := byteSize(t.Shape, t.DType.Size())
 		switch {
+		case !printable(t.name):
+			return nil, fmt.Errorf("tensor name %.60q is not a plain name", t.name)
+		case len(t.Shape) > maxRank:
+			return nil, fmt.Errorf("tensor %s: %d dimensions, at most %d are supported", t.name, len(t.Shape), maxRank)
 		case last < first:
 			return nil, fmt.Errorf("tensor %s: bytes %d to %d", t.name, first, last)
 		case last > uint64(len(data)):
@@ -120,58 +126,13 @@ func byteSize(shape []uint64, element uint64) (uint64, bool) {
 	return size, true
 }
 
-// checkHeader bounds what parsing a header can cost and refuses what it would let pass: names that
-// occur twice, and names that would garble an error message.
+// checkHeader bounds what parsing a header can cost, and refuses what two parsers could see two things in.
+// Inside, names match exactly because the library looks them up in maps.
 func checkHeader(header []byte) error {
 	if len(header) == 0 || header[0] != '{' {
-		return fmt.Errorf("not a JSON object")
+		return errors.New("not a JSON object")
 	}
-	type level struct {
-		names map[string]bool // of an object
-		count int
-		array bool
-	}
-	var levels []level
-	decoder := json.NewDecoder(bytes.NewReader(header))
-	decoder.UseNumber()
-	for tokens := 0; ; tokens++ {
-		token, err := decoder.Token()
-		if err == io.EOF {
-			return nil // an unfinished object is found by the parser
-		}
-		if err != nil {
-			return clipped(err)
-		}
-		if tokens == maxHeaderTokens {
-			return fmt.Errorf("more than %d names and values", maxHeaderTokens)
-		}
-		if token == json.Delim('}') || token == json.Delim(']') {
-			levels = levels[:len(levels)-1]
-			continue
-		}
-		if len(levels) > 0 {
-			top := &levels[len(levels)-1]
-			top.count++
-			if top.array && top.count > maxRank {
-				return fmt.Errorf("a list of more than %d values", maxRank)
-			}
-			if name, ok := token.(string); ok && !top.array && top.count%2 == 1 { // names and values alternate
-				if len(levels) == 1 && !printable(name) {
-					return fmt.Errorf("tensor name %.60q is not a plain name", name)
-				}
-				if top.names[name] {
-					return fmt.Errorf("%.60q occurs twice", name)
-				}
-				top.names[name] = true
-			}
-		}
-		if token == json.Delim('{') || token == json.Delim('[') {
-			if len(levels) == maxHeaderDepth {
-				return fmt.Errorf("nested deeper than %d levels", maxHeaderDepth)
-			}
-			levels = append(levels, level{names: map[string]bool{}, array: token == json.Delim('[')})
-		}
-	}
+	return strictjson.Limits{Depth: maxHeaderDepth, Values: maxHeaderValues}.Check(header)
 }
 
 // printable reports whether a name can be shown in an error as it is.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,19 +16,15 @@ import (
 
 	"github.com/edsrzf/mmap-go"
 
+	"github.com/tti-llm/tti/convert/modelfiles"
 	"github.com/tti-llm/tti/format"
 )
 
-// Names and largest sizes of the small files of a model directory; GPT-2's are 665 bytes, 124
-// bytes and (for a model of 30 shards) 45 KB.
 const (
-	configurationFile = "config.json"
-	generationFile    = "generation_config.json"
-	weightsFile       = "model.safetensors"
-	indexFile         = "model.safetensors.index.json"
-
-	maxConfiguration = 1 << 20
-	maxIndex         = 8 << 20
+	configurationFile = modelfiles.Configuration
+	generationFile    = modelfiles.Generation
+	weightsFile       = modelfiles.Weights
+	indexFile         = modelfiles.Index
 )
 
 // model is an opened source: its configuration, and its tensors as views into mapped files.
@@ -61,14 +56,9 @@ func openModel(directory string) (*model, error) {
 	return m, nil
 }
 
-func (m *model) open() (err error) {
-	if m.configuration, err = m.readConfiguration(configurationFile); err != nil {
+func (m *model) open() error {
+	if err := m.readConfigurations(); err != nil {
 		return err
-	}
-	if m.exists(generationFile) {
-		if m.generation, err = m.readConfiguration(generationFile); err != nil {
-			return err
-		}
 	}
 	switch {
 	case m.exists(weightsFile):
@@ -79,6 +69,17 @@ func (m *model) open() (err error) {
 		return fmt.Errorf("%s: missing; pickled weights (pytorch_model.bin) can run code and are not read", weightsFile)
 	}
 	return fmt.Errorf("%s: missing, and no %s", weightsFile, indexFile)
+}
+
+// readConfigurations reads everything but weights and tokenizer.
+func (m *model) readConfigurations() (err error) {
+	if m.configuration, err = m.readConfiguration(configurationFile); err != nil {
+		return err
+	}
+	if m.exists(generationFile) {
+		m.generation, err = m.readConfiguration(generationFile)
+	}
+	return err
 }
 
 // exists reports whether the directory has an entry of this name, be it a dangling link.
@@ -97,7 +98,7 @@ func (m *model) close() {
 }
 
 func (m *model) readConfiguration(name string) (*configuration, error) {
-	text, err := m.read(name, maxConfiguration)
+	text, err := m.read(name)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +110,8 @@ func (m *model) readConfiguration(name string) (*configuration, error) {
 }
 
 // read reads a small file whole.
-func (m *model) read(name string, most int64) ([]byte, error) {
+func (m *model) read(name string) ([]byte, error) {
+	most := modelfiles.MaxSize(name)
 	f, info, err := m.openFile(name)
 	if err != nil {
 		return nil, err
@@ -198,15 +200,15 @@ func (m *model) addWeights(name string) error {
 
 // addShards adds the files of a model whose weights are in several, as the index lists them.
 func (m *model) addShards() error {
-	text, err := m.read(indexFile, maxIndex)
+	text, err := m.read(indexFile)
 	if err != nil {
 		return err
 	}
-	shards, err := parseIndex(text)
+	shards, files, err := parseIndex(text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", indexFile, err)
 	}
-	for _, file := range slices.Compact(slices.Sorted(maps.Values(shards))) {
+	for _, file := range files {
 		if err := m.addWeights(file); err != nil {
 			return err
 		}
@@ -219,27 +221,21 @@ func (m *model) addShards() error {
 	return nil
 }
 
-// parseIndex returns the file of every tensor. Files must lie beside the index.
-func parseIndex(text []byte) (map[string]string, error) {
-	var index struct {
-		Files map[string]string `json:"weight_map"`
+// parseIndex returns the file of every tensor, and all files. They must lie beside the index.
+func parseIndex(text []byte) (shards map[string]string, files []string, err error) {
+	if shards, files, err = modelfiles.ParseIndex(text); err != nil {
+		return nil, nil, err
 	}
-	if err := json.Unmarshal(text, &index); err != nil {
-		return nil, clipped(err)
-	}
-	if len(index.Files) == 0 {
-		return nil, fmt.Errorf("weight_map is missing or empty")
-	}
-	for _, name := range slices.Sorted(maps.Keys(index.Files)) {
-		file := index.Files[name]
+	for _, name := range slices.Sorted(maps.Keys(shards)) {
+		file := shards[name]
 		switch {
 		case !printable(name):
-			return nil, fmt.Errorf("tensor name %.60q is not a plain name", name)
+			return nil, nil, fmt.Errorf("tensor name %.60q is not a plain name", name)
 		case strings.ContainsAny(file, `/\:`) || !filepath.IsLocal(file) || file == "." || !printable(file):
-			return nil, fmt.Errorf("tensor %s: %.60q is not the name of a file beside the index", name, file)
+			return nil, nil, fmt.Errorf("tensor %s: %.60q is not the name of a file beside the index", name, file)
 		}
 	}
-	return index.Files, nil
+	return shards, files, nil
 }
 
 // noDigests returns a placeholder of the right length for every source file's digest.

@@ -6,8 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"unicode/utf8"
+
+	"github.com/tti-llm/tti/format/strictjson"
 )
 
 // maxMetaLength bounds the meta section, in bytes: thousands of source files, and little to parse.
@@ -87,6 +88,9 @@ func parseMeta(b []byte) (m Meta, err error) {
 	if len(b) > maxMetaLength {
 		return m, fmt.Errorf("meta: %d bytes, want at most %d", len(b), maxMetaLength)
 	}
+	if err := strictjson.Unmarshal(b, &m); err != nil {
+		return m, fmt.Errorf("meta: %w", err)
+	}
 	canonical, err := canonicalJSON(b)
 	if err != nil {
 		return m, fmt.Errorf("meta: %w", err)
@@ -94,32 +98,10 @@ func parseMeta(b []byte) (m Meta, err error) {
 	if !bytes.Equal(b, canonical) {
 		return m, errors.New("meta: not canonical JSON")
 	}
-	// A map first: json would take "Mode" for "mode" when it fills a struct.
-	var values map[string]json.RawMessage
-	if err := json.Unmarshal(b, &values); err != nil {
-		return m, fmt.Errorf("meta: %w", err)
-	}
-	fields := map[string]any{
-		"architecture":    &m.Architecture,
-		"hyperparameters": &m.Hyperparameters,
-		"mode":            &m.Mode,
-		"sources":         &m.Sources,
-		"specification":   &m.Specification,
-		"tool":            &m.Tool,
-	}
-	for key, field := range fields {
-		value, ok := values[key]
-		if !ok {
-			return m, fmt.Errorf("meta: %s is missing", key)
-		}
-		if err := json.Unmarshal(value, field); err != nil {
-			return m, fmt.Errorf("meta: %s: %w", key, err)
-		}
-	}
 	return m, m.Validate()
 }
 
-// canonicalJSON returns the one JSON text that FORMAT.md allows for these values: keys sorted by
+// canonicalJSON returns the one JSON text that FORMAT.md allows for a value: keys sorted by
 // their bytes and unique, no white space, numbers as they stand.
 func canonicalJSON(b []byte) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(b))
@@ -127,9 +109,6 @@ func canonicalJSON(b []byte) ([]byte, error) {
 	var value any
 	if err := decoder.Decode(&value); err != nil {
 		return nil, err
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, errors.New("more than one JSON value")
 	}
 	var canonical bytes.Buffer
 	encoder := json.NewEncoder(&canonical)

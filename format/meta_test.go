@@ -117,3 +117,11 @@ func TestMetaFromTheFuture(t *testing.T) {
 		t.Errorf("%+v, %v", m, err)
 	}
 }
+
+// TestMetaMatchesNamesExactly has names beside the known ones that encoding/json would take for these.
+func TestMetaMatchesNamesExactly(t *testing.T) {
+	text := `{"Mode":"A","architecture":"a","hyperparameters":{},"mode":"m","sources":{},"specification":"1.7","tool":"t","ſources":{"x":"y"}}`
+	if m, err := ParseMeta([]byte(text)); err != nil || m.Mode != "m" || len(m.Sources) > 0 {
+		t.Errorf("%+v, %v", m, err)
+	}
+}

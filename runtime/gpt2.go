@@ -7,6 +7,7 @@ import (
 
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/panel"
+	"github.com/tti-llm/tti/format/strictjson"
 	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/kernels/pool"
 )
@@ -68,8 +69,8 @@ func (h *gpt2Parameters) validate() error {
 
 func openGPT2(file *format.File, hyperparameters json.RawMessage) (architecture, error) {
 	g := &gpt2{}
-	if err := json.Unmarshal(hyperparameters, &g.gpt2Parameters); err != nil {
-		return nil, fmt.Errorf("hyperparameters: %.200s", err) // it quotes numbers in full
+	if err := strictjson.Unmarshal(hyperparameters, &g.gpt2Parameters); err != nil {
+		return nil, fmt.Errorf("hyperparameters: %w", err)
 	}
 	if err := g.validate(); err != nil {
 		return nil, err

@@ -142,7 +142,7 @@ func (f *benchFlags) model(ctx context.Context, cmd *cobra.Command, args []strin
 // benchText returns the tables of a human reader.
 func benchText(r bench.Result) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s: %d threads, kernels %s\n", r.Model, r.Threads, r.Kernels)
+	fmt.Fprintf(&text, "%s: %d threads, kernels %s\n", printable(r.Model), r.Threads, r.Kernels)
 	fmt.Fprintf(&text, "roofline %.1f GB/s, opened in %.2f ms, peak memory %.1f MB\n\n", r.Roofline, r.Open, r.PeakRSS)
 
 	table := newTable(&text, tabwriter.AlignRight)

@@ -126,7 +126,7 @@ func (f *draftBenchFlags) texts() ([]string, error) {
 func (r draftBench) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s with %s: %d threads, kernels %s, %d texts of %d tokens\n\n",
-		r.Model, strings.Join(r.Drafts, " and "), r.Threads, r.Kernels, r.Prompts, r.Tokens)
+		printable(r.Model), printable(strings.Join(r.Drafts, " and ")), r.Threads, r.Kernels, r.Prompts, r.Tokens)
 	table := newTable(&text, tabwriter.AlignRight)
 	fmt.Fprintln(table, "guesses\ttok/s\tquartiles\tspeed-up\tacceptance\taccepted of a draft\ttarget passes per token\t")
 	for _, row := range r.Rows {

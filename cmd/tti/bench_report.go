@@ -76,6 +76,6 @@ func (f *reportFlags) run(ctx context.Context, cmd *cobra.Command, models, draft
 	if f.text == "" {
 		note = "; without --text there is no perplexity"
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s, %s and charts, in %.0f s%s\n", f.directory, report.MarkdownName, report.JSONName, time.Since(start).Seconds(), note)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s, %s and charts, in %.0f s%s\n", printable(f.directory), report.MarkdownName, report.JSONName, time.Since(start).Seconds(), note)
 	return nil
 }

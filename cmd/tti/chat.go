@@ -107,7 +107,7 @@ func (f *runFlags) chat(cmd *cobra.Command, path string) error {
 	defer g.close()
 	c := &chat{generator: g, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr()}
 	fmt.Fprintf(c.notes, "%s: %s, context of %d tokens. /help explains, Ctrl-D leaves.\n",
-		path, g.model.Meta().Mode, g.model.Shape().Context)
+		printable(path), printable(g.model.Meta().Mode), g.model.Shape().Context)
 	f.explain(cmd)
 	lines := newLineReader(cmd)
 	defer lines.Close()
@@ -139,7 +139,7 @@ func (c *chat) loop(ctx context.Context, lines lineReader) error {
 		case command == "/help":
 			io.WriteString(c.notes, chatHelp)
 		case strings.HasPrefix(line, "/"):
-			fmt.Fprintf(c.notes, "There is no %s; /help lists what there is.\n", command)
+			fmt.Fprintf(c.notes, "There is no %s; /help lists what there is.\n", printable(command))
 		default:
 			if err := c.turn(ctx, line); err != nil {
 				return err
@@ -152,13 +152,13 @@ func (c *chat) loop(ctx context.Context, lines lineReader) error {
 func (c *chat) turn(ctx context.Context, line string) error {
 	prompt, err := c.extended(line)
 	if err != nil {
-		fmt.Fprintf(c.notes, "%v\n", err)
+		fmt.Fprintf(c.notes, "%s\n", oneLine(err))
 		return nil
 	}
 	var outcome runtime.Outcome
 	err = interruptible(ctx, func(ctx context.Context) error { return c.answer(ctx, prompt, &outcome) }, os.Interrupt)
 	if errors.Is(err, runtime.ErrContextFull) {
-		fmt.Fprintf(c.notes, "%v; /reset forgets the text so far.\n", err)
+		fmt.Fprintf(c.notes, "%s; /reset forgets the text so far.\n", oneLine(err))
 		return nil
 	}
 	if err != nil && outcome.Finish != runtime.FinishCancelled {

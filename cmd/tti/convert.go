@@ -127,8 +127,8 @@ func resolve(ctx context.Context, cmd *cobra.Command, name string) (convert.Sour
 	}
 	bar.close()
 	if source.Unconfirmed != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "tti: %s: the hub cannot be asked (%v); the cached commit %.7s is used\n",
-			name, source.Unconfirmed, source.Commit)
+		fmt.Fprintf(cmd.ErrOrStderr(), "tti: %s: the hub cannot be asked (%s); the cached commit %.7s is used\n",
+			name, oneLine(source.Unconfirmed), source.Commit)
 	}
 	return source, nil
 }
@@ -159,7 +159,7 @@ func convertTo(ctx context.Context, cmd *cobra.Command, source convert.Source, t
 		defer rounding.close()
 		o.Calibrate.Progress = rounding.set
 	}
-	err := convert.Convert(ctx, source.Directory, target, o)
+	err := source.Convert(ctx, target, o)
 	bar.close()
 	if err != nil {
 		return err
@@ -176,6 +176,6 @@ func convertTo(ctx context.Context, cmd *cobra.Command, source convert.Source, t
 	}
 	_, all := tally(file.Sections())
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s, %.2f bits per weight, from %s in %.1f s\n",
-		target, humanSize(file.Size()), all.BitsPerWeight, place, elapsed.Seconds())
+		printable(target), humanSize(file.Size()), all.BitsPerWeight, printable(place), elapsed.Seconds())
 	return nil
 }

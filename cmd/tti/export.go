@@ -39,7 +39,7 @@ empty.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s: a model directory with weights in %s\n", directory, elements.value)
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: a model directory with weights in %s\n", printable(directory), elements.value)
 			return nil
 		}),
 	}

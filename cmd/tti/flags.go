@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 
@@ -59,6 +60,7 @@ func (c *count) Set(text string) error {
 // number is a flag for a finite number from 0 to most.
 type number struct {
 	value, most float64
+	single      bool // used as a float32, which must not turn it into zero or infinity
 }
 
 func (n *number) String() string { return strconv.FormatFloat(n.value, 'g', -1, 64) }
@@ -66,13 +68,21 @@ func (n *number) Type() string   { return "float" }
 func (n *number) Set(text string) error {
 	value, err := strconv.ParseFloat(text, 64)
 	switch {
-	case err == nil && value >= 0 && value <= n.most:
+	case err == nil && value >= 0 && value <= n.most && !(n.single && vanishes(text, value)):
 		n.value = value
 		return nil
+	case n.single:
+		return fmt.Errorf("want 0 or a number from %.2g to %.2g", math.SmallestNonzeroFloat32, n.most)
 	case n.most == math.MaxFloat64:
 		return errors.New("want a number, at least 0")
 	}
 	return fmt.Errorf("want a number from 0 to %g", n.most)
+}
+
+// vanishes reports whether a number other than zero is zero as a float32, if it is not as the float64 value already.
+func vanishes(text string, value float64) bool {
+	exact, _, err := big.ParseFloat(text, 0, 24, big.ToNearestEven)
+	return float32(value) == 0 && (err != nil || exact.Sign() != 0)
 }
 
 // maxThreads keeps a slip of the finger from filling memory with threads' workspaces.

@@ -40,10 +40,11 @@ func canColour(stream any) bool {
 
 // shown returns what a token looks like on standard output.
 func (f *runFlags) shown(token spec.Token, stdout io.Writer) string {
+	text := f.escapes.text(token.Text, stdout)
 	if f.highlight && canColour(stdout) {
-		return coloured(token.Text, token.Origin)
+		return coloured(text, token.Origin)
 	}
-	return token.Text
+	return text
 }
 
 // explain tells what the colours mean, where there are any.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -358,6 +359,19 @@ func TestConvertFromHub(t *testing.T) {
 	if hub.Served() != served {
 		t.Error("the hub is asked although there is a local directory")
 	}
+
+	unsupported := maps.Clone(files)
+	unsupported["config.json"] = []byte(`{"model_type":"llama"}`)
+	other := hubtest.New(t, unsupported)
+	user = newHubUser(t, other)
+	expect("", 1, `tti: convert fables/tiny-gpt: config\.json: model_type "llama" is not supported \(supported: gpt2\)`, hubtest.Repository)
+	if seen := other.Seen("STORE"); len(seen) > 0 {
+		t.Errorf("weights are downloaded that are of no use: %q", seen)
+	}
+	lacking := maps.Clone(files)
+	lacking["config.json"] = bytes.Replace(files["config.json"], []byte(`"n_layer": 4`), []byte(`"n_layer": 5`), 1)
+	user = newHubUser(t, hubtest.New(t, lacking))
+	expect("", 1, `tti: convert fables/tiny-gpt@main: tensor h\.4\.ln_1\.weight: missing.*`, hubtest.Repository+"@main")
 
 	pickled := map[string][]byte{"config.json": files["config.json"], "vocab.json": files["vocab.json"],
 		"merges.txt": files["merges.txt"], "pytorch_model.bin": []byte("\x80\x04")}

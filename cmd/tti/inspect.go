@@ -248,21 +248,11 @@ func (i inspection) writeSections(w io.Writer, tensors bool) {
 			bits = fmt.Sprintf("%.2f", s.BitsPerWeight)
 		}
 		shape := strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Shape), " ", " x "), "[]")
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, s.Kind, s.Encoding, shape, humanSize(s.Bytes), bits, s.Checksum)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(s.Name), s.Kind, s.Encoding, shape, humanSize(s.Bytes), bits, s.Checksum)
 	}
 	table.Flush()
 }
 
 func newTable(w io.Writer, flags uint) *tabwriter.Writer {
 	return tabwriter.NewWriter(w, 0, 0, 2, ' ', flags)
-}
-
-// printable keeps text from a file from steering the terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return '\ufffd'
-		}
-		return r
-	}, text)
 }

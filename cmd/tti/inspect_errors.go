@@ -33,7 +33,7 @@ func measureErrors(ctx context.Context, cmd *cobra.Command, file container, name
 	if err != nil {
 		return nil, err
 	}
-	shapes, err := convert.MeasureErrors(ctx, mapped, source.Directory)
+	shapes, err := convert.MeasureErrors(ctx, mapped, source)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file.Path(), err)
 	}

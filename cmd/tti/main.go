@@ -61,7 +61,7 @@ func oneLine(err error) string {
 		return "interrupted"
 	}
 	const most = 2000 // a file may be quoted whose words are megabytes long
-	text := strings.ReplaceAll(err.Error(), "\n", " ")
+	text := printable(strings.ReplaceAll(err.Error(), "\n", " "))
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "..."
 	}

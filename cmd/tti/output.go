@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ func write(w io.Writer, text string) error {
 	return nil
 }
 
-// writeJSON writes a value as one object. Bytes of text that are not UTF-8 become U+FFFD.
+// writeJSON writes a value as one object without control characters. Bytes of text that are not UTF-8 become U+FFFD.
 func writeJSON(w io.Writer, value any) error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -36,8 +37,12 @@ func writeJSON(w io.Writer, value any) error {
 	if err := encoder.Encode(value); err != nil {
 		return err
 	}
-	return write(w, text.String())
+	// encoding/json leaves those above U+007E as they are. They are in strings, as all is in JSON that is not ASCII.
+	escaped := controls.ReplaceAllStringFunc(text.String(), func(r string) string { return fmt.Sprintf(`\u%04x`, []rune(r)[0]) })
+	return write(w, escaped)
 }
+
+var controls = regexp.MustCompile(`[\x{7f}-\x{9f}]`)
 
 // readInput returns all of standard input.
 func readInput(r io.Reader) (string, error) {

@@ -59,6 +59,6 @@ func transform(ctx context.Context, cmd *cobra.Command, label string, work func(
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s, %.1f %% of %s, in %.1f s\n",
-		target, humanSize(is.Size()), 100*float64(is.Size())/float64(was.Size()), source, elapsed.Seconds())
+		printable(target), humanSize(is.Size()), 100*float64(is.Size())/float64(was.Size()), printable(source), elapsed.Seconds())
 	return nil
 }

@@ -31,6 +31,7 @@ type runFlags struct {
 	seed        uint64
 	special     bool
 	ignoreEOS   bool
+	escapes     escapesFlag
 	highlight   bool
 	stats       bool
 	json        bool
@@ -44,7 +45,7 @@ func newRunFlags() *runFlags {
 		topK:        count{most: math.MaxInt32},
 		topP:        number{value: 1, most: 1},
 		minP:        number{most: 1},
-		penalty:     number{value: 1, most: math.MaxFloat64},
+		penalty:     number{value: 1, most: math.MaxFloat32, single: true},
 		draftLength: count{most: spec.MaxLength},
 	}
 }
@@ -113,6 +114,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	set.BoolVar(&f.ignoreEOS, "ignore-eos", false, "go on after an end-of-text token")
 	f.draft.register(cmd)
 	set.Var(&f.draftLength, "draft-len", "check this many guesses at a time; 0, the default: as many as are worth it")
+	f.escapes.register(cmd)
 	set.BoolVar(&f.highlight, "highlight", false, "colour what was guessed right, on a terminal; NO_COLOR turns it off")
 	set.BoolVar(&f.stats, "stats", false, "show speeds and what became of the guesses on standard error")
 	set.BoolVar(&f.json, "json", false, "print one JSON object at the end instead of the text")

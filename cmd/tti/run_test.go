@@ -191,3 +191,13 @@ func TestRunCancelled(t *testing.T) {
 		t.Errorf("exit code %d, standard error %q, answer %+v", code, stderr.String(), a)
 	}
 }
+
+// TestRunPenalties takes what a float32 can hold, and no more.
+func TestRunPenalties(t *testing.T) {
+	for _, text := range []string{"0", "-0", "0.0e5", "0x0p1", "1", "1.1", "1e-45", "1e-44", "3.4e38"} {
+		penalty := newRunFlags().penalty
+		if err := penalty.Set(text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +23,7 @@ type screen struct {
 	master *os.File
 	mutex  sync.Mutex
 	shown  strings.Builder
+	left   chan struct{} // closed when the program has left
 }
 
 // newScreen runs the program in a pseudo-terminal; see pts(4).
@@ -51,12 +55,13 @@ func newScreen(t *testing.T, args ...string) (*screen, *os.Process) {
 		t.Fatal(err)
 	}
 	slave.Close()
-	s := &screen{t: t, master: master}
+	s := &screen{t: t, master: master, left: make(chan struct{})}
 	go s.watch()
 	return s, cmd.Process
 }
 
 func (s *screen) watch() {
+	defer close(s.left)
 	buffer := make([]byte, 4096)
 	for {
 		n, err := s.master.Read(buffer)
@@ -64,7 +69,7 @@ func (s *screen) watch() {
 		s.shown.Write(buffer[:n])
 		s.mutex.Unlock()
 		if err != nil {
-			return // the program has left
+			return
 		}
 	}
 }
@@ -199,4 +204,88 @@ func TestTerminalShowsOrigins(t *testing.T) {
 			t.Errorf("the terminal shows %q", text)
 		}
 	}
+}
+
+// all waits until the program in the terminal has ended, and returns all that it has shown.
+func (s *screen) all(process *os.Process, code int) string {
+	s.t.Helper()
+	if state, err := process.Wait(); err != nil || state.ExitCode() != code {
+		s.t.Errorf("it ends with %v (%v), want code %d", state, err, code)
+	}
+	<-s.left
+	return strings.ReplaceAll(s.text(0), "\r\n", "\n") // which is what the terminal makes of a newline
+}
+
+// TestTerminalIsNotSteered shows what a hostile file, text and hub can bring to a terminal.
+func TestTerminalIsNotSteered(t *testing.T) {
+	path := hostileFile(t)
+	ids := strings.TrimSpace(succeeds(t, hostileText, "tokenize", draftInt8))
+	wild := []string{"run", draftInt8, "--prompt", "The wolf", "-n", "500", "--ignore-eos", "--temp", "1000", "--seed", "3"}
+	for name, c := range map[string]struct {
+		args []string
+		sees string
+	}{
+		"meta":           {[]string{"inspect", path, "--tensors"}, "mode␛[31m␛]0;title␇␛[2J␡␍␛E␈"},
+		"meta as JSON":   {[]string{"inspect", path, "--json"}, `mode\u001b[31m`},
+		"text":           {wild, "␟"},
+		"text, coloured": {append(wild, "--highlight"), "␟"},
+		"text of ids":    {[]string{"tokenize", draftInt8, "--decode", ids}, "␛[31m␛]0;title␇␛[2J␡␍␛E␈"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, process := newScreen(t, c.args...)
+			text := s.all(process, 0)
+			for _, own := range append(slices.Collect(maps.Values(colours)), noColour) {
+				text = strings.ReplaceAll(text, own, "")
+			}
+			harmless(t, text)
+			if !strings.Contains(text, c.sees) {
+				t.Errorf("the terminal shows %q, want %q in it", text, c.sees)
+			}
+		})
+	}
+	t.Run("kept", func(t *testing.T) {
+		s, process := newScreen(t, "tokenize", draftInt8, "--decode", ids, "--escapes", "keep")
+		if text := s.all(process, 0); text != hostileText {
+			t.Errorf("the terminal shows %q, want %q", text, hostileText)
+		}
+	})
+	t.Run("typed prompt", func(t *testing.T) {
+		ownCache(t)
+		s, process := newScreen(t, "run", path)
+		mark := s.sees(": mode␛[31m␛]0;title␇␛[2J␡␍␛E␈, context of", 0)
+		mark = s.sees("> ", mark)
+		s.types("/unknown\r")
+		s.sees("There is no ", mark)
+		s.types(ctrlD)
+		if text := s.all(process, 0); strings.ContainsAny(text, "\u009b\x07") || strings.Contains(text, "\x1b[31m") {
+			t.Errorf("the terminal shows %q", text)
+		}
+	})
+	t.Run("hub", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		go func() {
+			for {
+				connection, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				connection.Read(make([]byte, 4096))
+				io.WriteString(connection, "HTTP/1.1 400 "+strings.ReplaceAll(hostileText, "\r", "")+"\r\nX-Error-Message: \u009b2J\r\n\r\n")
+				connection.Close()
+			}
+		}()
+		t.Setenv("HF_ENDPOINT", "http://"+listener.Addr().String())
+		t.Setenv("HF_HOME", t.TempDir())
+		t.Chdir(t.TempDir())
+		s, process := newScreen(t, "convert", "some/model")
+		text := s.all(process, 1)
+		harmless(t, text)
+		if !strings.Contains(text, "answers 400 Bad Request (") {
+			t.Errorf("the terminal shows %q", text)
+		}
+	})
 }

@@ -13,10 +13,12 @@ import (
 
 func newTokenize() *cobra.Command {
 	var decode, special bool
+	var escapes escapesFlag
 	cmd := &cobra.Command{
 		Use:   "tokenize FILE.tti [TEXT|-]",
 		Short: "Turn text into token ids, or back",
-		Long: `Print the ids of TEXT's tokens in one line; with --decode, print exactly the bytes that ids stand for.
+		Long: `Print the ids of TEXT's tokens in one line; with --decode, print the bytes that ids stand for, exactly but for
+control characters on a terminal.
 Without TEXT, or with -, standard input is read to its end, every byte of it.`,
 		Example: `  tti tokenize fable.tti "Once upon a time"
   tti tokenize fable.tti < story.txt
@@ -47,11 +49,13 @@ Without TEXT, or with -, standard input is read to its end, every byte of it.`,
 			if err != nil {
 				return err
 			}
-			return write(cmd.OutOrStdout(), output)
+			stdout := cmd.OutOrStdout()
+			return write(stdout, escapes.text(output, stdout))
 		},
 	}
 	cmd.Flags().BoolVar(&decode, "decode", false, "turn ids, separated by white space, back into text")
 	cmd.Flags().BoolVar(&special, "special", false, "turn text such as <|endoftext|> into the control token it names")
+	escapes.register(cmd)
 	return cmd
 }
 

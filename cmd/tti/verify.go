@@ -30,7 +30,7 @@ is unpacked to memory, a few frames at a time.`,
 			if err != nil {
 				return err
 			}
-			return write(cmd.OutOrStdout(), fmt.Sprintf("%s: ok, %d sections, %s\n", args[0], len(file.Sections()), humanSize(file.Size())))
+			return write(cmd.OutOrStdout(), fmt.Sprintf("%s: ok, %d sections, %s\n", printable(args[0]), len(file.Sections()), humanSize(file.Size())))
 		}),
 	}
 }

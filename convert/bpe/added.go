@@ -20,23 +20,21 @@ type addedToken struct {
 	file    string
 }
 
-// declared is an added token as the files write it: its text, or an object.
+// declared is an added token as the files write it: an object, or its text alone.
 type declared struct {
-	ID      json.Number `json:"id"` // in tokenizer.json only
-	Content string      `json:"content"`
-	Special bool        `json:"special"`
+	ID      json.RawMessage `json:"id"` // in tokenizer.json only
+	Content string          `json:"content"`
+	Special bool            `json:"special"`
 	// These would take text beside the token, or only some of its occurrences.
 	SingleWord bool `json:"single_word"`
 	LeftStrip  bool `json:"lstrip"`
 	RightStrip bool `json:"rstrip"`
 }
 
-func (d *declared) UnmarshalJSON(data []byte) error {
-	if data[0] == '"' {
-		return json.Unmarshal(data, &d.Content)
-	}
-	type object declared
-	return json.Unmarshal(data, (*object)(d))
+// UnmarshalText is for the text alone.
+func (d *declared) UnmarshalText(text []byte) error {
+	d.Content = string(text)
+	return nil
 }
 
 // check refuses what is not a plain piece of text.
@@ -65,7 +63,7 @@ func (l *loader) declare(file string, id int, d declared) error {
 func (l *loader) readAddedTokens() error {
 	const file = "added_tokens.json"
 	var data json.RawMessage
-	if err := l.files.parse(file, &data); err != nil || data == nil {
+	if err := l.files.parseIfThere(file, &data); err != nil || data == nil {
 		return err
 	}
 	ids, err := parseIDs(data)
@@ -102,6 +100,7 @@ func (l *loader) addNames(file string, names specialNames) error {
 			all = append(all, *named)
 		}
 	}
+	l.added = slices.Grow(l.added, len(all))
 	for _, d := range all {
 		if err := d.check(file); err != nil {
 			return err
@@ -117,7 +116,7 @@ func (l *loader) addNames(file string, names specialNames) error {
 func (l *loader) readSpecialTokensMap() error {
 	const file = "special_tokens_map.json"
 	var names specialNames
-	if err := l.files.parse(file, &names); err != nil {
+	if err := l.files.parseIfThere(file, &names); err != nil {
 		return err
 	}
 	return l.addNames(file, names)
@@ -134,13 +133,13 @@ func (l *loader) readTokenizerConfig() error {
 	const file = "tokenizer_config.json"
 	var config struct {
 		specialNames
-		Class          string                   `json:"tokenizer_class"`
-		AddPrefixSpace bool                     `json:"add_prefix_space"`
-		AddBegin       bool                     `json:"add_bos_token"`
-		AddEnd         bool                     `json:"add_eos_token"`
-		Decoder        map[json.Number]declared `json:"added_tokens_decoder"`
+		Class          string              `json:"tokenizer_class"`
+		AddPrefixSpace bool                `json:"add_prefix_space"`
+		AddBegin       bool                `json:"add_bos_token"`
+		AddEnd         bool                `json:"add_eos_token"`
+		Decoder        map[string]declared `json:"added_tokens_decoder"` // by id
 	}
-	if err := l.files.parse(file, &config); err != nil {
+	if err := l.files.parseIfThere(file, &config); err != nil {
 		return err
 	}
 	if err := refuse([]refusal{
@@ -169,7 +168,7 @@ func (l *loader) readGenerationConfig() error {
 	var config struct {
 		End json.RawMessage `json:"eos_token_id"`
 	}
-	if err := l.files.parse(file, &config); err != nil {
+	if err := l.files.parseIfThere(file, &config); err != nil {
 		return err
 	}
 	data := bytes.TrimSpace(config.End)

@@ -259,14 +259,14 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "id too large", want: `vocab.json: token "he": id "2147483647" is not a number from 0`, change: func(m *model) { m.vocab["he"] = 2147483647 }},
 		{name: "negative id", want: `vocab.json: token "he": id "-1" is not`, change: func(m *model) { m.vocab["he"] = -1 }},
 		{name: "duplicate id", want: `vocab.json: id 256 is both "he" and "Ġt"`, change: func(m *model) { m.vocab["he"] = 256 }},
-		{name: "duplicate token", want: `vocab.json: token "a" appears twice`, change: func(m *model) { m.add("vocab.json", `{"a":0,"a":1}`) }},
+		{name: "duplicate token", want: `vocab.json: "a" occurs twice`, change: func(m *model) { m.add("vocab.json", `{"a":0,"a":1}`) }},
 		{name: "empty token", want: "vocab.json: token 260 is empty", change: func(m *model) { m.vocab[""] = 260 }},
 		{name: "fraction", want: `vocab.json: token "a": id "1.5" is not`, change: func(m *model) { m.add("vocab.json", `{"a":1.5}`) }},
 		{name: "text for an id", want: `vocab.json: token "a": id "" is not`, change: func(m *model) { m.add("vocab.json", `{"a":"1"}`) }},
 		{name: "nested", want: `vocab.json: token "a": id "" is not`, change: func(m *model) { m.add("vocab.json", `{"a":{"b":1}}`) }},
 		{name: "list", want: "vocab.json: not an object of ids by token", change: func(m *model) { m.add("vocab.json", `["a"]`) }},
-		{name: "cut short", want: "vocab.json: unexpected EOF", change: func(m *model) { m.add("vocab.json", `{"a":0`) }},
-		{name: "trailing", want: "vocab.json: something follows", change: func(m *model) { m.add("vocab.json", `{"a":0} {}`) }},
+		{name: "cut short", want: "vocab.json: unexpected end of JSON input", change: func(m *model) { m.add("vocab.json", `{"a":0`) }},
+		{name: "trailing", want: "vocab.json: invalid character '{' after top-level value", change: func(m *model) { m.add("vocab.json", `{"a":0} {}`) }},
 		{name: "outside the alphabet", want: `vocab.json: token 257: "h e": ' ' is not in the byte alphabet`, change: func(m *model) {
 			delete(m.vocab, "he")
 			m.vocab["h e"] = 257
@@ -310,6 +310,12 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "class", want: `tokenizer_config.json: tokenizer_class "T5Tokenizer" is not supported`, change: func(m *model) { m.add("tokenizer_config.json", `{"tokenizer_class":"T5Tokenizer"}`) }},
 		{name: "prefix space", want: "tokenizer_config.json: add_prefix_space is not supported", change: func(m *model) { m.add("tokenizer_config.json", `{"add_prefix_space":true}`) }},
 		{name: "bos in front", want: "tokenizer_config.json: add_bos_token is not supported", change: func(m *model) { m.add("tokenizer_config.json", `{"add_bos_token":true}`) }},
+		{name: "added content twice", want: `tokenizer_config.json: "content" occurs twice`, change: func(m *model) {
+			m.add("tokenizer_config.json", `{"added_tokens_decoder":{"260":{"content":"<m>","content":"<n>"}}}`)
+		}},
+		{name: "end of text twice", want: `generation_config.json: "eos_token_id" occurs twice`, change: func(m *model) {
+			m.add("generation_config.json", `{"eos_token_id":1,"eos\u005ftoken_id":2}`)
+		}},
 		{name: "not JSON", want: "special_tokens_map.json: invalid character", change: func(m *model) { m.add("special_tokens_map.json", `x`) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -319,6 +325,45 @@ func TestLoadRefuses(t *testing.T) {
 			}
 			refused(t, m.directory(t), test.options, test.want)
 		})
+	}
+}
+
+// TestNamesMatchExactly adds to every file a setting that encoding/json would take for another one: the letters are
+// capital, or U+017F, of which s is the lower case. HuggingFace's libraries know no such setting.
+func TestNamesMatchExactly(t *testing.T) {
+	want, _ := load(t, small().directory(t), bpe.Options{})
+	for file, text := range map[string]string{
+		"generation_config.json":  `{"eo\u017f_token_id":7}`,
+		"special_tokens_map.json": `{"eoſ_token":"a","Pad_Token":"b","additional_special_tokenſ":["c"]}`,
+		"tokenizer_config.json":   `{"EOS_token":"a","Tokenizer_class":"T5Tokenizer","add_boſ_token":true,"added_tokenſ_decoder":{"300":{"content":"x"}}}`,
+	} {
+		m := small()
+		m.add(file, text)
+		if got, _ := load(t, m.directory(t), bpe.Options{}); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", file, got, want)
+		}
+	}
+
+	declared := small()
+	declared.add("tokenizer_config.json", `{"added_tokens_decoder":{"260":{"content":"<m>","Content":"<n>","ſpecial":true,"Lstrip":true}}}`)
+	got, _ := load(t, declared.directory(t), bpe.Options{})
+	if added := (vocabulary.Added{ID: 260}); got.Tokens[260] != "<m>" || !slices.Contains(got.Added, added) {
+		t.Errorf("%q, added %v", got.Tokens[260], got.Added)
+	}
+
+	want, _ = load(t, fstest.MapFS{"tokenizer.json": {Data: encode(t, small().tokenizerFile())}}, bpe.Options{})
+	for _, change := range []func(file map[string]any){
+		func(file map[string]any) { file["added_tokenſ"] = []any{} },
+		func(file map[string]any) { file["poſt_processor"] = map[string]any{"type": "TemplateProcessing"} },
+		func(file map[string]any) { file["pre_tokenizer"].(map[string]any)["uſe_regex"] = false },
+		func(file map[string]any) { file["model"].(map[string]any)["mergeſ"] = []string{"h e"} },
+		func(file map[string]any) { file["model"].(map[string]any)["ignore_mergeſ"] = true },
+	} {
+		file := small().tokenizerFile()
+		change(file)
+		if got, _ := load(t, fstest.MapFS{"tokenizer.json": {Data: encode(t, file)}}, bpe.Options{}); !reflect.DeepEqual(got, want) {
+			t.Errorf("tokenizer.json: %+v, want %+v", got, want)
+		}
 	}
 }
 
@@ -405,10 +450,10 @@ func TestTooManyAreRefused(t *testing.T) {
 	}
 	m = small()
 	m.add("vocab.json", "{"+vocab.String()[1:]+"}")
-	refused(t, m.directory(t), bpe.Options{}, "vocab.json: more than 1048576 tokens")
+	refused(t, m.directory(t), bpe.Options{}, "vocab.json: more than 1048576 entries")
 
 	whole := fmt.Sprintf(`{"model":{"merges":[%s"a b"]}}`, strings.Repeat(`"a b",`, tooMany-1))
-	refused(t, fstest.MapFS{"tokenizer.json": {Data: []byte(whole)}}, bpe.Options{}, "tokenizer.json: a list of more than 1048576")
+	refused(t, fstest.MapFS{"tokenizer.json": {Data: []byte(whole)}}, bpe.Options{}, "tokenizer.json: more than 1048576 entries")
 }
 
 // FuzzLoad: any files are refused, by the loader or as a definition, or give a tokenizer of the size

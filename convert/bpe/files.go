@@ -1,31 +1,14 @@
 package bpe
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-)
 
-// Limits of what is read, and with it of the memory that a directory can ask for: a token, merge or
-// added token of a few bytes takes up to 400 while everything is put together.
-const (
-	// maxFileSize is for files with a vocabulary. GPT-2's own are 1 and 2 MB; the largest in use take about 30 MB.
-	maxFileSize = 64 << 20
-	// maxSettingsSize is for all others. With many added tokens they reach 1 MB.
-	maxSettingsSize = 2 << 20
-	// maxEntries is for the tokens, merges and added tokens of a file. The largest vocabularies have 260,000.
-	maxEntries = 1 << 20
+	"github.com/tti-llm/tti/convert/modelfiles"
+	"github.com/tti-llm/tti/format/strictjson"
 )
-
-func maxSize(name string) int64 {
-	switch name {
-	case "vocab.json", "merges.txt", "tokenizer.json":
-		return maxFileSize
-	}
-	return maxSettingsSize
-}
 
 // reader reads the files of a model directory and remembers their names.
 type reader struct {
@@ -43,14 +26,14 @@ func (r *reader) has(name string) (bool, error) {
 		return false, err
 	case !info.Mode().IsRegular():
 		return false, fmt.Errorf("%s: not a regular file", name)
-	case info.Size() > maxSize(name):
+	case info.Size() > modelfiles.MaxSize(name):
 		return false, tooLarge(name)
 	}
 	return true, nil
 }
 
 func tooLarge(name string) error {
-	return fmt.Errorf("%s: larger than %d MiB", name, maxSize(name)>>20)
+	return fmt.Errorf("%s: larger than %d MiB", name, modelfiles.MaxSize(name)>>20)
 }
 
 // contents returns a file's bytes, or an error that is fs.ErrNotExist.
@@ -67,27 +50,32 @@ func (r *reader) contents(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxSize(name)+1))
+	data, err := io.ReadAll(io.LimitReader(file, modelfiles.MaxSize(name)+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if int64(len(data)) > maxSize(name) {
+	if int64(len(data)) > modelfiles.MaxSize(name) {
 		return nil, tooLarge(name)
 	}
 	r.read = append(r.read, name)
 	return data, nil
 }
 
-// parse reads a JSON file into value, which stays as it is if there is no such file.
+// parseIfThere reads a JSON file into value, which stays as it is if there is no such file.
+func (r *reader) parseIfThere(name string, value any) error {
+	if err := r.parse(name, value); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// parse reads a JSON file into value. If there is none, the error is fs.ErrNotExist.
 func (r *reader) parse(name string, value any) error {
 	data, err := r.contents(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, value); err != nil {
+	if err := strictjson.Unmarshal(data, value); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil

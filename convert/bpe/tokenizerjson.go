@@ -1,19 +1,17 @@
 package bpe
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 )
 
 // tokenizerFile is tokenizer.json as far as it can differ from GPT-2's.
 type tokenizerFile struct {
-	AddedTokens   list[declared] `json:"added_tokens"`
-	Normalizer    *component     `json:"normalizer"`
-	PreTokenizer  *component     `json:"pre_tokenizer"`
-	PostProcessor *component     `json:"post_processor"`
+	AddedTokens   []declared `json:"added_tokens"`
+	Normalizer    *component `json:"normalizer"`
+	PreTokenizer  *component `json:"pre_tokenizer"`
+	PostProcessor *component `json:"post_processor"`
 	Model         struct {
 		Type         string          `json:"type"`
 		Dropout      *float64        `json:"dropout"`
@@ -22,35 +20,8 @@ type tokenizerFile struct {
 		ByteFallback bool            `json:"byte_fallback"`
 		IgnoreMerges bool            `json:"ignore_merges"`
 		Vocab        json.RawMessage `json:"vocab"`
-		Merges       list[rule]      `json:"merges"`
+		Merges       []rule          `json:"merges"`
 	} `json:"model"`
-}
-
-// list is a list in JSON of at most maxEntries.
-type list[T any] []T
-
-func (l *list[T]) UnmarshalJSON(data []byte) error {
-	*l = nil
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	switch start, err := decoder.Token(); {
-	case err != nil:
-		return err
-	case start == nil:
-		return nil
-	case start != json.Delim('['):
-		return errors.New("not a list")
-	}
-	for decoder.More() {
-		if len(*l) == maxEntries {
-			return fmt.Errorf("a list of more than %d", maxEntries)
-		}
-		var entry T
-		if err := decoder.Decode(&entry); err != nil {
-			return err
-		}
-		*l = append(*l, entry)
-	}
-	return nil // the closing bracket is there: data is valid
 }
 
 // component is a step of the tokenizer other than the model.
@@ -84,18 +55,15 @@ func (r *rule) UnmarshalJSON(data []byte) error {
 // readTokenizer reads tokenizer.json: vocabulary, merges and added tokens.
 func (l *loader) readTokenizer() error {
 	const name = "tokenizer.json"
-	data, err := l.files.contents(name)
-	if err != nil {
-		return err
-	}
 	var file tokenizerFile
-	if err := json.Unmarshal(data, &file); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	if err := l.files.parse(name, &file); err != nil {
+		return err
 	}
 	if err := file.check(); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	l.names.tokens, l.names.merge = name, name+": merge"
+	var err error
 	if l.tokens, err = parseIDs(file.Model.Vocab); err != nil {
 		return fmt.Errorf("%s: vocab: %w", name, err)
 	}
@@ -104,7 +72,7 @@ func (l *loader) readTokenizer() error {
 		l.merges[i].line = i
 	}
 	for _, token := range file.AddedTokens {
-		id, err := parseID(token.ID)
+		id, err := parseID(string(token.ID))
 		if err != nil {
 			return fmt.Errorf("%s: added token %q: %w", name, token.Content, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/tti-llm/tti/convert/modelfiles"
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/lockfile"
 )
@@ -113,9 +114,9 @@ func (f folder) cached(revision string) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	if sharded {
-		parts, err := shards(f.pointer(commit, indexFile))
+		parts, err := shards(f.pointer(commit, modelfiles.Index))
 		if err != nil {
-			return Snapshot{}, fmt.Errorf("%s: %w", indexFile, err)
+			return Snapshot{}, fmt.Errorf("%s: %w", modelfiles.Index, err)
 		}
 		for _, part := range parts {
 			if !f.holds(commit, part) {

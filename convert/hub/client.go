@@ -2,22 +2,21 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"path/filepath"
 	"sync"
-	"time"
+
+	"github.com/tti-llm/tti/convert/modelfiles"
+	"github.com/tti-llm/tti/format/strictjson"
 )
 
 const (
 	defaultEndpoint = "https://huggingface.co"
 	// defaultParallel is the number of files huggingface_hub downloads at once.
 	defaultParallel = 8
-	// maxListingSize bounds the answer that lists a repository; one with 100,000 files takes about 10 MB.
-	maxListingSize = 64 << 20
 )
 
 // A Client fetches models from one hub into one cache. Its zero value uses the public hub, the cache in
@@ -30,35 +29,11 @@ type Client struct {
 	Offline  bool   // use the cache and ask no server
 	Parallel int    // files downloaded at once; 0: 8
 
+	// Accept, if not nil, is called before weights are downloaded, with the directory that holds everything else
+	// by then. An error of it ends Fetch.
+	Accept func(directory string) error
+
 	timing *timing // nil: defaultTiming
-}
-
-// timing holds every duration the package waits for, and how often it tries.
-type timing struct {
-	stall    time.Duration // a request that brings no byte for so long is given up and tried anew
-	attempts int           // at one request, or at one MiB of a download
-	backoff  time.Duration // before the second attempt; doubles with every further one
-	longest  time.Duration // the longest wait; a server that asks for more is not waited for
-	lockPoll time.Duration // between looks at a lock that another process holds
-	sleep    func(context.Context, time.Duration) error
-}
-
-// defaultTiming can wait out the hub's rate limits, whose window is five minutes
-// (https://huggingface.co/docs/hub/rate-limits).
-var defaultTiming = timing{
-	stall:    30 * time.Second,
-	attempts: 6,
-	backoff:  time.Second,
-	longest:  5 * time.Minute,
-	lockPoll: 200 * time.Millisecond,
-	sleep: func(ctx context.Context, d time.Duration) error {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(d):
-			return nil
-		}
-	},
 }
 
 // Progress is told how many of a file's total bytes are in place. The first call for a file comes before
@@ -175,13 +150,16 @@ func (s *session) list(ctx context.Context, attempts int) (commit string, names 
 	}
 	err = s.retry(ctx, attempts, func() (bool, error) {
 		return false, s.request(ctx, http.MethodGet, s.endpoint.listing(s.from), nil, func(response *http.Response) error {
-			content, err := io.ReadAll(io.LimitReader(response.Body, maxListingSize))
+			content, err := io.ReadAll(io.LimitReader(response.Body, maxListing+1))
 			if err != nil {
 				return err
 			}
-			if err := json.Unmarshal(content, &listing); err != nil {
+			if len(content) > maxListing {
+				return fmt.Errorf("%w: listing of more than %d bytes", ErrTooLarge, maxListing)
+			}
+			if err := strictjson.Unmarshal(content, &listing); err != nil {
 				// Not the hub, but something on the way to it, such as the login page of a network.
-				return &transientError{cause: fmt.Errorf("%s answers %s with no listing: %w", response.Request.URL.Host, response.Status, err)}
+				return &transientError{cause: fmt.Errorf("%s with no listing: %w", answers(response), err)}
 			}
 			return nil
 		})
@@ -212,12 +190,12 @@ func (s *session) complete(ctx context.Context, commit string, names []string) (
 		return Snapshot{}, err
 	}
 	if sharded {
-		if err := s.bring(ctx, commit, []string{indexFile}); err != nil {
+		if err := s.bring(ctx, commit, []string{modelfiles.Index}); err != nil {
 			return Snapshot{}, err
 		}
-		parts, err := shards(s.folder.pointer(commit, indexFile))
+		parts, err := shards(s.folder.pointer(commit, modelfiles.Index))
 		if err != nil {
-			return Snapshot{}, fmt.Errorf("%s: %w", indexFile, err)
+			return Snapshot{}, fmt.Errorf("%s: %w", modelfiles.Index, err)
 		}
 		files = append(files, parts...)
 	}
@@ -242,10 +220,24 @@ func (s *session) bring(ctx context.Context, commit string, files []string) erro
 		return err
 	}
 	// All totals are told before the first byte flows, so that the time left can be estimated from the start.
+	var weights, others []*download
 	for _, d := range missing {
 		s.report(d.name, d.present(), d.size)
+		if isWeights(d.name) {
+			weights = append(weights, d)
+		} else {
+			others = append(others, d)
+		}
 	}
-	return s.parallel(ctx, missing, (*download).run)
+	if err := s.parallel(ctx, others, (*download).run); err != nil || len(weights) == 0 {
+		return err
+	}
+	if s.client.Accept != nil {
+		if err := s.client.Accept(s.folder.snapshot(commit)); err != nil {
+			return err
+		}
+	}
+	return s.parallel(ctx, weights, (*download).run)
 }
 
 // parallel does the work for all downloads, some at once, until the first error.

@@ -8,6 +8,25 @@
 // process; two processes do not download one file at once; the token goes to the configured endpoint
 // and to no other host; no name sent by a server leads outside the repository's folder.
 //
+// What a hub, or whoever answers in its place, can cost is bounded:
+//
+//	a request                      30s for the header, then 30720 bytes in every 30s
+//	attempts                       6 at a request, or at 1048576 bytes of a download
+//	waits between attempts         5m0s each
+//	redirects                      10
+//	header of an answer            65536 bytes
+//	listing of a repository        16777216 bytes
+//	config.json                    1048576 bytes
+//	generation_config.json         1048576 bytes
+//	vocab.json                     67108864 bytes
+//	merges.txt                     67108864 bytes
+//	tokenizer.json                 67108864 bytes
+//	tokenizer_config.json          2097152 bytes
+//	added_tokens.json              2097152 bytes
+//	special_tokens_map.json        2097152 bytes
+//	model.safetensors.index.json   16777216 bytes, 200000 tensors in 2000 files
+//	weights                        what the hub has announced
+//
 // What it never does: load or convert weights, fetch pickled weights, write anywhere but in the cache,
 // print, or upload.
 //

@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/tti-llm/tti/convert/modelfiles"
 )
 
 // download brings one file into the cache.
@@ -34,8 +36,12 @@ type download struct {
 	spoiled bool      // partial holds wrong bytes
 }
 
-// etagName is what an ETag must look like to name a blob.
+// etagName is what an ETag must look like to name a blob. It must not end like the name of a partial file, either,
+// or it would name that of another blob.
 var etagName = regexp.MustCompile(`^[0-9A-Za-z_][0-9A-Za-z._-]{0,127}$`)
+
+// incomplete is what the name of a partial file ends with, beside that of the blob.
+const incomplete = ".incomplete"
 
 func (d *download) address() string {
 	return d.session.endpoint.file(d.session.from.Repository, d.commit, d.name)
@@ -65,18 +71,21 @@ func (d *download) readDescription(response *http.Response) error {
 		}
 	}
 	d.etag = strings.Trim(strings.TrimPrefix(etag, "W/"), `"`)
-	if !etagName.MatchString(d.etag) {
+	if !etagName.MatchString(d.etag) || strings.HasSuffix(strings.ToLower(d.etag), incomplete) {
 		return fmt.Errorf("%w: %s gives it the etag %.200q, want a digest", ErrMismatch, host, etag)
 	}
 	var err error
 	if d.size, err = strconv.ParseInt(size, 10, 64); err != nil || d.size < 0 {
 		return fmt.Errorf("%w: %s gives it the size %.200q", ErrMismatch, host, size)
 	}
+	if most := modelfiles.MaxSize(d.name); d.size > most {
+		return fmt.Errorf("%w: %d bytes, want at most %d", ErrTooLarge, d.size, most)
+	}
 	return nil
 }
 
 func (d *download) partialPath() string {
-	return d.session.folder.blob(d.etag) + ".incomplete"
+	return d.session.folder.blob(d.etag) + incomplete
 }
 
 // present returns how many bytes of the file are on disk.
@@ -226,10 +235,6 @@ func (d *download) verify() error {
 	return nil
 }
 
-// advance is how much further a download must have got for its failures to be forgotten: enough that a
-// server which sends a few bytes at a time is given up some day.
-const advance = 1 << 20
-
 // transfer downloads the rest of the file, over as many connections as it takes.
 func (d *download) transfer(ctx context.Context) error {
 	s, mark := d.session, d.offset
@@ -246,7 +251,7 @@ func (d *download) transfer(ctx context.Context) error {
 		if errors.Is(err, errRange) {
 			d.restart() // This server does not do ranges well: the next attempt asks for the whole.
 		}
-		advanced := d.offset >= mark+advance
+		advanced := d.offset >= mark+s.timing.advance
 		if advanced {
 			mark = d.offset
 		}
@@ -266,7 +271,7 @@ func (d *download) receive(response *http.Response) error {
 			return &transientError{cause: fmt.Errorf("%w: %s sends %q, want %q", errRange, host, got, want)}
 		}
 	default:
-		return fmt.Errorf("%s answers %s", host, response.Status)
+		return errors.New(answers(response))
 	}
 	rest := d.size - d.offset
 	if length := response.ContentLength; length >= 0 && length != rest {

@@ -16,6 +16,8 @@ var (
 	ErrNoSafetensors = errors.New("no safetensors weights")
 	// ErrMismatch: what arrived is not what was announced: another size, digest, range or commit.
 	ErrMismatch = errors.New("download does not match what the hub announced")
+	// ErrTooLarge: a listing or a file other than weights is larger than any that is known.
+	ErrTooLarge = errors.New("too large")
 	// ErrUnsafeName: a server or a weight map named a file outside the repository.
 	ErrUnsafeName = errors.New("unsafe file name")
 )

@@ -1,56 +1,47 @@
 package hub
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path"
 	"slices"
 	"strings"
-)
 
-const (
-	configFile  = "config.json"
-	weightsFile = "model.safetensors"
-	indexFile   = "model.safetensors.index.json"
+	"github.com/tti-llm/tti/convert/modelfiles"
 )
 
 // optionalFiles say which tokens are special and how generation ends; many repositories lack some.
-var optionalFiles = []string{"generation_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer_config.json"}
+var optionalFiles = []string{modelfiles.Generation, modelfiles.SpecialTokensMap, modelfiles.AddedTokens, modelfiles.TokenizerConfig}
 
 // pickled are the endings of files that Python's pickle writes.
 var pickled = []string{".bin", ".pt", ".pth", ".pkl", ".ckpt"}
-
-// maxIndexSize bounds what is read of a weight map; that of a model with a hundred thousand tensors has 10 MB.
-const maxIndexSize = 64 << 20
 
 // choose picks out of the names of a repository those that a conversion needs, without the shards, which
 // only the index knows: sharded tells that the index is among them.
 func choose(names []string) (files []string, sharded bool, err error) {
 	has := func(name string) bool { return slices.Contains(names, name) }
-	if !has(configFile) {
-		return nil, false, fmt.Errorf("%s: %w", configFile, ErrNotFound)
+	if !has(modelfiles.Configuration) {
+		return nil, false, fmt.Errorf("%s: %w", modelfiles.Configuration, ErrNotFound)
 	}
-	files = append(files, configFile)
+	files = append(files, modelfiles.Configuration)
 
 	switch {
-	case has(weightsFile):
-		files = append(files, weightsFile)
-	case has(indexFile):
-		files, sharded = append(files, indexFile), true
+	case has(modelfiles.Weights):
+		files = append(files, modelfiles.Weights)
+	case has(modelfiles.Index):
+		files, sharded = append(files, modelfiles.Index), true
 	default:
 		return nil, false, noSafetensors(names)
 	}
 
 	switch {
-	case has("vocab.json") && has("merges.txt"):
-		files = append(files, "vocab.json", "merges.txt")
-	case has("tokenizer.json"):
-		files = append(files, "tokenizer.json")
+	case has(modelfiles.Vocabulary) && has(modelfiles.Merges):
+		files = append(files, modelfiles.Vocabulary, modelfiles.Merges)
+	case has(modelfiles.Tokenizer):
+		files = append(files, modelfiles.Tokenizer)
 	default:
-		return nil, false, fmt.Errorf("vocab.json with merges.txt, or tokenizer.json: %w", ErrNotFound)
+		return nil, false, fmt.Errorf("%s with %s, or %s: %w", modelfiles.Vocabulary, modelfiles.Merges, modelfiles.Tokenizer, ErrNotFound)
 	}
 
 	for _, name := range optionalFiles {
@@ -69,8 +60,10 @@ func noSafetensors(names []string) error {
 				"Python's save_pretrained writes safetensors", ErrNoSafetensors, name)
 		}
 	}
-	return fmt.Errorf("%w: neither %s nor %s", ErrNoSafetensors, weightsFile, indexFile)
+	return fmt.Errorf("%w: neither %s nor %s", ErrNoSafetensors, modelfiles.Weights, modelfiles.Index)
 }
+
+func isWeights(name string) bool { return strings.HasSuffix(name, modelfiles.WeightsEnding) }
 
 // shards returns the files that the weight map at path spreads the tensors over, sorted, each once.
 func shards(path string) ([]string, error) {
@@ -79,28 +72,23 @@ func shards(path string) ([]string, error) {
 		return nil, err
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxIndexSize+1))
+	most := modelfiles.MaxSize(modelfiles.Index)
+	content, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(content) > maxIndexSize {
-		return nil, fmt.Errorf("larger than %d bytes", maxIndexSize)
+	if int64(len(content)) > most {
+		return nil, fmt.Errorf("larger than %d bytes", most)
 	}
-	var index struct {
-		WeightMap map[string]string `json:"weight_map"`
-	}
-	if err := json.Unmarshal(content, &index); err != nil {
+	_, names, err := modelfiles.ParseIndex(content)
+	if err != nil {
 		return nil, err
-	}
-	names := slices.Compact(slices.Sorted(maps.Values(index.WeightMap)))
-	if len(names) == 0 {
-		return nil, fmt.Errorf("no weight_map in it")
 	}
 	for _, name := range names {
 		if err := checkName(name); err != nil {
 			return nil, err
 		}
-		if !strings.HasSuffix(name, ".safetensors") {
+		if !isWeights(name) {
 			return nil, fmt.Errorf("%w: the weight map names %.100q", ErrNoSafetensors, name)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -24,6 +25,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/tti-llm/tti/convert/hub/hubtest"
+	"github.com/tti-llm/tti/convert/modelfiles"
 )
 
 var testReference = Reference{Repository: hubtest.Repository}
@@ -311,6 +313,40 @@ func TestStalls(t *testing.T) {
 			}
 		})
 	}
+	// A byte now and then is no better than none.
+	drip := func(w http.ResponseWriter, r *http.Request) bool {
+		for range 200 {
+			w.Write([]byte("x"))
+			w.(http.Flusher).Flush()
+			select {
+			case <-r.Context().Done():
+				return true
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		return true
+	}
+	for name, arrange := range map[string]func(*hubtest.Server){
+		"store drips": func(hub *hubtest.Server) {
+			hub.OnStore = func(w http.ResponseWriter, r *http.Request, content []byte, _ int) bool {
+				w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+				return drip(w, r)
+			}
+		},
+		"hub drips": func(hub *hubtest.Server) {
+			hub.OnHub = func(w http.ResponseWriter, r *http.Request, _ int) bool { return drip(w, r) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub := hubtest.New(t, model())
+			arrange(hub)
+			c := newClient(t, hub)
+			c.timing.stall, c.timing.attempts = 200*time.Millisecond, 2
+			if _, err := c.Fetch(t.Context(), testReference, nil); !errors.Is(err, errStalled) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 	t.Run("hub for ever", func(t *testing.T) {
 		hub := hubtest.New(t, model())
 		hub.OnHub = func(_ http.ResponseWriter, r *http.Request, _ int) bool { hub.Hang(r); return true }
@@ -379,6 +415,7 @@ func TestRefusals(t *testing.T) {
 			return true
 		}, want: errRedirect},
 		"etag is a path":     {hub: onWeights("X-Linked-Etag", `"../../../x"`), want: ErrMismatch, says: "etag"},
+		"etag of a partial":  {hub: onWeights("X-Linked-Etag", `"x.incomplete"`), want: ErrMismatch, says: "etag"},
 		"etag is empty":      {hub: onWeights("X-Linked-Etag", `""`), want: ErrMismatch, says: "etag"},
 		"size is negative":   {hub: onWeights("X-Linked-Size", "-1"), want: ErrMismatch, says: "size"},
 		"size is missing":    {hub: onWeights("X-Linked-Size", ""), want: ErrMismatch, says: "size"},
@@ -441,6 +478,125 @@ func TestRefusals(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAccept is asked about a model when everything but its weights is there, and only if those are to be downloaded.
+func TestAccept(t *testing.T) {
+	whole := model()
+	sharded := maps.Clone(whole)
+	delete(sharded, modelfiles.Weights)
+	sharded[modelfiles.Index] = []byte(`{"weight_map":{"a":"1.safetensors","b":"2.safetensors"}}`)
+	sharded["1.safetensors"], sharded["2.safetensors"] = noise(1, 100), noise(2, 100)
+	for name, files := range map[string]map[string][]byte{"one file": whole, "shards": sharded} {
+		hub := hubtest.New(t, files)
+		c := newClient(t, hub)
+		refusal, asked := errors.New("not this one"), 0
+		c.Accept = func(directory string) error {
+			asked++
+			for file := range files {
+				_, err := os.Stat(filepath.Join(directory, file))
+				if wants := slices.Contains(wanted, file) || file == modelfiles.Index; (err == nil) != (wants && !isWeights(file)) {
+					t.Errorf("%s: when asked, %s is there: %v", name, file, err == nil)
+				}
+			}
+			return refusal
+		}
+		if _, err := c.Fetch(t.Context(), testReference, nil); !errors.Is(err, refusal) || len(hub.Seen("STORE")) > 0 {
+			t.Errorf("%s: %v after %q", name, err, hub.Seen("STORE"))
+		}
+		refusal = nil
+		checkSnapshot(t, c, mustFetch(t, c, nil), files)
+		mustFetch(t, c, nil)
+		if asked != 2 {
+			t.Errorf("%s: asked %d times, want twice", name, asked)
+		}
+	}
+}
+
+// TestTooLarge has files and answers that are larger than any model's: they are refused by what is announced, before
+// anything is downloaded.
+func TestTooLarge(t *testing.T) {
+	for _, name := range append(slices.Clone(wanted), modelfiles.Index) {
+		if hubtest.IsLarge(name) {
+			continue
+		}
+		files := model()
+		if name == modelfiles.Index {
+			delete(files, modelfiles.Weights)
+		}
+		content := files[name]
+		files[name] = append(content, make([]byte, modelfiles.MaxSize(name)+1-int64(len(content)))...)
+		hub := hubtest.New(t, files)
+		if _, err := newClient(t, hub).Fetch(t.Context(), testReference, nil); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), name+": ") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if hub.Served() > 1<<20 {
+			t.Errorf("%s: %d bytes were downloaded", name, hub.Served())
+		}
+	}
+	hub := hubtest.New(t, model())
+	hub.OnHub = func(w http.ResponseWriter, _ *http.Request, attempt int) bool {
+		if attempt > 1 {
+			t.Error("a listing that is too large is asked for again")
+		}
+		w.Write(bytes.Repeat([]byte(" "), maxListing+1))
+		return true
+	}
+	if _, err := newClient(t, hub).Fetch(t.Context(), testReference, nil); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("listing: %v", err)
+	}
+}
+
+// TestETagsStayApart has the ETag of one file be the name of another's partial file: with both in one folder one of
+// them would be lost.
+func TestETagsStayApart(t *testing.T) {
+	hub := hubtest.New(t, model())
+	hub.OnHub = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		etag := map[string]string{"vocab.json": "x", "merges.txt": "X.Incomplete"}[path.Base(r.URL.Path)]
+		if etag == "" || !strings.HasPrefix(r.URL.Path, "/api/resolve-cache/") {
+			return false
+		}
+		content := hub.Files[path.Base(r.URL.Path)]
+		w.Header().Set("X-Repo-Commit", hubtest.Commit)
+		w.Header().Set("ETag", strconv.Quote(etag))
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+		return true
+	}
+	if snapshot, err := newClient(t, hub).Fetch(t.Context(), testReference, nil); !errors.Is(err, ErrMismatch) {
+		t.Errorf("got %+v, %v", snapshot, err)
+	}
+}
+
+// TestListingHasOneMeaning has listings in which encoding/json would see another commit and other files than Python does.
+func TestListingHasOneMeaning(t *testing.T) {
+	entries := ""
+	for _, name := range wanted {
+		entries += fmt.Sprintf(`{"rfilename":%q,"RFilename":"../x"},`, name)
+	}
+	entries = "[" + strings.TrimSuffix(entries, ",") + "]"
+	for text, refused := range map[string]bool{
+		`{"sha":"` + hubtest.Commit + `","siblings":` + entries + `,"ſha":"0000","Siblings":[],"ſiblingſ":[]}`: false,
+		`{"sha":"` + hubtest.Commit + `","siblings":` + entries + `,"sha":"` + hubtest.Commit + `"}`:           true,
+	} {
+		hub := hubtest.New(t, model())
+		hub.OnHub = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+			if strings.HasPrefix(r.URL.Path, "/api/models/") {
+				fmt.Fprint(w, text)
+				return true
+			}
+			return false
+		}
+		c := newClient(t, hub)
+		snapshot, err := c.Fetch(t.Context(), testReference, nil)
+		switch {
+		case refused && (err == nil || !strings.Contains(err.Error(), `"sha" occurs twice`)):
+			t.Errorf("%s: %v", text, err)
+		case !refused && err != nil:
+			t.Errorf("%s: %v", text, err)
+		case !refused:
+			checkSnapshot(t, c, snapshot, hub.Files)
+		}
 	}
 }
 

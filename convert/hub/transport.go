@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -67,7 +68,7 @@ func (e *transientError) Unwrap() error { return e.cause }
 
 var (
 	errRedirect = errors.New("refused redirect")
-	errStalled  = errors.New("no data arrived in time")
+	errStalled  = errors.New("too little data arrived in time")
 	errRange    = fmt.Errorf("%w: another range than asked for", ErrMismatch)
 )
 
@@ -75,6 +76,7 @@ func (s *session) newHTTPClient() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	// Sizes, ranges and digests are those of the file, not of a compressed form of it.
 	transport.DisableCompression = true
+	transport.MaxResponseHeaderBytes = maxHeader
 	return &http.Client{Transport: transport, CheckRedirect: s.redirect}
 }
 
@@ -83,8 +85,8 @@ func (s *session) newHTTPClient() *http.Client {
 func (s *session) redirect(next *http.Request, via []*http.Request) error {
 	previous := via[len(via)-1].URL
 	switch {
-	case len(via) >= 10:
-		return fmt.Errorf("%w: more than 10 of them", errRedirect)
+	case len(via) >= maxRedirects:
+		return fmt.Errorf("%w: more than %d of them", errRedirect, maxRedirects)
 	case previous.Scheme == "https" && next.URL.Scheme != "https":
 		return fmt.Errorf("%w from https to %s", errRedirect, origin(next.URL))
 	case next.Method == http.MethodHead && origin(next.URL) != origin(previous) && next.Response.Header.Get(linkedETag) != "":
@@ -104,12 +106,12 @@ func (s *session) authorize(request *http.Request) {
 }
 
 // request sends a request and gives a successful answer to read, which must not keep it. It is broken
-// off as soon as nothing has arrived for timing.stall.
+// off if the answer has not begun to arrive after timing.stall, or brings less than timing.least bytes in that time.
 func (s *session) request(ctx context.Context, method, address string, header http.Header, read func(*http.Response) error) error {
 	watched, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(s.timing.stall, func() { cancel(errStalled) })
-	defer watchdog.Stop()
+	var received atomic.Int64
+	go s.watch(watched, cancel, &received)
 
 	request, err := http.NewRequestWithContext(watched, method, address, nil)
 	if err != nil {
@@ -136,25 +138,41 @@ func (s *session) request(ctx context.Context, method, address string, header ht
 		return failure(err)
 	}
 	defer response.Body.Close()
-	response.Body = &watchedBody{response.Body, func() { watchdog.Reset(s.timing.stall) }, failure}
+	received.Add(s.timing.least) // for the header
+	response.Body = &watchedBody{response.Body, &received, failure}
 	if err := s.statusError(response); err != nil {
 		return err
 	}
 	return read(response)
 }
 
-// watchedBody keeps the watchdog quiet while data flows, and explains why it does not.
+// watch ends a request that brings too little, by counting anew every timing.stall what has been received.
+func (s *session) watch(ctx context.Context, cancel context.CancelCauseFunc, received *atomic.Int64) {
+	ticker := time.NewTicker(s.timing.stall)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if received.Swap(0) < s.timing.least {
+				cancel(errStalled)
+				return
+			}
+		}
+	}
+}
+
+// watchedBody counts the data that flows, and explains why it does not.
 type watchedBody struct {
 	io.ReadCloser
-	alive   func()
-	failure func(error) error
+	received *atomic.Int64
+	failure  func(error) error
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if n > 0 {
-		b.alive()
-	}
+	b.received.Add(int64(n))
 	if err != nil && err != io.EOF {
 		err = b.failure(err)
 	}
@@ -181,7 +199,7 @@ func (s *session) statusError(response *http.Response) error {
 	if status < 400 {
 		return nil
 	}
-	description := fmt.Sprintf("%s answers %s", response.Request.URL.Host, response.Status)
+	description := answers(response)
 	if message := response.Header.Get("X-Error-Message"); message != "" {
 		description += fmt.Sprintf(" (%.200q)", message)
 	}
@@ -200,6 +218,11 @@ func (s *session) statusError(response *http.Response) error {
 		return &transientError{cause: errors.New(description), after: retryAfter(response.Header, time.Now())}
 	}
 	return errors.New(description)
+}
+
+// answers tells the status of an answer, in net/http's words: the server's could be anything.
+func answers(response *http.Response) string {
+	return strings.TrimSpace(fmt.Sprintf("%s answers %d %s", response.Request.URL.Host, response.StatusCode, http.StatusText(response.StatusCode)))
 }
 
 // rateLimitReset finds the seconds until the window ends in the hub's header, such as `"resolvers";r=0;t=55`.

@@ -8,12 +8,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tti-llm/tti/convert/hub/hubtest"
+	"github.com/tti-llm/tti/convert/modelfiles"
 )
 
 func TestParseReference(t *testing.T) {
@@ -86,7 +88,7 @@ func TestFromEnvironment(t *testing.T) {
 			t.Setenv("HOME", home)
 			t.Setenv("USERPROFILE", home)
 			got, err := FromEnvironment()
-			if err != nil || *got != test.want {
+			if err != nil || !reflect.DeepEqual(*got, test.want) {
 				t.Errorf("got %+v, %v; want %+v", got, err, test.want)
 			}
 		})
@@ -111,12 +113,45 @@ func TestChoose(t *testing.T) {
 		{"config.json vocab.json merges.txt onnx/model.safetensors", "", ErrNoSafetensors},
 	} {
 		files, sharded, err := choose(strings.Fields(test.has))
-		if got := strings.Join(files, " "); got != test.want || !errors.Is(err, test.err) || sharded != slices.Contains(files, indexFile) {
+		if got := strings.Join(files, " "); got != test.want || !errors.Is(err, test.err) || sharded != slices.Contains(files, modelfiles.Index) {
 			t.Errorf("%s: got %q, %v; want %q, %v", test.has, got, err, test.want, test.err)
 		}
 		if pickled := strings.Contains(test.has, ".bin"); test.err == ErrNoSafetensors && pickled != strings.Contains(err.Error(), "runs the code") {
 			t.Errorf("%s: %v", test.has, err)
 		}
+	}
+}
+
+// TestLimitsAreDocumented compares the table in the package's documentation with what the code goes by.
+func TestLimitsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := defaultTiming
+	rows := [][2]string{
+		{"a request", fmt.Sprintf("%v for the header, then %d bytes in every %[1]v", d.stall, d.least)},
+		{"attempts", fmt.Sprintf("%d at a request, or at %d bytes of a download", d.attempts, d.advance)},
+		{"waits between attempts", fmt.Sprintf("%v each", d.longest)},
+		{"redirects", fmt.Sprint(maxRedirects)},
+		{"header of an answer", fmt.Sprintf("%d bytes", maxHeader)},
+		{"listing of a repository", fmt.Sprintf("%d bytes", maxListing)},
+	}
+	for _, name := range []string{
+		modelfiles.Configuration, modelfiles.Generation, modelfiles.Vocabulary, modelfiles.Merges, modelfiles.Tokenizer,
+		modelfiles.TokenizerConfig, modelfiles.AddedTokens, modelfiles.SpecialTokensMap,
+	} {
+		rows = append(rows, [2]string{name, fmt.Sprintf("%d bytes", modelfiles.MaxSize(name))})
+	}
+	rows = append(rows,
+		[2]string{modelfiles.Index, fmt.Sprintf("%d bytes, %d tensors in %d files", modelfiles.MaxSize(modelfiles.Index), modelfiles.MaxTensors, modelfiles.MaxShards)},
+		[2]string{"weights", "what the hub has announced"})
+	var table strings.Builder
+	for _, row := range rows {
+		fmt.Fprintf(&table, "//\t%-31s%s\n", row[0], row[1])
+	}
+	if !strings.Contains(string(text), "\n//\n"+table.String()+"//\n") {
+		t.Errorf("doc.go lacks the table\n%s", table.String())
 	}
 }
 

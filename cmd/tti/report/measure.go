@@ -67,7 +67,7 @@ const (
 type file struct {
 	name   string // of the mode
 	path   string
-	source string // directory; empty for a .tti file
+	source convert.Source // none for a .tti file
 }
 
 // meter measures.
@@ -104,7 +104,7 @@ func (m meter) measure(ctx context.Context) (r Report, err error) {
 		}
 	}
 	for _, f := range files {
-		if f.source != "" {
+		if f.source.Directory != "" {
 			errors, err := weightErrors(ctx, f)
 			if err != nil {
 				return r, err
@@ -133,21 +133,21 @@ func (m meter) files(ctx context.Context) ([]file, error) {
 			prefix = filepath.Base(model) + " "
 		}
 		for j, mode := range modes {
-			path, err := m.convert(ctx, source.Directory, fmt.Sprintf("%d-%s.tti", i, mode.name), mode.options)
+			path, err := m.convert(ctx, source, fmt.Sprintf("%d-%s.tti", i, mode.name), mode.options)
 			if err != nil {
 				return nil, err
 			}
-			files = append(files, file{name: prefix + mode.name, path: path, source: source.Directory})
+			files = append(files, file{name: prefix + mode.name, path: path, source: source})
 			m.options.Progress("converting", int64(i*len(modes)+j+1), int64(len(m.options.Models)*len(modes)))
 		}
 	}
 	return files, nil
 }
 
-func (m meter) convert(ctx context.Context, directory, name string, o convert.Options) (string, error) {
+func (m meter) convert(ctx context.Context, source convert.Source, name string, o convert.Options) (string, error) {
 	path := filepath.Join(m.temporary, name)
 	o.NoSync = true
-	return path, convert.Convert(ctx, directory, path, o)
+	return path, source.Convert(ctx, path, o)
 }
 
 // speeds measures all files in turns, and names the machine.
@@ -240,8 +240,8 @@ func describe(f file) (mode Mode, context int, err error) {
 // family returns what the files of one model have in common, whatever their modes: the source or, of .tti
 // files, hyperparameters and vocabulary.
 func (f file) family() (string, error) {
-	if f.source != "" {
-		return f.source, nil
+	if f.source.Directory != "" {
+		return f.source.Directory, nil
 	}
 	model, err := runtime.Open(f.path, runtime.WithoutVerify())
 	if err != nil {
@@ -307,10 +307,12 @@ func (m meter) speculation(ctx context.Context, files []file) (*Speculation, err
 	}
 	draft := m.options.Draft
 	switch {
-	case draft == "" && target.source == "":
+	case draft == "" && target.source.Directory == "":
 		return nil, nil
 	case draft == "":
-		own := files[slices.IndexFunc(files, func(f file) bool { return f.source == target.source && strings.HasSuffix(f.name, draftMode) })]
+		own := files[slices.IndexFunc(files, func(f file) bool {
+			return f.source.Directory == target.source.Directory && strings.HasSuffix(f.name, draftMode)
+		})]
 		draft, s.Draft = own.path, own.name
 	case strings.HasSuffix(draft, ".tti"):
 		s.Draft = strings.TrimSuffix(filepath.Base(draft), ".tti")
@@ -320,7 +322,7 @@ func (m meter) speculation(ctx context.Context, files []file) (*Speculation, err
 			return nil, fmt.Errorf("%s: %w", draft, err)
 		}
 		s.Draft = filepath.Base(draft) + " " + draftMode
-		if draft, err = m.convert(ctx, source.Directory, "draft.tti", convert.Options{Mode: convert.Int4, Int4: convert.All}); err != nil {
+		if draft, err = m.convert(ctx, source, "draft.tti", convert.Options{Mode: convert.Int4, Int4: convert.All}); err != nil {
 			return nil, err
 		}
 	}

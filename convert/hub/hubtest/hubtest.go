@@ -49,8 +49,8 @@ type Server struct {
 // New starts a server of the files; the test stops it.
 func New(t *testing.T, files map[string][]byte) *Server {
 	f := &Server{t: t, Files: files, closing: make(chan struct{}), attempts: map[string]int{}}
+	f.store = httptest.NewServer(f.counted(f.serveStore)) // first, as the hub redirects to it
 	f.hub = httptest.NewServer(f.counted(f.serveHub))
-	f.store = httptest.NewServer(f.counted(f.serveStore))
 	t.Cleanup(func() {
 		close(f.closing)
 		f.hub.Close()
