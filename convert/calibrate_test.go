@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -16,9 +15,9 @@ import (
 
 	"github.com/tti-llm/tti/convert/synthetic"
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/architecture"
 	"github.com/tti-llm/tti/format/panel"
 	"github.com/tti-llm/tti/kernels"
-	"github.com/tti-llm/tti/runtime/tokenizer"
 )
 
 // someText is a text of a few windows of the tiny model, the last one not full.
@@ -34,7 +33,7 @@ func TestCalibrationIsReproducible(t *testing.T) {
 			continue
 		}
 		for _, o := range []Options{{Mode: Int8}, {Mode: Int4, Int4: All}} {
-			o.NoSync, o.Calibrate = true, &Calibration{Text: someText, Tokenize: tokenizer.Encode}
+			o.NoSync, o.Calibrate = true, &Calibration{Text: someText}
 			var want []byte
 			for i, set := range kernels.Sets() {
 				t.Setenv(kernels.Environment, set.Name())
@@ -63,7 +62,7 @@ func TestCalibrationIsNamed(t *testing.T) {
 	source, target := newTestModel(t, tiny).write(t), filepath.Join(t.TempDir(), "m.tti")
 	var done, total int64
 	o := Options{Mode: Int4, Int4: Blocks, NoSync: true, Calibrate: &Calibration{
-		Text: someText, Tokenize: tokenizer.Encode, Progress: func(d, t int64) { done, total = d, t },
+		Text: someText, Progress: func(d, t int64) { done, total = d, t },
 	}}
 	if err := Convert(t.Context(), source, target, o); err != nil {
 		t.Fatal(err)
@@ -118,47 +117,68 @@ func TestCalibratedOutputsAreNoWorse(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				c := &calibration{weights: map[string]weight{}, encodings: encodings[mode], kernels: kernels.Sets()[0], workers: 2,
-					sections: map[string][]byte{}}
-				for _, w := range p.weights {
-					c.weights[w.name] = w
+				c, err := newCalibration(p, encodings[mode], nil, Options{Workers: 2, Calibrate: &Calibration{}})
+				if err != nil {
+					t.Fatal(err)
 				}
-				for _, name := range []string{"wte", "h.0.attn.c_attn", "h.0.attn.c_proj", "h.0.mlp.c_fc", "h.0.mlp.c_proj"} {
-					checkOutputs(t, c, name, drift)
+				for _, w := range p.weights {
+					if w.IsMatrix() {
+						checkOutputs(t, c, w.Tensor, drift)
+					}
 				}
 			})
 		}
 	}
 }
 
-func checkOutputs(t *testing.T, c *calibration, name string, drift float32) {
+// outputs returns what a matrix makes of its inputs, [x.Tokens, padded rows].
+func (c *calibration) outputs(m panel.Matrix, bias []float32, x *kernels.Activations) []float32 {
+	stride := format.PaddedRows(m.Rows)
+	out, padded := make([]float32, x.Tokens*stride), make([]float32, stride)
+	copy(padded, bias)
+	c.kernels.MatMul(out, stride, &m, x, padded, 0, m.Panels())
+	return out
+}
+
+func checkOutputs(t *testing.T, c *calibration, tensor architecture.Tensor, drift float32) {
 	t.Helper()
-	original, err := c.matrix(t.Context(), name, format.PanelF32)
+	before := original{c, t.Context()}
+	matrix, err := before.Matrix(tensor)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := c.matrix(t.Context(), name, c.encodings[c.weights[name+".weight"].role])
+	plain, err := c.encoded(t.Context(), tensor, c.encodings[kindOf(tensor)])
 	if err != nil {
 		t.Fatal(err)
 	}
-	columns, biased := original.weights.Columns, name != "wte"
+	var bias []float32
+	_, biased := c.biases[tensor.Name]
+	if biased {
+		if bias, err = before.Vector(c.biases[tensor.Name].Tensor); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if biased != (tensor.Role != architecture.TokenEmbedding) {
+		t.Fatalf("%s has a bias: %v", tensor.Name, biased)
+	}
+	columns := matrix.Columns
 	random := rand.New(rand.NewPCG(1, uint64(columns)))
 	direction := make([]float32, columns)
 	for k := range direction {
 		direction[k] = float32(random.NormFloat64())
 	}
-	outputs := original.rows()
+	outputs := format.PaddedRows(matrix.Rows)
 	if !biased {
 		outputs, drift = 0, 0
 	}
 	m := newMoments(format.PaddedColumns(columns), outputs)
 	type block struct {
-		x       *kernels.Input
+		x       *kernels.Activations
 		targets []float32
 	}
 	var blocks []block
 	for _, tokens := range []int{100, 37} { // a block that is no multiple of anything
-		before, x := kernels.NewInput(tokens, columns), kernels.NewInput(tokens, columns)
+		before, x := kernels.NewActivations(tokens, columns), kernels.NewActivations(tokens, columns)
 		for i := range tokens {
 			common := 1 + float32(random.NormFloat64())
 			for k := range columns {
@@ -167,10 +187,7 @@ func checkOutputs(t *testing.T, c *calibration, name string, drift float32) {
 			}
 		}
 		c.kernels.Quantize(x, 0, tokens)
-		targets, err := c.apply(t.Context(), original, before)
-		if err != nil {
-			t.Fatal(err)
-		}
+		targets := c.outputs(matrix, bias, before)
 		blocks = append(blocks, block{x, targets})
 		if !biased {
 			err = m.add(t.Context(), c, x, nil)
@@ -181,30 +198,23 @@ func checkOutputs(t *testing.T, c *calibration, name string, drift float32) {
 			t.Fatal(err)
 		}
 	}
-	calibrated, err := c.round(t.Context(), name, m)
+	calibrated, err := c.round(t.Context(), tensor, m)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, b := range blocks {
-		var errors [2]float64
-		for j, l := range []layer{calibrated, plain} {
-			y, err := c.apply(t.Context(), l, b.x)
-			if err != nil {
-				t.Fatal(err)
-			}
-			errors[j] = rms(y, b.targets)
-		}
-		if t.Logf("%s block %d: error %.5f, by plain rounding %.5f", name, i, errors[0], errors[1]); !(errors[0] < errors[1]) {
-			t.Errorf("%s block %d: error %v, by plain rounding %v", name, i, errors[0], errors[1])
+		got := rms(c.outputs(calibrated.weights, calibrated.bias, b.x), b.targets)
+		want := rms(c.outputs(plain, bias, b.x), b.targets)
+		if t.Logf("%s block %d: error %.5f, by plain rounding %.5f", tensor.Name, i, got, want); !(got < want) {
+			t.Errorf("%s block %d: error %v, by plain rounding %v", tensor.Name, i, got, want)
 		}
 	}
 	// Its sections are what was applied.
-	w := c.weights[name+".weight"]
-	if _, err := panel.View(c.encodings[w.role], w.shape[0], w.shape[1], c.sections[w.name]); err != nil {
+	if _, err := panel.View(c.encodings[kindOf(tensor)], tensor.Shape[0], tensor.Shape[1], c.sections[tensor.Name]); err != nil {
 		t.Error(err)
 	}
-	if bias, ok := c.sections[name+".bias"]; ok != biased || ok && len(bias) != 4*w.shape[0] {
-		t.Errorf("%s: bias of %d bytes", name, len(bias))
+	if section := c.sections[c.biases[tensor.Name].Name]; biased && len(section) != 4*tensor.Shape[0] {
+		t.Errorf("%s: bias of %d bytes", tensor.Name, len(section))
 	}
 }
 
@@ -217,7 +227,7 @@ func TestMomentsAgainstDefinition(t *testing.T) {
 	var squares [columns][columns]float64
 	var products [outputs][columns]float64
 	for _, tokens := range []int{70, 5} {
-		x, y := kernels.NewInput(tokens, columns), make([]float32, tokens*outputs)
+		x, y := kernels.NewActivations(tokens, columns), make([]float32, tokens*outputs)
 		for i := range x.Values {
 			x.Values[i] = 1 + float32(random.NormFloat64())
 		}
@@ -263,25 +273,20 @@ func TestMomentsAgainstDefinition(t *testing.T) {
 
 func TestCalibrationRefuses(t *testing.T) {
 	source := newTestModel(t, tiny).write(t)
-	failure := errors.New("no tokens today")
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, test := range map[string]struct {
 		ctx     context.Context
 		options Options
 		text    string
-		ids     []int32
-		err     error
 		want    string
 	}{
-		"f32":        {t.Context(), Options{}, "x", []int32{1}, nil, "mode f32"},
-		"f16":        {t.Context(), Options{Mode: F16}, "x", []int32{1}, nil, "mode f16"},
-		"empty":      {t.Context(), Options{Mode: Int8}, "", nil, nil, "empty"},
-		"tokenizer":  {t.Context(), Options{Mode: Int8}, "x", nil, failure, failure.Error()},
-		"vocabulary": {t.Context(), Options{Mode: Int8}, "x", []int32{1, 300}, nil, "token 300 of a vocabulary of 300"},
-		"cancelled":  {cancelled, Options{Mode: Int8}, "x", []int32{1}, nil, context.Canceled.Error()},
+		"f32":       {t.Context(), Options{Mode: F32}, "x", "mode f32"},
+		"f16":       {t.Context(), Options{Mode: F16}, "x", "mode f16"},
+		"empty":     {t.Context(), Options{Mode: Int8}, "", "empty"},
+		"cancelled": {cancelled, Options{Mode: Int8}, "x", context.Canceled.Error()},
 	} {
-		test.options.Calibrate = &Calibration{Text: test.text, Tokenize: func([]byte, string) ([]int32, error) { return test.ids, test.err }}
+		test.options.Calibrate = &Calibration{Text: test.text}
 		target := filepath.Join(t.TempDir(), "m.tti")
 		err := Convert(test.ctx, source, target, test.options)
 		if err == nil || !strings.Contains(err.Error(), test.want) {

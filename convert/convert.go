@@ -2,6 +2,7 @@ package convert
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -17,9 +18,9 @@ import (
 // Tool names what writes the files, and its version.
 const Tool = "tti 0.1.0"
 
-// Options are the choices of Convert. The zero value converts to f32 on all cores.
+// Options are the choices of Convert. The zero value converts to int8 on all cores, as the command line does.
 type Options struct {
-	Mode Mode
+	Mode Mode  // empty: Int8
 	Int4 Scope // which matrices mode Int4 is for; empty: MLP
 
 	// Calibrate rounds the weights of modes Int8 and Int4 by a text, if not nil.
@@ -55,7 +56,7 @@ func (s Source) convert(ctx context.Context, target string, o Options) error {
 	if err != nil {
 		return err
 	}
-	if o.Calibrate != nil && !slices.Contains([]Mode{Int8, Int4}, o.Mode) {
+	if o.Calibrate != nil && !slices.Contains([]Mode{"", Int8, Int4}, o.Mode) {
 		return fmt.Errorf("mode %s rounds nothing that a calibration could help", mode)
 	}
 	m, err := openModel(s.Directory)
@@ -94,7 +95,7 @@ func (s Source) convert(ctx context.Context, target string, o Options) error {
 	}
 
 	// The length of meta is known before the digests are: they all have one length.
-	meta, err := p.meta(mode, m.noDigests(), o.Calibrate).Encode()
+	meta, err := p.meta(mode, m.noDigests(), o.Calibrate)
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (s Source) convert(ctx context.Context, target string, o Options) error {
 			if err != nil {
 				return err
 			}
-			meta, err := p.meta(mode, digests, o.Calibrate).Encode()
+			meta, err := p.meta(mode, digests, o.Calibrate)
 			if err != nil {
 				return err
 			}
@@ -132,20 +133,26 @@ func (s Source) convert(ctx context.Context, target string, o Options) error {
 	return format.Write(ctx, target, sections, fill, format.WriteOptions{Workers: o.Workers, NoSync: o.NoSync, Progress: o.Progress})
 }
 
-func (p plan) meta(mode string, digests map[string]string, calibration *Calibration) format.Meta {
+// meta returns the meta section.
+func (p plan) meta(mode string, digests map[string]string, calibration *Calibration) ([]byte, error) {
 	if calibration != nil {
 		mode += "-calibrated"
 		digests = maps.Clone(digests)
 		digests[calibrationSource] = calibration.digest()
 	}
-	return format.Meta{
+	hyperparameters, err := json.Marshal(p.hyperparameters)
+	if err != nil {
+		return nil, err
+	}
+	meta := format.Meta{
 		Architecture:    p.architecture,
-		Hyperparameters: p.hyperparameters,
+		Hyperparameters: hyperparameters,
 		Mode:            mode,
 		Tool:            Tool,
 		Specification:   format.Specification,
 		Sources:         digests,
 	}
+	return meta.Encode()
 }
 
 // tokenizer returns the tokenizer section of the model, and counts its files among the sources.

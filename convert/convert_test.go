@@ -249,7 +249,7 @@ func TestConvertLinks(t *testing.T) {
 		}
 	}
 	target := filepath.Join(t.TempDir(), "tiny.tti")
-	if err := Convert(t.Context(), directory, target, Options{}); err != nil {
+	if err := Convert(t.Context(), directory, target, Options{Mode: F32}); err != nil {
 		t.Fatal(err)
 	}
 	checkFile(t, directory, target, "f32")
@@ -354,7 +354,7 @@ func TestModeName(t *testing.T) {
 		scope Scope
 		want  string // empty: refused
 	}{
-		{"", "", "f32"}, {F32, "", "f32"}, {F16, "", "f16"}, {Int8, "", "int8"}, {Int4, "", "int4"},
+		{"", "", "int8"}, {F32, "", "f32"}, {F16, "", "f16"}, {Int8, "", "int8"}, {Int4, "", "int4"},
 		{Int4, MLP, "int4"}, {Int4, Blocks, "int4-blocks"}, {Int4, All, "int4-all"},
 		{"int4-all", "", ""}, {"int5", "", ""}, {Int4, "some", ""}, {Int8, All, ""}, {"", MLP, ""}, {"F32", "", ""},
 	} {

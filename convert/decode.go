@@ -39,21 +39,27 @@ func (t tensor) values(dst []float32, first int) {
 // panels decodes the rows of len(dst) / (16 * padded columns) panels of the matrix, beginning with
 // the given panel. In dst rows follow one another, padded; rows and columns of padding are zero.
 func (w weight) panels(dst []float32, first int) {
-	rows, columns := w.shape[0], w.shape[1]
-	padded := format.PaddedColumns(columns)
+	padded := format.PaddedColumns(w.Shape[1])
 	row := first * format.PanelRows
-	count := min(len(dst)/padded, rows-row)
-	if w.transposed {
-		w.source.transpose(dst, row, count, rows, columns, padded)
+	count := min(len(dst)/padded, w.Shape[0]-row)
+	w.rows(dst, row, count, padded)
+	clear(dst[count*padded:])
+}
+
+// rows decodes count rows of the matrix, from number row on. In dst they follow one another in the given stride; what
+// lies between them is zero.
+func (w weight) rows(dst []float32, row, count, stride int) {
+	rows, columns := w.Shape[0], w.Shape[1]
+	if w.place.Transposed {
+		w.source.transpose(dst, row, count, rows, columns, stride)
 	} else {
 		for r := range count {
-			w.source.values(dst[r*padded:][:columns], (row+r)*columns)
+			w.source.values(dst[r*stride:][:columns], (row+r)*columns)
 		}
 	}
 	for r := range count {
-		clear(dst[r*padded+columns : (r+1)*padded])
+		clear(dst[r*stride+columns : (r+1)*stride])
 	}
-	clear(dst[count*padded:])
 }
 
 // tileColumns of a row are written together when a matrix is transposed: one cache line.

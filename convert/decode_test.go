@@ -9,7 +9,9 @@ import (
 
 	"github.com/nlpodyssey/safetensors"
 
+	"github.com/tti-llm/tti/convert/huggingface"
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/architecture"
 	"github.com/tti-llm/tti/format/float16"
 )
 
@@ -24,7 +26,7 @@ func TestPanelsAgainstBruteForce(t *testing.T) {
 				source.data[i] = byte(random.Uint32())
 			}
 			for _, transposed := range []bool{false, true} {
-				w := weight{shape: shape, source: source, transposed: transposed}
+				w := weight{Tensor: architecture.Tensor{Shape: shape}, place: huggingface.Place{Transposed: transposed}, source: source}
 				padded := format.PaddedColumns(columns)
 				panels := format.PaddedRows(rows) / format.PanelRows
 				for first := range panels {

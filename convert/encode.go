@@ -32,7 +32,7 @@ func (w weight) encode(ctx context.Context, encoding format.Encoding, out io.Wri
 
 func (w weight) encodeVector(ctx context.Context, out io.Writer) error {
 	total := 1
-	for _, n := range w.shape {
+	for _, n := range w.Shape {
 		total *= n
 	}
 	values := make([]float32, min(total, chunkBytes/4))
@@ -57,14 +57,14 @@ func (w weight) encodeVector(ctx context.Context, out io.Writer) error {
 }
 
 func (w weight) encodeMatrix(ctx context.Context, encoding format.Encoding, out io.Writer) error {
-	encoder, err := quant.NewEncoder(encoding, w.shape[0], w.shape[1])
+	encoder, err := quant.NewEncoder(encoding, w.Shape[0], w.Shape[1])
 	if err != nil {
 		return err
 	}
 	if w.importance != nil && encoding == format.PanelInt4 {
 		encoder.Weigh(w.importance())
 	}
-	panel := format.PanelRows * format.PaddedColumns(w.shape[1])
+	panel := format.PanelRows * format.PaddedColumns(w.Shape[1])
 	chunk := min(max(1, chunkBytes/4/panel), encoder.Panels())
 	values := make([]float32, chunk*panel)
 	codes := make([]byte, chunk*encoder.PanelBytes())
@@ -95,7 +95,7 @@ func (w weight) atSource(err error) error {
 		return err
 	}
 	index := []int{e.Row, e.Column}
-	if w.transposed {
+	if w.place.Transposed {
 		index = []int{e.Column, e.Row}
 	}
 	if math.IsNaN(float64(e.Value)) || math.IsInf(float64(e.Value), 0) {

@@ -40,7 +40,7 @@ func MeasureErrors(ctx context.Context, file *format.File, source Source) ([]Sha
 	}); err != nil {
 		return nil, fmt.Errorf("%s: %w", source.Name, err)
 	}
-	matrices := slices.DeleteFunc(p.weights, func(w weight) bool { return w.role == vector })
+	matrices := slices.DeleteFunc(p.weights, func(w weight) bool { return !w.IsMatrix() })
 	measured := make([]ShapeErrors, len(matrices))
 	err = parallel.Each(ctx, 0, len(matrices), func(ctx context.Context, i int) error {
 		err := format.GuardFault(func() (err error) {
@@ -48,7 +48,7 @@ func MeasureErrors(ctx context.Context, file *format.File, source Source) ([]Sha
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("tensor %s: %w", matrices[i].name, err)
+			return fmt.Errorf("tensor %s: %w", matrices[i].Name, err)
 		}
 		return nil
 	})
@@ -90,11 +90,11 @@ func (m *model) checkWeights(ctx context.Context, file *format.File) error {
 
 // errors compares a matrix in a file with its source.
 func (w weight) errors(ctx context.Context, file *format.File) (ShapeErrors, error) {
-	s, ok := file.Section(w.name)
-	if !ok || !slices.Equal(s.Shape, w.shape) || !s.Encoding.IsPanel() {
-		return ShapeErrors{}, fmt.Errorf("the file has none of shape %v: it was made from another model", w.shape)
+	s, ok := file.Section(w.Name)
+	if !ok || !slices.Equal(s.Shape, w.Shape) || !s.Encoding.IsPanel() {
+		return ShapeErrors{}, fmt.Errorf("the file has none of shape %v: it was made from another model", w.Shape)
 	}
-	m, err := panel.View(s.Encoding, w.shape[0], w.shape[1], file.Bytes(s))
+	m, err := panel.View(s.Encoding, w.Shape[0], w.Shape[1], file.Bytes(s))
 	if err != nil {
 		return ShapeErrors{}, err
 	}

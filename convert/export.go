@@ -12,8 +12,10 @@ import (
 	"slices"
 
 	"github.com/tti-llm/tti/convert/bpe"
+	"github.com/tti-llm/tti/convert/huggingface"
 	"github.com/tti-llm/tti/convert/safetensors"
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/architecture"
 	"github.com/tti-llm/tti/format/panel"
 	"github.com/tti-llm/tti/format/parallel"
 	"github.com/tti-llm/tti/format/progress"
@@ -95,14 +97,15 @@ func (e *exporter) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	index := slices.IndexFunc(architectures, func(a architecture) bool { return a.modelType() == meta.Architecture })
-	if index < 0 {
-		return fmt.Errorf("%w: architecture %.60q", format.ErrUnsupported, meta.Architecture)
-	}
-	model, err := architectures[index].export(meta.Hyperparameters, elementTypes[e.options.Elements].torch)
+	h, err := architecture.Parse(meta.Architecture, meta.Hyperparameters)
 	if err != nil {
 		return err
 	}
+	index := slices.IndexFunc(families, func(f family) bool { return f.modelType() == meta.Architecture })
+	if index < 0 {
+		return fmt.Errorf("%w: no way back for architecture %s", format.ErrUnsupported, meta.Architecture)
+	}
+	model := families[index].export(h, elementTypes[e.options.Elements].torch)
 	configuration, err := json.MarshalIndent(model.configuration, "", "  ")
 	if err != nil {
 		return err
@@ -113,7 +116,7 @@ func (e *exporter) run(ctx context.Context) error {
 	if err := e.tokenizer(model); err != nil {
 		return err
 	}
-	return e.weights(ctx, model)
+	return e.weights(ctx, h, model)
 }
 
 // write writes a small file.
@@ -138,8 +141,8 @@ func (e *exporter) tokenizer(model exported) error {
 		if err != nil {
 			return err
 		}
-		options := bpe.Options{Size: view.Tokens(), EndOfText: model.endOfText, BeginOfText: model.beginOfText}
-		files, err := bpe.Export(view.Definition(), options, model.positions)
+		options := tokenizerOptions(view.Tokens(), model.eos, model.bos)
+		files, err := bpe.Export(view.Definition(), options, model.context)
 		if err != nil {
 			return err
 		}
@@ -161,24 +164,26 @@ func (e *exporter) tokenizer(model exported) error {
 
 // exportedTensor is a tensor section and the weight that it holds.
 type exportedTensor struct {
-	weight
+	architecture.Tensor
+	place   huggingface.Place
 	section format.Section
 }
 
 // weights writes model.safetensors.
-func (e *exporter) weights(ctx context.Context, model exported) error {
+func (e *exporter) weights(ctx context.Context, h architecture.Hyperparameters, model exported) error {
 	var tensors []exportedTensor
 	var targets []safetensors.Tensor
-	for w := range model.weights {
-		s, ok := e.file.Section(w.name)
+	for t := range h.Tensors() {
+		s, ok := e.file.Section(t.Name)
 		switch {
 		case !ok:
-			return fmt.Errorf("%w: tensor %s is missing", format.ErrCorrupt, w.name)
-		case !slices.Equal(s.Shape, w.shape) || s.Kind != format.KindTensor || s.Encoding.IsPanel() == (w.role == vector):
-			return fmt.Errorf("%w: tensor %s is %v of shape %v, want shape %v", format.ErrCorrupt, w.name, s.Encoding, s.Shape, w.shape)
+			return fmt.Errorf("%w: tensor %s is missing", format.ErrCorrupt, t.Name)
+		case !slices.Equal(s.Shape, t.Shape) || s.Kind != format.KindTensor || s.Encoding.IsPanel() != t.IsMatrix():
+			return fmt.Errorf("%w: tensor %s is %v of shape %v, want shape %v", format.ErrCorrupt, t.Name, s.Encoding, s.Shape, t.Shape)
 		}
-		tensors = append(tensors, exportedTensor{w, s})
-		targets = append(targets, safetensors.Tensor{Name: model.sourceName(w.name), Shape: w.sourceShape()})
+		place := model.place(t)
+		tensors = append(tensors, exportedTensor{t, place, s})
+		targets = append(targets, safetensors.Tensor{Name: place.Name, Shape: place.Shape(t)})
 	}
 	layout, err := safetensors.NewLayout(elementTypes[e.options.Elements].Type, targets)
 	if err != nil {
@@ -200,7 +205,7 @@ func (e *exporter) weights(ctx context.Context, model exported) error {
 	err = parallel.Each(ctx, e.options.Workers, len(tensors), func(ctx context.Context, i int) error {
 		out := &tensorWriter{ctx, io.NewOffsetWriter(file, layout.Offsets[i]), meter}
 		if err := format.GuardFault(func() error { return e.decode(tensors[i], out) }); err != nil {
-			return fmt.Errorf("tensor %s: %w", tensors[i].name, err)
+			return fmt.Errorf("tensor %s: %w", tensors[i].Name, err)
 		}
 		return nil
 	})
@@ -229,15 +234,15 @@ func (w *tensorWriter) Write(p []byte) (int, error) {
 // decode writes the values of a tensor in the order of the source.
 func (e *exporter) decode(t exportedTensor, out io.Writer) error {
 	section := e.file.Bytes(t.section)
-	if t.role == vector {
+	if !t.IsMatrix() {
 		values := format.Float32s(section)
-		return e.put(out, values, func(i int) []int { return tensor{shape: t.shape}.index(i) })
+		return e.put(out, values, func(i int) []int { return tensor{shape: t.Shape}.index(i) })
 	}
-	m, err := panel.View(t.section.Encoding, t.shape[0], t.shape[1], section)
+	m, err := panel.View(t.section.Encoding, t.Shape[0], t.Shape[1], section)
 	if err != nil {
 		return err
 	}
-	if t.transposed {
+	if t.place.Transposed {
 		return e.put(out, turned(m), func(i int) []int { return []int{i / m.Rows, i % m.Rows} })
 	}
 	chunk := max(1, chunkBytes/4/m.Columns)

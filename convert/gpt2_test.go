@@ -14,6 +14,7 @@ import (
 	"github.com/nlpodyssey/safetensors"
 
 	"github.com/tti-llm/tti/convert/synthetic"
+	"github.com/tti-llm/tti/format/architecture"
 )
 
 func planOf(t testing.TB, directory string) (plan, error) {
@@ -85,7 +86,7 @@ func TestGPT2Hyperparameters(t *testing.T) {
 				t.Fatal(err)
 			}
 			maps.Copy(want, c.want)
-			if err := json.Unmarshal(p.hyperparameters, &got); err != nil {
+			if err := json.Unmarshal(encoded(t, p.hyperparameters), &got); err != nil {
 				t.Fatal(err)
 			}
 			a, _ := json.Marshal(got)
@@ -95,6 +96,15 @@ func TestGPT2Hyperparameters(t *testing.T) {
 			}
 		})
 	}
+}
+
+func encoded(t *testing.T, h architecture.Hyperparameters) []byte {
+	t.Helper()
+	text, err := json.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // An absent configuration value is GPT-2's: the smallest valid config.json is that of GPT-2 itself.
@@ -143,8 +153,8 @@ func TestGPT2Plan(t *testing.T) {
 			}
 			var got []string
 			for _, w := range p.weights {
-				if w.role != vector {
-					got = append(got, fmt.Sprint(w.name, " ", w.shape))
+				if w.IsMatrix() {
+					got = append(got, fmt.Sprint(w.Name, " ", w.Shape))
 				}
 			}
 			if strings.Join(got, " ") != c.want {
@@ -161,15 +171,12 @@ func TestGPT2Head(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var h gpt2Hyperparameters
-		if err := json.Unmarshal(p.hyperparameters, &h); err != nil {
-			t.Fatal(err)
+		h := p.hyperparameters
+		stored := slices.ContainsFunc(p.weights, func(w weight) bool { return w.Name == "lm_head.weight" })
+		if stored == h.Tied() {
+			t.Errorf("head stored: %v, tied: %v", stored, h.Tied())
 		}
-		stored := slices.ContainsFunc(p.weights, func(w weight) bool { return w.name == "lm_head.weight" })
-		if stored == h.TiedHead {
-			t.Errorf("head stored: %v, tied: %v", stored, h.TiedHead)
-		}
-		return h.TiedHead
+		return h.Tied()
 	}
 	m := newTestModel(t, tiny)
 	wte := m.tensors["wte.weight"]
@@ -251,8 +258,8 @@ func FuzzConfiguration(f *testing.F) {
 			return
 		}
 		for _, w := range p.weights {
-			if w.source.data == nil || len(w.shape) == 0 {
-				t.Errorf("weight %s %v has no source", w.name, w.shape)
+			if w.source.data == nil || len(w.Shape) == 0 {
+				t.Errorf("weight %s %v has no source", w.Name, w.Shape)
 			}
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/architecture"
 )
 
 // Mode says how the weight matrices of a model are encoded. Biases, layer norms and position
@@ -26,19 +27,32 @@ const (
 	All    Scope = "all"    // the token embedding and output head too
 )
 
-// role is what a weight does in its model; with the mode it decides the encoding.
-type role int
+// kind is what decides the encoding of a tensor, with the mode.
+type kind int
 
 const (
-	vector    role = iota // anything that is not multiplied as a matrix
+	vector    kind = iota // whatever is not multiplied as a matrix
 	embedding             // token embedding and output head
 	attention
 	mlp
-	roles
+	kinds
 )
 
+func kindOf(t architecture.Tensor) kind {
+	if !t.IsMatrix() {
+		return vector
+	}
+	switch t.Role {
+	case architecture.QKV, architecture.AttentionOutput:
+		return attention
+	case architecture.Up, architecture.Down:
+		return mlp
+	}
+	return embedding
+}
+
 // encodings has one line for every way to convert, keyed by the name that is written to the file.
-var encodings = map[string][roles]format.Encoding{
+var encodings = map[string][kinds]format.Encoding{
 	"f32":         {vector: format.Float32, embedding: format.PanelF32, attention: format.PanelF32, mlp: format.PanelF32},
 	"f16":         {vector: format.Float32, embedding: format.PanelF16, attention: format.PanelF16, mlp: format.PanelF16},
 	"int8":        {vector: format.Float32, embedding: format.PanelInt8, attention: format.PanelInt8, mlp: format.PanelInt8},
@@ -48,10 +62,10 @@ var encodings = map[string][roles]format.Encoding{
 }
 
 // modeName returns the name of a mode and scope in the file: "f32", "int8", "int4", "int4-all", ...
-// An empty mode is f32, an empty scope mlp; a scope belongs to int4 only.
+// An empty mode is int8, an empty scope mlp; a scope belongs to int4 only.
 func modeName(mode Mode, scope Scope) (string, error) {
 	if mode == "" {
-		mode = F32
+		mode = Int8
 	}
 	name := string(mode)
 	switch {

@@ -32,7 +32,7 @@ func newMoments(inputs, outputs int) *moments {
 
 // add adds a block of tokens: what integer kernels see of the inputs, and targets
 // [x.Tokens, outputs], nil for none.
-func (m *moments) add(ctx context.Context, c *calibration, x *kernels.Input, targets []float32) error {
+func (m *moments) add(ctx context.Context, c *calibration, x *kernels.Activations, targets []float32) error {
 	seen := make([]float32, len(x.Values))
 	for i, code := range x.Codes {
 		seen[i] = float32(code) * x.Scales[i/format.GroupColumns]
@@ -76,7 +76,7 @@ func (m *moments) accumulate(ctx context.Context, c *calibration, sums []float64
 	tokens := len(y) / width
 	return c.each(ctx, (width+tile-1)/tile, func(i int) error {
 		first, last := i*tile, min((i+1)*tile, width)
-		in := kernels.NewInput(last-first, x.Columns)
+		in := kernels.NewActivations(last-first, x.Columns)
 		for t := range tokens {
 			for j, v := range y[t*width+first : t*width+last] {
 				in.Values[j*x.Columns+t] = v

@@ -1,10 +1,7 @@
 package convert
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -12,47 +9,45 @@ import (
 	"github.com/nlpodyssey/safetensors"
 
 	"github.com/tti-llm/tti/convert/bpe"
+	"github.com/tti-llm/tti/convert/huggingface"
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/architecture"
 )
 
-// architecture is all the converter knows about a family of models. To add one, write a file like
-// gpt2.go and add a line to the table below.
-type architecture interface {
+// family is all the converter knows about a family of models: HuggingFace's names and the meaning of config.json. What
+// the model consists of says package architecture. To add one, write a file like gpt2.go and add a line to the table below.
+type family interface {
 	// modelType is the family's "model_type" in config.json, and its name in the .tti file.
 	modelType() string
 	// classes are the "architectures" of config.json whose weights plan understands.
 	classes() []string
-	// plan reads the configuration, asks p for every weight in the order the weights will have in
-	// the file, and returns the hyperparameters for the file, to be written as JSON. An error is
-	// about the configuration; p keeps those about tensors. A tensor that is not asked for is refused.
-	plan(c *configuration, p *planner) (hyperparameters any, err error)
-	// export is the way back from a file's hyperparameters to a model directory of the given
-	// element type.
-	export(hyperparameters json.RawMessage, elements string) (exported, error)
+	// plan reads the configuration, asks p for every tensor of the model, and returns the hyper-parameters of the file. An
+	// error is about the configuration; p keeps those about tensors. A tensor that is not asked for is refused.
+	plan(c *configuration, p *planner) (architecture.Hyperparameters, error)
+	// export is the way back from a file's hyper-parameters to a model directory of the given element type.
+	export(h architecture.Hyperparameters, elements string) exported
 }
 
 // exported is what a model directory says about a model, besides its tokenizer.
 type exported struct {
-	configuration any              // of config.json
-	weights       iter.Seq[weight] // in the order of the .tti file
-	sourceName    func(name string) string
-	positions     int
-	endOfText     *int // as in config.json, nil for none
-	beginOfText   *int
+	configuration any // of config.json
+	place         func(architecture.Tensor) huggingface.Place
+	context       int
+	eos, bos      *int32 // as in config.json, nil for none
 }
 
-var architectures = []architecture{
+var families = []family{
 	gpt2{},
 }
 
-// findArchitecture returns the architecture a configuration names.
-func findArchitecture(c *configuration) (architecture, error) {
+// findFamily returns the family that a configuration names.
+func findFamily(c *configuration) (family, error) {
 	var names []string
 	modelType, classes := c.text("model_type", ""), c.texts("architectures")
 	if c.err != nil {
 		return nil, c.err
 	}
-	for _, a := range architectures {
+	for _, a := range families {
 		names = append(names, a.modelType())
 		if modelType != a.modelType() && (modelType != "" || len(classes) == 0 || !slices.Contains(a.classes(), classes[0])) {
 			continue
@@ -73,31 +68,26 @@ func findArchitecture(c *configuration) (architecture, error) {
 // plan is what a target will hold besides its tokenizer: complete, and checked against the source.
 type plan struct {
 	architecture    string
-	hyperparameters json.RawMessage
+	hyperparameters architecture.Hyperparameters
 	tokenizer       bpe.Options
 	weights         []weight // in file order
-	calibrate       func(ctx context.Context, c *calibration) error
 }
 
 // plan makes the plan of a model. Errors name the configuration's field or the tensor.
 func (m *model) plan() (plan, error) {
 	p := &planner{tensors: m.tensors, prefixes: []string{""}, used: map[string]bool{}}
-	architecture, hyperparameters, err := m.ask(p)
+	family, hyperparameters, err := m.ask(p)
 	if err != nil {
 		return plan{}, err
 	}
 	if err := p.finish(); err != nil {
 		return plan{}, err
 	}
-	text, err := json.Marshal(hyperparameters)
-	if err != nil {
-		return plan{}, err
-	}
-	return plan{architecture.modelType(), text, p.tokenizer, p.weights, p.calibrate}, nil
+	return plan{family.modelType(), hyperparameters, p.tokenizer, p.weights}, nil
 }
 
-// ask finds the architecture that the configuration names and has it ask the planner for every weight.
-func (m *model) ask(p *planner) (a architecture, hyperparameters any, err error) {
+// ask finds the family that the configuration names and has it ask the planner for every tensor.
+func (m *model) ask(p *planner) (f family, h architecture.Hyperparameters, err error) {
 	c := m.configuration
 	if m.generation != nil {
 		for _, name := range []string{"eos_token_id", "bos_token_id"} { // generation stops by this file, where there is one
@@ -106,47 +96,22 @@ func (m *model) ask(p *planner) (a architecture, hyperparameters any, err error)
 			}
 		}
 	}
-	if a, err = findArchitecture(c); err == nil {
-		hyperparameters, err = a.plan(c, p)
+	if f, err = findFamily(c); err == nil {
+		h, err = f.plan(c, p)
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", configurationFile, err)
 	}
-	return a, hyperparameters, err
+	return f, h, err
 }
 
-// weight is one tensor section of the target and where it comes from.
+// weight is one tensor of the target and where it comes from.
 type weight struct {
-	name       string // in the .tti file
-	role       role
-	shape      []int // in the .tti file
-	source     tensor
-	transposed bool // the source is [columns, rows] of the target
+	architecture.Tensor
+	place  huggingface.Place // in the source
+	source tensor
 	// importance returns a factor for the squared errors of each column, nil for none.
 	importance func() []float32
-}
-
-// vectorWeight is a weight of any shape that is kept as plain float32.
-func vectorWeight(name string, shape ...int) weight {
-	return weight{name: name, role: vector, shape: shape}
-}
-
-// matrixWeight is a weight matrix that the source keeps as [out, in].
-func matrixWeight(name string, role role, out, in int) weight {
-	return weight{name: name, role: role, shape: []int{out, in}}
-}
-
-// transposedWeight is a weight matrix that the source keeps as [in, out].
-func transposedWeight(name string, role role, out, in int) weight {
-	return weight{name: name, role: role, shape: []int{out, in}, transposed: true}
-}
-
-// sourceShape returns the shape that the source has.
-func (w weight) sourceShape() []int {
-	if w.transposed {
-		return []int{w.shape[1], w.shape[0]}
-	}
-	return w.shape
 }
 
 // planner collects the weights of a plan and checks each against the source.
@@ -154,8 +119,7 @@ type planner struct {
 	tensors   map[string]tensor
 	prefixes  []string // that a source may put before a name; tried in this order
 	used      map[string]bool
-	tokenizer bpe.Options // for the architecture to fill in, as is what runs the model over a text and rounds its matrices
-	calibrate func(ctx context.Context, c *calibration) error
+	tokenizer bpe.Options // for the family to fill in
 	weights   []weight
 	err       error // the first one sticks
 }
@@ -175,11 +139,11 @@ func (p *planner) add(w weight) {
 	if p.err != nil {
 		return
 	}
-	source, ok := p.find(w.name)
-	want := w.sourceShape()
+	source, ok := p.find(w.place.Name)
+	want := w.place.Shape(w.Tensor)
 	switch {
 	case !ok:
-		p.err = fmt.Errorf("tensor %s: missing, the configuration asks for it with shape %v", w.name, want)
+		p.err = fmt.Errorf("tensor %s: missing, the configuration asks for it with shape %v", w.place.Name, want)
 	case !slices.Equal(source.shape, want):
 		p.err = fmt.Errorf("tensor %s: shape %v, the configuration asks for %v", source.name, source.shape, want)
 	case decoders[source.dtype] == nil:
@@ -222,5 +186,27 @@ func supportedTypes() string {
 
 // section returns the section of the weight under a mode.
 func (w weight) section(mode string) format.Section {
-	return format.Section{Name: w.name, Kind: format.KindTensor, Encoding: encodings[mode][w.role], Shape: w.shape}
+	return format.Section{Name: w.Name, Kind: format.KindTensor, Encoding: encodings[mode][kindOf(w.Tensor)], Shape: w.Shape}
+}
+
+// knownToken returns the id of a special token. A token outside of the vocabulary, as left over by many that train their
+// own, can never be produced: it is none.
+func knownToken(id *int, vocabulary int) *int32 {
+	if id == nil || *id < 0 || *id >= vocabulary {
+		return nil
+	}
+	known := int32(*id)
+	return &known
+}
+
+// tokenizerOptions are what the tokenizer's files are read with.
+func tokenizerOptions(vocabulary int, eos, bos *int32) bpe.Options {
+	number := func(id *int32) *int {
+		if id == nil {
+			return nil
+		}
+		n := int(*id)
+		return &n
+	}
+	return bpe.Options{Size: vocabulary, EndOfText: number(eos), BeginOfText: number(bos)}
 }

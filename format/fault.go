@@ -13,17 +13,25 @@ func GuardFault(f func() error) (err error) {
 	before := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(before)
-		// The documented mark of a memory fault at an address other than nil.
-		switch fault := recover().(type) {
-		case nil:
-		case interface {
-			error
-			Addr() uintptr
-		}:
-			err = fmt.Errorf("%w: a mapped page cannot be read any more", ErrTruncated)
-		default:
-			panic(fault)
+		if reason := recover(); reason != nil {
+			if err = FaultError(reason); err == nil {
+				panic(reason)
+			}
 		}
 	}()
 	return f()
+}
+
+// FaultError returns the error that a recovered panic stands for if it was a memory fault, under
+// debug.SetPanicOnFault, and nil if it was another panic.
+func FaultError(reason any) error {
+	// The documented mark of a memory fault at an address other than nil.
+	fault, ok := reason.(interface {
+		error
+		Addr() uintptr
+	})
+	if !ok {
+		return nil
+	}
+	return fmt.Errorf("%w: a mapped page cannot be read any more (%v)", ErrTruncated, fault)
 }

@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -9,68 +10,111 @@ import (
 	"testing"
 )
 
-var cacheEncodings = []CacheEncoding{CacheF32, CacheF16, CacheInt8}
+var kvEncodingList = []KVEncoding{KVF32, KVF16, KVInt8}
 
-// attentionCase is a cache filled with keys and values of some kind, and queries.
-type attentionCase struct {
-	head       Head
-	dimensions int // of the head, before padding
-	q          []float32
+// newPages returns pages for that many positions.
+func newPages(l KVLayout, positions int) []KVPage {
+	pages := make([]KVPage, (positions+l.Positions-1)/l.Positions)
+	for i := range pages {
+		pages[i] = make(KVPage, l.PageBytes())
+	}
+	return pages
 }
 
-func newAttentionCase(random *rand.Rand, encoding CacheEncoding, dimensions, positions, queries int, value func(*rand.Rand) float32) attentionCase {
-	c := attentionCase{head: NewHeads(encoding, 1, dimensions, positions)[0], dimensions: dimensions}
+// attentionCase is a head among others, filled with keys and values of some kind, and rows of queries.
+type attentionCase struct {
+	head  KVHead
+	width int // of the head, before padding
+	keys  [][]float32
+	value [][]float32
+	q     []float32
+}
+
+// newAttentionCase fills a head in pages of the given number of positions.
+func newAttentionCase(random *rand.Rand, encoding KVEncoding, width, page, positions, rows int, value func(*rand.Rand) float32) *attentionCase {
+	layout := NewKVLayout(encoding, 2, 3, width, page)
+	c := &attentionCase{head: layout.Head(newPages(layout, positions), 1, 1), width: width}
 	row := func() []float32 {
-		x := make([]float32, dimensions)
+		x := make([]float32, width)
 		for i := range x {
 			x[i] = value(random)
 		}
 		return x
 	}
-	for p := range c.head.Positions {
-		c.head.Store(p, row(), row())
+	for p := range positions {
+		c.keys, c.value = append(c.keys, row()), append(c.value, row())
+		storeReference(&c.head, p, c.keys[p], c.value[p])
 	}
-	c.q = make([]float32, queries*c.head.Dimensions)
-	for i := range queries {
-		copy(c.q[i*c.head.Dimensions:], row())
+	c.q = make([]float32, rows*c.head.Width)
+	for i := range rows {
+		copy(c.q[i*c.head.Width:], row())
 	}
 	return c
 }
 
+// paged returns the same case in pages of another size.
+func (c *attentionCase) paged(page int) *attentionCase {
+	other := *c
+	layout := NewKVLayout(c.head.Encoding, 1, 1, c.width, page)
+	other.head = layout.Head(newPages(layout, len(c.keys)), 0, 0)
+	for p := range c.keys {
+		storeReference(&other.head, p, c.keys[p], c.value[p])
+	}
+	return &other
+}
+
 // attend returns what a set makes of the case, into rows that are longer than the head.
-func (c *attentionCase) attend(t testing.TB, s *Set, first, queries int) []float32 {
+func (c *attentionCase) attend(t testing.TB, s *Set, counts []int, window int) []float32 {
 	t.Helper()
 	const guard, gap = 4321.5, 7
-	stride := c.head.Dimensions + gap
-	out := slices.Repeat([]float32{guard}, queries*stride)
-	scores := slices.Repeat([]float32{float32(math.NaN())}, ScoreSpace(c.head.Positions))
-	s.Attend(out, stride, c.q, &c.head, first, queries, scores)
-	for i := range queries {
-		for _, v := range out[i*stride+c.head.Dimensions : (i+1)*stride] {
+	stride := c.head.Width + gap
+	out := slices.Repeat([]float32{guard}, len(counts)*stride)
+	scores := slices.Repeat([]float32{float32(math.NaN())}, ScoreSpace(counts[len(counts)-1]))
+	s.Attend(out, stride, c.q, &c.head, counts, window, scores)
+	for i := range counts {
+		for _, v := range out[i*stride+c.head.Width : (i+1)*stride] {
 			if v != guard {
-				t.Fatalf("%s wrote behind query %d", s.Name(), i)
+				t.Fatalf("%s wrote behind row %d", s.Name(), i)
 			}
 		}
 	}
 	return out
 }
 
+// causal returns the counts of consecutive queries from a position on, each for as many heads.
+func causal(first, queries, heads int) []int {
+	var counts []int
+	for i := range queries * heads {
+		counts = append(counts, first+i/heads+1)
+	}
+	return counts
+}
+
 func TestAttendIsTheReference(t *testing.T) {
 	const positions = 112
-	for _, encoding := range cacheEncodings {
+	for _, encoding := range kvEncodingList {
 		for k, kind := range kinds {
 			t.Run(fmt.Sprint(encoding, "/", kind.name), func(t *testing.T) {
 				random := rand.New(rand.NewPCG(15, uint64(k)))
-				for _, dimensions := range []int{5, 16, 32, 64, 80, 96, 128} {
-					c := newAttentionCase(random, encoding, dimensions, positions, 64, kind.value)
-					for _, shape := range [][2]int{{0, 1}, {0, 9}, {0, 64}, {1, 2}, {13, 3}, {14, 4}, {15, 1}, {15, 5}, {16, 1}, {30, 6}, {31, 7}, {33, 8}, {48, 64}, {random.IntN(48), 1 + random.IntN(64)}} {
-						want := c.attend(t, &reference, shape[0], shape[1])
-						for _, s := range Sets() {
-							got := c.attend(t, s, shape[0], shape[1])
-							if i := unequal(got, want); i >= 0 {
-								stride := len(got) / shape[1]
-								t.Fatalf("%s: head of %d, %d queries at %d: query %d, dimension %d is %x, want %x",
-									s.Name(), dimensions, shape[1], shape[0], i/stride, i%stride, got[i], want[i])
+				for _, width := range []int{5, 16, 32, 64, 80, 96, 128} {
+					page := 16 << random.IntN(3)
+					c := newAttentionCase(random, encoding, width, page, positions, 64, kind.value)
+					for _, counts := range [][]int{
+						causal(0, 1, 1), causal(0, 9, 1), causal(0, 64, 1), causal(1, 2, 1), causal(13, 3, 1), causal(14, 4, 1), causal(15, 1, 1),
+						causal(15, 5, 1), causal(16, 1, 1), causal(30, 6, 1), causal(31, 7, 1), causal(33, 8, 1), causal(48, 64, 1),
+						causal(random.IntN(48), 1+random.IntN(64), 1),
+						causal(37, 1, 2), causal(63, 1, 3), causal(64, 1, 4), causal(47, 3, 3), causal(90, 1, 8), causal(20, 8, 7), causal(111, 1, 5),
+						{1, 1, 40, 40, 41, 112}, {16, 112, 112}, {17, 33, 65, 66, 100},
+					} {
+						for _, window := range []int{0, 1, 1 + random.IntN(20), 16, 24, 200} {
+							want := c.attend(t, &reference, counts, window)
+							for _, s := range Sets() {
+								got := c.attend(t, s, counts, window)
+								if i := unequal(got, want); i >= 0 {
+									stride := len(got) / len(counts)
+									t.Fatalf("%s: head of %d, pages of %d, counts %v, window %d: row %d, dimension %d is %x, want %x",
+										s.Name(), width, page, counts, window, i/stride, i%stride, got[i], want[i])
+								}
 							}
 						}
 					}
@@ -80,30 +124,140 @@ func TestAttendIsTheReference(t *testing.T) {
 	}
 }
 
-// TestAttendDoesNotDependOnTheTile runs queries together and one at a time, with everything behind the
-// position of the last query poisoned: what a tile shares must not leak.
+// TestLongAttendIsTheReference has more rows and positions than go through the cache in one step.
+func TestLongAttendIsTheReference(t *testing.T) {
+	random := rand.New(rand.NewPCG(25, 25))
+	for _, encoding := range kvEncodingList {
+		for _, page := range []int{16, 64, 512} {
+			c := newAttentionCase(random, encoding, 32, page, 2*attendPositions+40, 24, kinds[0].value)
+			for _, first := range []int{attendPositions - 24, attendPositions - 6, attendPositions - 1, attendPositions, 2*attendPositions - 4, 2*attendPositions + 16} {
+				for _, counts := range [][]int{causal(first, 24, 1), causal(first, 5, 1), causal(first, 6, 4), causal(first, 2, 7), append(causal(3, 7, 1), first+9)} {
+					for _, window := range []int{0, 3, 40, attendPositions + 5} {
+						want := c.attend(t, &reference, counts, window)
+						for _, s := range Sets() {
+							if i := unequal(c.attend(t, s, counts, window), want); i >= 0 {
+								t.Fatalf("%s, %v: pages of %d, counts %v, window %d: value %d differs", s.Name(), encoding, page, counts, window, i)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// attendExactly is attention by its textbook definition in float64.
+func attendExactly(q []float32, keys, values [][]float32) []float64 {
+	scores, sum, out := make([]float64, len(keys)), 0.0, make([]float64, len(keys[0]))
+	for t, key := range keys {
+		for d, k := range key {
+			scores[t] += float64(q[d]) * float64(k)
+		}
+		scores[t] = math.Exp(scores[t])
+		sum += scores[t]
+	}
+	for t, value := range values {
+		for d, v := range value {
+			out[d] += scores[t] / sum * float64(v)
+		}
+	}
+	return out
+}
+
+func TestAttendIsAttention(t *testing.T) {
+	counts := []int{1, 2, 2, 17, 17, 33, 34, 34, 34, 37}
+	for encoding, allowed := range map[KVEncoding]float64{KVF32: 1e-6, KVF16: 4e-3, KVInt8: 5e-2} {
+		random := rand.New(rand.NewPCG(10, uint64(encoding)))
+		for _, width := range []int{64, 5, 80} {
+			c := newAttentionCase(random, encoding, width, 16, 37, len(counts), func(r *rand.Rand) float32 { return float32(r.NormFloat64()) })
+			for i := range c.q {
+				c.q[i] *= 0.3
+			}
+			for _, window := range []int{0, 1, 9, 30} {
+				got := c.attend(t, &reference, counts, window)
+				stride := len(got) / len(counts)
+				for i, count := range counts {
+					first := 0
+					if window > 0 {
+						first = max(0, count-window)
+					}
+					for d, want := range attendExactly(c.q[i*c.head.Width:], c.keys[first:count], c.value[first:count]) {
+						if got := float64(got[i*stride+d]); math.Abs(got-want) > allowed {
+							t.Fatalf("%v: window %d, row %d of %d positions, dimension %d: %v, want %v", encoding, window, i, count, d, got, want)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestAttendDoesNotDependOnTheTile runs rows together and one at a time, with everything that a row does
+// not see poisoned: what a tile shares must not leak.
 func TestAttendDoesNotDependOnTheTile(t *testing.T) {
 	random := rand.New(rand.NewPCG(16, 16))
 	poison := []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), -math.MaxFloat32, float32(math.Copysign(0, -1))}
-	for _, encoding := range cacheEncodings {
+	for _, encoding := range kvEncodingList {
 		for _, s := range Sets() {
-			for queries := 1; queries <= 9; queries++ {
+			for rows := 1; rows <= 9; rows++ {
 				for _, first := range []int{0, 3, 12, 15, 16, 29, 32} {
-					const dimensions, positions = 64, 48
-					c := newAttentionCase(random, encoding, dimensions, positions, queries, kinds[0].value)
-					c.poison(first+queries, poison[random.IntN(len(poison))])
-					together := c.attend(t, s, first, queries)
-					// One at a time, each with everything poisoned behind its own position.
-					for i := queries - 1; i >= 0; i-- {
-						c.poison(first+i+1, poison[random.IntN(len(poison))])
-						alone := attentionCase{c.head, dimensions, c.q[i*dimensions:]}
-						got := alone.attend(t, s, first+i, 1)
-						want := together[i*len(got):][:len(got)]
-						if d := unequal(got, want); d >= 0 {
-							t.Fatalf("%s, %v: query %d of %d at %d: dimension %d is %x alone, %x together",
-								s.Name(), encoding, i, queries, first, d, got[d], want[d])
+					for _, window := range []int{0, 2, 17} {
+						const width, positions = 64, 48
+						c := newAttentionCase(random, encoding, width, 16, positions, rows, kinds[0].value)
+						counts := causal(first, (rows+1)/2, 2)[:rows]
+						c.poison(counts[rows-1], positions, poison[random.IntN(len(poison))])
+						together := c.attend(t, s, counts, window)
+						for i, count := range counts {
+							alone := c.paged(32)
+							alone.q = c.q[i*width:]
+							alone.poison(0, seenFrom(count, window), poison[random.IntN(len(poison))])
+							alone.poison(count, positions, poison[random.IntN(len(poison))])
+							got := alone.attend(t, s, counts[i:i+1], window)
+							want := together[i*len(got):][:len(got)]
+							if d := unequal(got, want); d >= 0 {
+								t.Fatalf("%s, %v: row %d of %v, window %d: dimension %d is %x alone, %x together",
+									s.Name(), encoding, i, counts, window, d, got[d], want[d])
+							}
 						}
 					}
+				}
+			}
+		}
+	}
+}
+
+// TestAttendInSteps takes the steps one by one, as threads that share a head do, in random parts.
+func TestAttendInSteps(t *testing.T) {
+	random := rand.New(rand.NewPCG(23, 23))
+	for _, encoding := range kvEncodingList {
+		for _, s := range Sets() {
+			for range 40 {
+				width, rows, window := 16*(1+random.IntN(8)), 1+random.IntN(9), random.IntN(2)*(1+random.IntN(60))
+				c := newAttentionCase(random, encoding, width, 16<<random.IntN(3), 150, rows, kinds[0].value)
+				counts := causal(random.IntN(140), (rows+2)/3, 3)[:rows]
+				want := c.attend(t, s, counts, window)
+				stride := len(want) / rows
+				got := slices.Clone(want) // keeps what lies between the rows
+				row := PaddedPositions(counts[rows-1])
+				scores, sums := make([]float32, rows*row), make([]float32, rows)
+				pages := (counts[rows-1] + c.head.Positions - 1) / c.head.Positions
+				for first := 0; first < pages; {
+					last := first + 1 + random.IntN(pages-first)
+					s.Scores(scores, row, c.q, &c.head, counts, window, first, last)
+					first = last
+				}
+				for i, count := range counts {
+					clear(got[i*stride:][:width])
+					sums[i] = s.Softmax(scores[i*row:][:row], &c.head, count, window)
+				}
+				for from := 0; from < width; {
+					to := from + 16*(1+random.IntN((width-from)/16))
+					s.Weigh(got, stride, scores, row, sums, &c.head, counts, window, from, to)
+					from = to
+				}
+				if i := unequal(got, want); i >= 0 {
+					t.Fatalf("%s, %v: head of %d, counts %v, window %d: row %d, dimension %d is %x, want %x",
+						s.Name(), encoding, width, counts, window, i/stride, i%stride, got[i], want[i])
 				}
 			}
 		}
@@ -113,50 +267,55 @@ func TestAttendDoesNotDependOnTheTile(t *testing.T) {
 // TestAttendNearTheLimitOfExp gives one of two positions a score around the one whose weight becomes
 // zero, and a value that makes the smallest weight visible.
 func TestAttendNearTheLimitOfExp(t *testing.T) {
-	const dimensions = 16
+	const width = 16
+	layout := NewKVLayout(KVF32, 1, 1, width, 16)
+	c := &attentionCase{head: layout.Head(newPages(layout, 16), 0, 0), width: width, q: make([]float32, width)}
+	c.q[3] = 1
 	limit := math.Float32bits(ExpMin)
 	for bits := limit - 200; bits < limit+200; bits++ {
-		head := NewHeads(CacheF32, 1, dimensions, 16)[0]
-		zero, score, large := make([]float32, dimensions), make([]float32, dimensions), slices.Repeat([]float32{0x1p100}, dimensions)
+		zero, score, large := make([]float32, width), make([]float32, width), slices.Repeat([]float32{0x1p100}, width)
 		score[3] = math.Float32frombits(bits)
-		head.Store(0, zero, zero)
-		head.Store(1, score, large)
-		c := attentionCase{head, dimensions, make([]float32, dimensions)}
-		c.q[3] = 1
-		want := c.attend(t, &reference, 1, 1)
+		storeReference(&c.head, 0, zero, zero)
+		storeReference(&c.head, 1, score, large)
+		want := c.attend(t, &reference, []int{2}, 0)
 		for _, s := range Sets() {
-			if got := c.attend(t, s, 1, 1); unequal(got, want) >= 0 {
+			if got := c.attend(t, s, []int{2}, 0); unequal(got, want) >= 0 {
 				t.Fatalf("%s: a score of %x gives %x, want %x", s.Name(), score[3], got[0], want[0])
 			}
 		}
 	}
 }
 
-// poison overwrites the keys and values from a position on with a value.
-func (c *attentionCase) poison(from int, value float32) {
-	row := slices.Repeat([]float32{value}, c.dimensions)
-	for p := from; p < c.head.Positions; p++ {
-		c.head.Store(p, row, row)
+// poison overwrites the keys and values of positions first <= p < last with a value.
+func (c *attentionCase) poison(first, last int, value float32) {
+	row := slices.Repeat([]float32{value}, c.width)
+	for p := first; p < last; p++ {
+		storeReference(&c.head, p, row, row)
 	}
 }
 
+// TestStoreIsTheReference compares whole pages, other heads and layers included.
 func TestStoreIsTheReference(t *testing.T) {
-	for _, encoding := range cacheEncodings {
+	for _, encoding := range kvEncodingList {
 		for k, kind := range kinds {
 			random := rand.New(rand.NewPCG(17, uint64(k)))
-			for _, dimensions := range []int{5, 16, 64, 80, 128} {
+			for _, width := range []int{5, 16, 64, 80, 128} {
+				layout := NewKVLayout(encoding, 2, 3, width, 16)
 				for _, s := range Sets() {
-					want, got := NewHeads(encoding, 1, dimensions, 32)[0], NewHeads(encoding, 1, dimensions, 32)[0]
+					want, got := newPages(layout, 32), newPages(layout, 32)
+					wantHead, gotHead := layout.Head(want, 1, 1), layout.Head(got, 1, 1)
 					for _, position := range []int{0, 5, 15, 16, 31} {
-						key, value := make([]float32, dimensions), make([]float32, dimensions)
+						key, value := make([]float32, width), make([]float32, width)
 						for i := range key {
 							key[i], value[i] = kind.value(random), kind.value(random)
 						}
-						want.Store(position, key, value)
-						s.Store(&got, position, key, value)
+						storeReference(&wantHead, position, key, value)
+						s.Store(&gotHead, position, key, value)
 					}
-					if !sameHeads(&got, &want) {
-						t.Fatalf("%s, %v, %s: head of %d differs", s.Name(), encoding, kind.name, dimensions)
+					for i := range want {
+						if !samePages(&gotHead, got[i], want[i]) {
+							t.Fatalf("%s, %v, %s: page %d of a head of %d differs", s.Name(), encoding, kind.name, i, width)
+						}
 					}
 				}
 			}
@@ -164,34 +323,87 @@ func TestStoreIsTheReference(t *testing.T) {
 	}
 }
 
-func sameHeads(a, b *Head) bool {
-	sameHalf := func(x, y uint16) bool {
-		return x == y || x&0x7fff > 0x7c00 && y&0x7fff > 0x7c00 // both NaN
+// samePages compares two pages; NaNs may differ in sign and payload.
+func samePages(h *KVHead, a, b KVPage) bool {
+	if bytes.Equal(a, b) {
+		return true
 	}
-	return slices.Equal(a.KeysInt8, b.KeysInt8) && slices.Equal(a.ValuesInt8, b.ValuesInt8) &&
-		slices.EqualFunc(a.KeysF16, b.KeysF16, sameHalf) && slices.EqualFunc(a.ValuesF16, b.ValuesF16, sameHalf) &&
-		unequal(a.KeysF32, b.KeysF32) < 0 && unequal(a.ValuesF32, b.ValuesF32) < 0 &&
-		unequal(a.KeyScales, b.KeyScales) < 0 && unequal(a.ValueScales, b.ValueScales) < 0
+	isNaN := func(x float32) bool { return x != x }
+	switch h.Encoding {
+	case KVF32:
+		for i := range len(a) / 4 {
+			if x, y := float32At(a, i), float32At(b, i); math.Float32bits(x) != math.Float32bits(y) && !(isNaN(x) && isNaN(y)) {
+				return false
+			}
+		}
+		return true
+	case KVF16:
+		for i := range len(a) / 2 {
+			if x, y := float16At(a, i), float16At(b, i); math.Float32bits(x) != math.Float32bits(y) && !(isNaN(x) && isNaN(y)) {
+				return false
+			}
+		}
+		return true
+	}
+	return bytes.Equal(a[:h.keyScales], b[:h.keyScales]) && unequal(scalesOf(h, a), scalesOf(h, b)) < 0 &&
+		bytes.Equal(a[h.valueScales+4*h.Positions:], b[h.valueScales+4*h.Positions:])
+}
+
+func scalesOf(h *KVHead, page KVPage) (scales []float32) {
+	for i := range 2 * h.Positions {
+		scales = append(scales, float32At(page[h.keyScales:], i))
+	}
+	return scales
+}
+
+// TestPartsOfAPage checks that the parts of all heads and layers fill a page without overlap.
+func TestPartsOfAPage(t *testing.T) {
+	for _, encoding := range kvEncodingList {
+		layout := NewKVLayout(encoding, 3, 2, 20, 64)
+		end := 0
+		for layer := range layout.Layers {
+			for head := range layout.Heads {
+				h := layout.Head(newPages(layout, 1), layer, head)
+				if h.keys != end {
+					t.Fatalf("%v: layer %d, head %d begins at %d, want %d", encoding, layer, head, h.keys, end)
+				}
+				half := layout.Positions * layout.Width * h.bytesPer()
+				if h.values != h.keys+half || h.keyScales != h.values+half || h.valueScales != h.keyScales+4*layout.Positions {
+					t.Fatalf("%v: parts at %d, %d, %d, %d", encoding, h.keys, h.values, h.keyScales, h.valueScales)
+				}
+				if end = h.keyScales; encoding == KVInt8 {
+					end = h.valueScales + 4*layout.Positions
+				}
+			}
+		}
+		if end != layout.PageBytes() {
+			t.Errorf("%v: a page has %d bytes, its parts %d", encoding, layout.PageBytes(), end)
+		}
+	}
 }
 
 // BenchmarkAttend measures one head of 64 dimensions in cache: one query at depths 100 and 900, batches of two,
-// three and five for verification there, and a prefill of 512.
+// three and five for verification there, four query heads that share the head, and a prefill of 512.
 func BenchmarkAttend(b *testing.B) {
 	random := rand.New(rand.NewPCG(18, 18))
-	const dimensions, positions = 64, 1024
-	for _, encoding := range []CacheEncoding{CacheF16, CacheF32, CacheInt8} {
-		c := newAttentionCase(random, encoding, dimensions, positions, 512, kinds[0].value)
-		out, scores := make([]float32, 512*dimensions), make([]float32, ScoreSpace(positions))
+	const width, positions = 64, 1024
+	for _, encoding := range []KVEncoding{KVF16, KVF32, KVInt8} {
+		c := newAttentionCase(random, encoding, width, 32, positions, 512, kinds[0].value)
+		out, scores := make([]float32, 512*width), make([]float32, ScoreSpace(positions))
 		for _, shape := range []struct {
-			name           string
-			first, queries int
-		}{{"decode100", 99, 1}, {"verify100x2", 98, 2}, {"verify100x3", 97, 3}, {"decode900", 899, 1}, {"verify900", 895, 5}, {"prefill512", 0, 512}} {
+			name   string
+			counts []int
+		}{{"decode100", causal(99, 1, 1)}, {"verify100x2", causal(98, 2, 1)}, {"verify100x3", causal(97, 3, 1)}, {"decode900", causal(899, 1, 1)},
+			{"verify900", causal(895, 5, 1)}, {"grouped900x4", causal(899, 1, 4)}, {"grouped900x8", causal(899, 1, 8)}, {"prefill512", causal(0, 512, 1)}} {
 			for _, s := range Sets() {
 				b.Run(fmt.Sprintf("%s/%v/%s", shape.name, encoding, s.Name()), func(b *testing.B) {
-					for b.Loop() {
-						s.Attend(out, dimensions, c.q, &c.head, shape.first, shape.queries, scores)
+					products := 0
+					for _, count := range shape.counts {
+						products += 2 * count * width
 					}
-					products := shape.queries * (2*shape.first + shape.queries + 1) / 2 * 2 * dimensions
+					for b.Loop() {
+						s.Attend(out, width, c.q, &c.head, shape.counts, 0, scores)
+					}
 					b.ReportMetric(float64(products)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gmac/s")
 				})
 			}
@@ -203,33 +415,40 @@ func BenchmarkAttend(b *testing.B) {
 // on one thread and on two. Two such caches take turns, which together do not fit into the processor's.
 func BenchmarkDecodeFromMemory(b *testing.B) {
 	random := rand.New(rand.NewPCG(19, 19))
-	const dimensions, positions, depth, count = 64, 1024, 900, 144
-	for _, encoding := range []CacheEncoding{CacheF16, CacheF32, CacheInt8} {
-		heads := NewHeads(encoding, 2*count, dimensions, positions)
-		row := normal(random, dimensions, 1)
-		for i := range heads {
-			for p := range positions {
-				heads[i].Store(p, row, row)
-			}
-		}
-		q := normal(random, dimensions, 0.3)
-		for _, s := range Sets() {
-			for _, threads := range []int{1, 2} {
-				b.Run(fmt.Sprintf("%v/%s/threads=%d", encoding, s.Name(), threads), func(b *testing.B) {
-					b.SetBytes(int64(count * depth * heads[0].BytesPerPosition()))
-					var wait sync.WaitGroup
-					for thread := range threads {
-						wait.Go(func() {
-							out, scores := make([]float32, dimensions), make([]float32, ScoreSpace(positions))
-							for pass := range b.N {
-								for i := thread; i < count; i += threads {
-									s.Attend(out, dimensions, q, &heads[pass%2*count+i], depth-1, 1, scores)
-								}
-							}
-						})
+	const width, positions, depth, layers, heads = 64, 1024, 900, 12, 12
+	for _, encoding := range []KVEncoding{KVF16, KVF32, KVInt8} {
+		for _, page := range []int{16, 32, 64} {
+			layout := NewKVLayout(encoding, layers, heads, width, page)
+			row := normal(random, width, 1)
+			var all []KVHead
+			for range 2 {
+				pages := newPages(layout, positions)
+				for i := range layers * heads {
+					all = append(all, layout.Head(pages, i/heads, i%heads))
+					for p := range positions {
+						storeReference(&all[len(all)-1], p, row, row)
 					}
-					wait.Wait()
-				})
+				}
+			}
+			q, counts := normal(random, width, 0.3), []int{depth}
+			for _, s := range Sets() {
+				for _, threads := range []int{1, 2} {
+					b.Run(fmt.Sprintf("%v/pages=%d/%s/threads=%d", encoding, page, s.Name(), threads), func(b *testing.B) {
+						b.SetBytes(int64(depth * layout.PositionBytes()))
+						var wait sync.WaitGroup
+						for thread := range threads {
+							wait.Go(func() {
+								out, scores := make([]float32, width), make([]float32, ScoreSpace(positions))
+								for pass := range b.N {
+									for i := thread; i < layers*heads; i += threads {
+										s.Attend(out, width, q, &all[pass%2*layers*heads+i], counts, 0, scores)
+									}
+								}
+							})
+						}
+						wait.Wait()
+					})
+				}
 			}
 		}
 	}
@@ -238,8 +457,9 @@ func BenchmarkDecodeFromMemory(b *testing.B) {
 func BenchmarkStore(b *testing.B) {
 	random := rand.New(rand.NewPCG(20, 20))
 	key, value := normal(random, 64, 1), normal(random, 64, 1)
-	for _, encoding := range cacheEncodings {
-		head := NewHeads(encoding, 1, 64, 1024)[0]
+	for _, encoding := range kvEncodingList {
+		layout := NewKVLayout(encoding, 1, 1, 64, 32)
+		head := layout.Head(newPages(layout, 1024), 0, 0)
 		for _, s := range Sets() {
 			b.Run(fmt.Sprintf("%v/%s", encoding, s.Name()), func(b *testing.B) {
 				position := 0

@@ -31,7 +31,7 @@ const (
 // matMulTiles returns the matrix product by kernels for 1, 2, 3, ... tokens, the largest tiles of
 // panels first.
 func matMulTiles(kernels [][]tile) matMulKernel {
-	return func(out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last int) {
+	return func(out []float32, stride int, w *panel.Matrix, x *Activations, bias []float32, first, last int) {
 		parts := (x.Tokens + len(kernels) - 1) / len(kernels)
 		step := last - first
 		if parts > 1 {
@@ -50,7 +50,7 @@ func matMulTiles(kernels [][]tile) matMulKernel {
 
 // multiplyTiles multiplies panels first <= p < last with the tokens of the given kernels. more says
 // that the panels behind them come next.
-func multiplyTiles(tiles []tile, out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last, token int, more bool) {
+func multiplyTiles(tiles []tile, out []float32, stride int, w *panel.Matrix, x *Activations, bias []float32, first, last, token int, more bool) {
 	for _, t := range tiles {
 		if count := (last - first) / t.panels; count > 0 {
 			end := first + count*t.panels
@@ -65,7 +65,7 @@ func multiplyTiles(tiles []tile, out []float32, stride int, w *panel.Matrix, x *
 // The pointers are safe: Set.MatMul has checked that out and bias have room for all panels and
 // tokens asked for and that x has the columns of w; panel.View that w has all its panels and scales. The
 // kernels write nothing but the outputs, read nothing beyond what they multiply, and keep no pointer.
-func multiplyPanels(kernel multiplyKernel, out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, panel, count, token int, more bool) {
+func multiplyPanels(kernel multiplyKernel, out []float32, stride int, w *panel.Matrix, x *Activations, bias []float32, panel, count, token int, more bool) {
 	groups, row := w.Groups(), panel*panelRows
 	var scales, values *byte
 	var xScales *float32

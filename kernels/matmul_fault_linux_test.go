@@ -31,7 +31,7 @@ func TestMatMulFaultIsAPanic(t *testing.T) {
 		}
 		for _, set := range Sets() {
 			for tokens := range 9 {
-				x := NewInput(tokens, columns)
+				x := NewActivations(tokens, columns)
 				out, bias := make([]float32, tokens*w.Panels()*panelRows), make([]float32, w.Panels()*panelRows)
 				fault := func() (err error) {
 					defer func() { err, _ = recover().(runtime.Error) }()

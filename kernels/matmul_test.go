@@ -78,7 +78,7 @@ var numbers = map[string]func(random *rand.Rand) func() float32{
 
 // checkMatMul compares all sets with the reference on panels first <= p < last, and that they write
 // nothing else.
-func checkMatMul(t *testing.T, w *panel.Matrix, x *Input, bias []float32, first, last int) {
+func checkMatMul(t *testing.T, w *panel.Matrix, x *Activations, bias []float32, first, last int) {
 	t.Helper()
 	const untouched = 12345.5
 	stride := last*panelRows + 3
@@ -125,7 +125,7 @@ func TestMatMulSetsAgree(t *testing.T) {
 func checkRandomProduct(t *testing.T, random *rand.Rand, encoding format.Encoding, rows, columns, tokens int, value func() float32) {
 	t.Helper()
 	w := randomMatrix(t, random, encoding, rows, columns, value)
-	x := NewInput(tokens, columns)
+	x := NewActivations(tokens, columns)
 	for i := range tokens {
 		fill(x.Row(i)[:columns], value)
 	}
@@ -148,7 +148,7 @@ func TestMatMulLargestSums(t *testing.T) {
 				for i := range w.Codes {
 					w.Codes[i] = weight
 				}
-				x := NewInput(5, 192)
+				x := NewActivations(5, 192)
 				for i := range x.Codes {
 					x.Codes[i] = code
 				}

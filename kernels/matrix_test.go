@@ -48,8 +48,8 @@ func normal(random *rand.Rand, n int, deviation float64) []float32 {
 }
 
 // input returns quantized activations of some tokens, padding zero.
-func input(random *rand.Rand, tokens, columns int) *Input {
-	x := NewInput(tokens, columns)
+func input(random *rand.Rand, tokens, columns int) *Activations {
+	x := NewActivations(tokens, columns)
 	for t := range tokens {
 		copy(x.Row(t), normal(random, columns, 1))
 	}
@@ -89,90 +89,6 @@ func TestMatMulIsTheProduct(t *testing.T) {
 					}
 				}
 			})
-		}
-	}
-}
-
-// attendExactly is attention by its textbook definition in float64.
-func attendExactly(q []float32, keys, values [][]float32, dimensions int) []float64 {
-	scores, sum, out := make([]float64, len(keys)), 0.0, make([]float64, dimensions)
-	for t, key := range keys {
-		for d := range dimensions {
-			scores[t] += float64(q[d]) * float64(key[d])
-		}
-		scores[t] = math.Exp(scores[t])
-		sum += scores[t]
-	}
-	for t, value := range values {
-		for d := range dimensions {
-			out[d] += scores[t] / sum * float64(value[d])
-		}
-	}
-	return out
-}
-
-func TestAttendIsAttention(t *testing.T) {
-	tolerance := map[CacheEncoding]float64{CacheF32: 1e-6, CacheF16: 2e-3, CacheInt8: 5e-2}
-	for encoding, allowed := range tolerance {
-		random := rand.New(rand.NewPCG(10, uint64(encoding)))
-		for _, dimensions := range []int{64, 5, 80} {
-			const positions = 37
-			head := &NewHeads(encoding, 2, dimensions, positions)[1]
-			var keys, values [][]float32
-			for p := range positions {
-				keys, values = append(keys, normal(random, dimensions, 1)), append(values, normal(random, dimensions, 1))
-				head.Store(p, keys[p], values[p])
-			}
-			for _, first := range []int{0, 15, 16, 30} {
-				const queries = 7
-				q := make([]float32, queries*head.Dimensions)
-				for i := range queries {
-					copy(q[i*head.Dimensions:], normal(random, dimensions, 0.3))
-				}
-				out := make([]float32, queries*head.Dimensions)
-				reference.Attend(out, head.Dimensions, q, head, first, queries, make([]float32, ScoreSpace(positions)))
-				for i := range queries {
-					want := attendExactly(q[i*head.Dimensions:], keys[:first+i+1], values[:first+i+1], dimensions)
-					for d := range want {
-						if got := float64(out[i*head.Dimensions+d]); math.Abs(got-want[d]) > allowed {
-							t.Fatalf("%v: query at %d, dimension %d: %v, want %v", encoding, first+i, d, got, want[d])
-						}
-					}
-				}
-			}
-		}
-	}
-}
-
-// TestAttendReadsNoLaterPosition poisons everything after a query's own position.
-func TestAttendReadsNoLaterPosition(t *testing.T) {
-	random := rand.New(rand.NewPCG(11, 11))
-	for _, encoding := range []CacheEncoding{CacheF32, CacheF16, CacheInt8} {
-		for _, set := range Sets() {
-			const dimensions, positions, first = 64, 48, 20
-			nan := make([]float32, dimensions)
-			for i := range nan {
-				nan[i] = float32(math.NaN())
-			}
-			clean, poisoned := &NewHeads(encoding, 1, dimensions, positions)[0], &NewHeads(encoding, 1, dimensions, positions)[0]
-			for p := range positions {
-				key, value := normal(random, dimensions, 1), normal(random, dimensions, 1)
-				clean.Store(p, key, value)
-				if p > first {
-					key, value = nan, nan
-				}
-				poisoned.Store(p, key, value)
-			}
-			q := normal(random, dimensions, 0.3)
-			scores := make([]float32, ScoreSpace(positions))
-			want, got := make([]float32, dimensions), make([]float32, dimensions)
-			set.Attend(want, dimensions, q, clean, first, 1, scores)
-			set.Attend(got, dimensions, q, poisoned, first, 1, scores)
-			for d := range want {
-				if got[d] != want[d] {
-					t.Fatalf("%s, %v: dimension %d is %v, want %v", set.Name(), encoding, d, got[d], want[d])
-				}
-			}
 		}
 	}
 }

@@ -1,86 +1,117 @@
 package kernels
 
 import (
+	"encoding/binary"
 	"math"
 
 	"github.com/tti-llm/tti/format/float16"
 )
 
-// attendReference runs causal attention of one head for consecutive queries, the first of which
-// stands at position first. Each sees the positions up to its own and no others. q holds the
-// queries, already multiplied by the attention scale, [queries, dimensions]; out[i*stride:] receives
-// the dimensions of query i; scores is scratch space for one score per cached position.
+// Attention of one query over the positions that it sees, in three steps, each of which a set has a kernel
+// for; see Set.Attend for how they follow each other:
 //
-// For one query: scores are dot products, summed by dimension modulo 16 and the fixed tree; then
-// their maximum, e^(score-maximum), the sum of these by position modulo 16 and the fixed tree; then
-// the sum of values weighted by them, in ascending position, by fused multiply-adds; at last the
-// division by the sum.
-func attendReference(out []float32, stride int, q []float32, h *Head, first, queries int, scores []float32) {
-	for i := range queries {
-		count := first + i + 1
-		query := q[i*h.Dimensions:][:h.Dimensions]
-		maximum := float32(math.Inf(-1))
-		for t := range count {
-			scores[t] = h.score(query, t)
-			if scores[t] > maximum {
-				maximum = scores[t]
-			}
-		}
-		var lanes [16]float32
-		for t := range count {
-			scores[t] = Exp(scores[t] - maximum)
-			lanes[t%16] += scores[t]
-		}
-		sum := sum16(&lanes)
-		result := out[i*stride:][:h.Dimensions]
-		clear(result)
-		for t := range count {
-			h.addValue(result, scores[t], t)
-		}
-		for d := range result {
-			result[d] /= sum
+// scores: the dot products of the query with the keys, summed by dimension modulo 16 and the fixed tree.
+//
+// softmax: the maximum of the scores, then e^(score-maximum), and the sum of these by position modulo 16
+// and the fixed tree.
+//
+// weigh: the sum of values weighted by these exponentials, in ascending position, by fused
+// multiply-adds; at last the division by their sum. With int8 a weight first takes up the scale of its value.
+
+// scoresReference writes the scores of some queries q [rows, Width] with positions first <= t < last, to
+// scores[row*stride+t].
+func scoresReference(scores []float32, stride int, q []float32, rows int, h *KVHead, first, last int) {
+	for t := first; t < last; t++ {
+		for i := range rows {
+			scores[i*stride+t] = h.score(q[i*h.Width:][:h.Width], t)
 		}
 	}
 }
 
 // score returns the dot product of a query with the key of position t.
-func (h *Head) score(query []float32, t int) float32 {
-	keys := t/blockPositions*blockPositions*h.Dimensions + t%blockPositions
+func (h *KVHead) score(query []float32, t int) float32 {
+	page, at := h.keyAt(t)
+	key := page[at : at+((h.Width-1)*blockPositions+1)*h.bytesPer()]
 	var lanes [16]float32
-	for i, v := range query {
-		k := keys + i*blockPositions
-		switch h.Encoding {
-		case CacheF32:
-			lanes[i%16] = fma32(v, h.KeysF32[k], lanes[i%16])
-		case CacheF16:
-			lanes[i%16] = fma32(v, float16.ToFloat32(h.KeysF16[k]), lanes[i%16])
-		case CacheInt8:
-			lanes[i%16] = fma32(v, float32(h.KeysInt8[k]), lanes[i%16])
+	switch h.Encoding {
+	case KVF32:
+		for i, v := range query {
+			lanes[i%16] = fma32(v, float32At(key, i*blockPositions), lanes[i%16])
 		}
+	case KVF16:
+		for i, v := range query {
+			lanes[i%16] = fma32(v, float16At(key, i*blockPositions), lanes[i%16])
+		}
+	case KVInt8:
+		for i, v := range query {
+			lanes[i%16] = fma32(v, float32(int8(key[i*blockPositions])), lanes[i%16])
+		}
+		return float32(sum16(&lanes) * *h.keyScale(t))
 	}
-	sum := sum16(&lanes)
-	if h.Encoding == CacheInt8 {
-		sum = float32(sum * h.KeyScales[t])
-	}
-	return sum
+	return sum16(&lanes)
 }
 
-// addValue adds the value of position t times weight. With int8 the weight takes up the scale.
-func (h *Head) addValue(dst []float32, weight float32, t int) {
-	row := t * h.Dimensions
+// addValue adds dimensions from, from+1, ... of the value of position t, times a weight.
+func (h *KVHead) addValue(dst []float32, weight float32, t, from int) {
+	page, at := h.valueAt(t)
+	value := page[at+from*h.bytesPer():]
 	switch h.Encoding {
-	case CacheF32:
-		for d, v := range h.ValuesF32[row:][:len(dst)] {
-			dst[d] = fma32(weight, v, dst[d])
+	case KVF32:
+		for d := range dst {
+			dst[d] = fma32(weight, float32At(value, d), dst[d])
 		}
-	case CacheF16:
-		for d, v := range h.ValuesF16[row:][:len(dst)] {
-			dst[d] = fma32(weight, float16.ToFloat32(v), dst[d])
+	case KVF16:
+		for d := range dst {
+			dst[d] = fma32(weight, float16At(value, d), dst[d])
 		}
-	case CacheInt8:
-		weight = float32(weight * h.ValueScales[t])
-		for d, v := range h.ValuesInt8[row:][:len(dst)] {
-			dst[d] = fma32(weight, float32(v), dst[d])
+	case KVInt8:
+		for d := range dst {
+			dst[d] = fma32(weight, float32(int8(value[d])), dst[d])
+		}
+	}
+}
+
+// float32At and float16At read number i of a row.
+func float32At(row []byte, i int) float32 {
+	return math.Float32frombits(binary.LittleEndian.Uint32(row[4*i:]))
+}
+func float16At(row []byte, i int) float32 {
+	return float16.ToFloat32(binary.LittleEndian.Uint16(row[2*i:]))
+}
+
+// softmaxReference replaces the scores of positions first <= t < last, in scores[t], by the weights of their
+// values, and returns the sum of the exponentials.
+func softmaxReference(scores []float32, h *KVHead, first, last int) float32 {
+	maximum := float32(math.Inf(-1))
+	for t := first; t < last; t++ {
+		if scores[t] > maximum {
+			maximum = scores[t]
+		}
+	}
+	var lanes [16]float32
+	for t := first; t < last; t++ {
+		scores[t] = Exp(scores[t] - maximum)
+		lanes[t%16] += scores[t]
+		if h.Encoding == KVInt8 {
+			scores[t] = float32(scores[t] * *h.valueScale(t))
+		}
+	}
+	return sum16(&lanes)
+}
+
+// weighReference adds to out[row*stride:], for dimensions from <= d < to, the values of positions first <= t <
+// ends[row] times weights[row*weightStride+t], and then divides it by sums[row] unless sums is nil. Ends are at
+// least first and do not decrease.
+func weighReference(out []float32, stride int, weights []float32, weightStride int, sums []float32, h *KVHead, rows, first int, ends [queryTile]int, from, to int) {
+	for i, end := range ends[:rows] {
+		result := out[i*stride+from : i*stride+to]
+		for t := first; t < end; t++ {
+			h.addValue(result, weights[i*weightStride+t], t, from)
+		}
+		if sums != nil {
+			for d := range result {
+				result[d] /= sums[i]
+			}
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 // int8, int4: per group of 64 columns the exact integer dot product of codes; the groups' products
 // follow in ascending order in a chain of fused multiply-adds.
 
-func matMulF32Reference(out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last int) {
+func matMulF32Reference(out []float32, stride int, w *panel.Matrix, x *Activations, bias []float32, first, last int) {
 	for p := first; p < last; p++ {
 		weights := format.Float32s(w.Panel(p))
 		for t := range x.Tokens {
@@ -27,7 +27,7 @@ func matMulF32Reference(out []float32, stride int, w *panel.Matrix, x *Input, bi
 	}
 }
 
-func matMulF16Reference(out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last int) {
+func matMulF16Reference(out []float32, stride int, w *panel.Matrix, x *Activations, bias []float32, first, last int) {
 	for p := first; p < last; p++ {
 		weights := format.Uint16s(w.Panel(p))
 		for t := range x.Tokens {
@@ -49,7 +49,7 @@ func storeRows(out []float32, sums *[panelRows]float32, bias []float32) {
 	}
 }
 
-func matMulInt8Reference(out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last int) {
+func matMulInt8Reference(out []float32, stride int, w *panel.Matrix, x *Activations, bias []float32, first, last int) {
 	groups := w.Groups()
 	for p := first; p < last; p++ {
 		panel, scales := w.Panel(p), w.RowScales[p*panelRows:][:panelRows]
@@ -69,7 +69,7 @@ func matMulInt8Reference(out []float32, stride int, w *panel.Matrix, x *Input, b
 	}
 }
 
-func matMulInt4Reference(out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last int) {
+func matMulInt4Reference(out []float32, stride int, w *panel.Matrix, x *Activations, bias []float32, first, last int) {
 	groups := w.Groups()
 	for p := first; p < last; p++ {
 		panel := w.Panel(p)

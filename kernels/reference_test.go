@@ -100,7 +100,7 @@ func TestLogWithinTwoUlp(t *testing.T) {
 }
 
 func TestActivationsWithinTolerance(t *testing.T) {
-	definitions := map[Activation]func(x float64) float64{
+	definitions := map[ActivationFunction]func(x float64) float64{
 		GELUTanh: func(x float64) float64 {
 			return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
 		},
@@ -153,7 +153,7 @@ func TestLayerNormWithinTolerance(t *testing.T) {
 
 func TestQuantizeBounds(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
-	x := NewInput(3, 130)
+	x := NewActivations(3, 130)
 	for i := range x.Values {
 		x.Values[i] = float32(random.NormFloat64()) * float32(math.Ldexp(1, random.IntN(60)-30))
 	}
@@ -183,7 +183,7 @@ func TestQuantizeExtremes(t *testing.T) {
 		{0, 0, 0}, {math.SmallestNonzeroFloat32, 0, 0}, {0x1p-121, 0, 0}, {0x1p-120, 127, 0x1p-120 / 127}, {-math.MaxFloat32, -127, math.MaxFloat32 / 127},
 		{nan, 0, nan}, {inf, 0, nan}, {-inf, 0, nan},
 	} {
-		x := NewInput(1, 64)
+		x := NewActivations(1, 64)
 		x.Values[5] = c.value
 		reference.Quantize(x, 0, 1)
 		same := x.Scales[0] == c.scale || x.Scales[0] != x.Scales[0] && c.scale != c.scale

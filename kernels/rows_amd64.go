@@ -1,11 +1,12 @@
 package kernels
 
-import "unsafe"
+import "math"
 
 // rowKernels is the assembly behind the kernels of a set that are not matrix products. It takes
 // pointers: the methods of Set have checked the sizes of what they point to, and a kernel touches
 // exactly the elements that its plain-Go version does, except that attention reads whole blocks of 16
-// keys, of which a cache has a whole number.
+// keys, of which a page has a whole number. Pages are passed as a pointer to the first of their slices: a
+// kernel reads the addresses that begin these, of as many pages as hold the positions asked for.
 type rowKernels struct {
 	quantize                     func(codes *int8, scales *float32, sums *int32, x *float32, groups int)
 	layerNorm                    []layerNormKernel // of 1, 2, ... rows at once
@@ -17,26 +18,25 @@ type rowKernels struct {
 	collect                      func(indices *int32, x *float32, n int, threshold float32) int
 	count                        func(x *float32, n int, value float32) (larger, equal int)
 	read                         func(p *byte, quarter int) uint64
-	storeKeyF16, storeValueF16   func(dst *uint16, src *float32, blocks int)
-	storeKeyInt8, storeValueInt8 func(dst *int8, scale, src *float32, blocks int)
+	storeKeyF16, storeValueF16   func(dst *byte, src *float32, blocks int)
+	storeKeyInt8, storeValueInt8 func(dst *byte, scale, src *float32, blocks int)
 
 	softmax       func(scores *float32, count int) float32
-	softmaxScaled func(scores, scales *float32, count int) float32
+	softmaxScaled func(scores *float32, pages *[]byte, scales, pageBlocks, skip, count int) float32
 	attention     [3]attentionKernels // by encoding
 }
 
-// attentionKernels are the kernels for one encoding of keys and values, for tiles of 1, 2, ... queries. Tiles
-// are of any size that there is a kernel to weigh for, which not every one is worth; scores of a larger tile
-// than there are kernels for take several.
+// attentionKernels are the kernels for one encoding of keys and values. Entry i of each list is for i+1 rows of
+// queries; nil where two smaller ones are as fast.
 type attentionKernels struct {
-	scores []scoresKernel
+	scores [queryTile]scoresKernel
 	weigh  [queryTile]weighKernel
 }
 
 type (
 	layerNormKernel func(dst *float32, dstStride int, x *float32, xStride int, weight, bias *float32, n int, epsilon float32)
-	scoresKernel    func(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
-	weighKernel     func(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+	scoresKernel    func(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys, scales, pageBlocks, blocks int)
+	weighKernel     func(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions, width int, pages *[]byte, values, pagePositions, first int, ends [queryTile]int)
 )
 
 var avx512Rows = rowKernels{
@@ -57,16 +57,16 @@ var avx512Rows = rowKernels{
 	softmax:        softmaxAVX512,
 	softmaxScaled:  softmaxScaledAVX512,
 	attention: [3]attentionKernels{
-		CacheF32: {
-			scores: []scoresKernel{scoresF32x1AVX512, scoresF32x2AVX512, scoresF32x3AVX512, scoresF32x4AVX512},
+		KVF32: {
+			scores: [queryTile]scoresKernel{scoresF32x1AVX512, scoresF32x2AVX512, scoresF32x3AVX512, scoresF32x4AVX512},
 			weigh:  [queryTile]weighKernel{weighF32x1AVX512, weighF32x2AVX512, weighF32x3AVX512, weighF32x4AVX512},
 		},
-		CacheF16: {
-			scores: []scoresKernel{scoresF16x1AVX512, scoresF16x2AVX512, scoresF16x3AVX512, scoresF16x4AVX512},
+		KVF16: {
+			scores: [queryTile]scoresKernel{scoresF16x1AVX512, scoresF16x2AVX512, scoresF16x3AVX512, scoresF16x4AVX512},
 			weigh:  [queryTile]weighKernel{weighF16x1AVX2, weighF16x2AVX2, weighF16x3AVX512, weighF16x4AVX512},
 		},
-		CacheInt8: {
-			scores: []scoresKernel{scoresInt8x1AVX512, scoresInt8x2AVX512, scoresInt8x3AVX512, scoresInt8x4AVX512},
+		KVInt8: {
+			scores: [queryTile]scoresKernel{scoresInt8x1AVX512, scoresInt8x2AVX512, scoresInt8x3AVX512, scoresInt8x4AVX512},
 			weigh:  [queryTile]weighKernel{weighInt8x1AVX512, weighInt8x2AVX512, weighInt8x3AVX512, weighInt8x4AVX512},
 		},
 	},
@@ -90,16 +90,16 @@ var avx2Rows = rowKernels{
 	softmax:        softmaxAVX2,
 	softmaxScaled:  softmaxScaledAVX2,
 	attention: [3]attentionKernels{
-		CacheF32: {
-			scores: []scoresKernel{scoresF32x1AVX2, scoresF32x2AVX2},
+		KVF32: {
+			scores: [queryTile]scoresKernel{scoresF32x1AVX2, scoresF32x2AVX2},
 			weigh:  [queryTile]weighKernel{weighF32x1AVX2, weighF32x2AVX2, nil, weighF32x4AVX2},
 		},
-		CacheF16: {
-			scores: []scoresKernel{scoresF16x1AVX2, scoresF16x2AVX2},
+		KVF16: {
+			scores: [queryTile]scoresKernel{scoresF16x1AVX2, scoresF16x2AVX2},
 			weigh:  [queryTile]weighKernel{weighF16x1AVX2, weighF16x2AVX2, nil, weighF16x4AVX2},
 		},
-		CacheInt8: {
-			scores: []scoresKernel{scoresInt8x1AVX2, scoresInt8x2AVX2},
+		KVInt8: {
+			scores: [queryTile]scoresKernel{scoresInt8x1AVX2, scoresInt8x2AVX2},
 			weigh:  [queryTile]weighKernel{weighInt8x1AVX2, weighInt8x2AVX2, nil, weighInt8x4AVX2},
 		},
 	},
@@ -168,69 +168,81 @@ func (k *rowKernels) replaceIn(s Set) Set {
 		}
 		return k.read(&b[0], quarter) ^ readReference(b[4*quarter:])
 	}
-	s.store = k.store
-	s.attend = k.attend
+	s.store, s.scores, s.softmax, s.weigh = k.store, k.attentionScores, k.attentionSoftmax, k.attentionWeigh
 	return s
 }
 
-// store is Head.Store with conversions in assembly, where the head fills whole blocks.
-func (k *rowKernels) store(h *Head, position int, key, value []float32) {
-	blocks := h.Dimensions / 16
-	if h.Encoding == CacheF32 || len(key) != h.Dimensions || blocks == 0 {
-		h.Store(position, key, value)
+// store is storeReference with conversions in assembly, where the head fills whole blocks.
+func (k *rowKernels) store(h *KVHead, position int, key, value []float32) {
+	if h.Encoding == KVF32 || len(key) != h.Width {
+		storeReference(h, position, key, value)
 		return
 	}
-	keyAt := position/blockPositions*blockPositions*h.Dimensions + position%blockPositions
-	valueAt := position * h.Dimensions
-	switch h.Encoding {
-	case CacheF16:
-		k.storeKeyF16(&h.KeysF16[keyAt], &key[0], blocks)
-		k.storeValueF16(&h.ValuesF16[valueAt], &value[0], blocks)
-	case CacheInt8:
-		k.storeKeyInt8(&h.KeysInt8[keyAt], &h.KeyScales[position], &key[0], blocks)
-		k.storeValueInt8(&h.ValuesInt8[valueAt], &h.ValueScales[position], &value[0], blocks)
+	blocks := h.Width / headAlign
+	keyPage, keyAt := h.keyAt(position)
+	valuePage, valueAt := h.valueAt(position)
+	switch keys, values := &keyPage[keyAt], &valuePage[valueAt]; h.Encoding {
+	case KVF16:
+		k.storeKeyF16(keys, &key[0], blocks)
+		k.storeValueF16(values, &value[0], blocks)
+	case KVInt8:
+		k.storeKeyInt8(keys, h.keyScale(position), &key[0], blocks)
+		k.storeValueInt8(values, h.valueScale(position), &value[0], blocks)
 	}
 }
 
-// attend takes queries through the cache in tiles, as large ones as there are: those of a tile share the
-// loads and conversions of keys and values. Scores of positions beyond a query's own are computed where
-// they lie in its last block, but never used.
-func (k *rowKernels) attend(out []float32, stride int, q []float32, h *Head, first, queries int, scores []float32) {
-	keys, values, keyScales := h.pointers()
-	kernels := &k.attention[h.Encoding]
-	row := h.Positions
-	sums := scores[queryTile*row:][:queryTile]
-	for i := 0; i < queries; {
-		tile := min(queryTile, queries-i)
-		for kernels.weigh[tile-1] == nil {
+// walk returns the slice that a walk through the pages begins with. Scores, softmax and weigh have been checked
+// to ask for positions that there are pages for.
+func (h *KVHead) walk(position int) *[]byte { return (*[]byte)(&h.pages[h.page(position)]) }
+
+// attentionScores also computes the scores of positions behind the last one, where these lie in the same block;
+// nobody uses them.
+func (k *rowKernels) attentionScores(scores []float32, stride int, q []float32, rows int, h *KVHead, first, last int) {
+	kernels := &k.attention[h.Encoding].scores
+	blocks := PaddedPositions(last-first) / blockPositions
+	for i := 0; i < rows; {
+		tile := rows - i
+		for kernels[tile-1] == nil {
 			tile--
 		}
-		count := first + i + 1 // positions that the first query of the tile sees
-		blocks := PaddedPositions(count+tile-1) / blockPositions
-		for j := 0; j < tile; {
-			together := min(len(kernels.scores), tile-j)
-			kernels.scores[together-1](&scores[j*row], row, &q[(i+j)*h.Dimensions], h.Dimensions, keys, keyScales, blocks)
-			j += together
-		}
-		for j := range tile {
-			if h.Encoding == CacheInt8 {
-				sums[j] = k.softmaxScaled(&scores[j*row], &h.ValueScales[0], count+j)
-			} else {
-				sums[j] = k.softmax(&scores[j*row], count+j)
-			}
-		}
-		kernels.weigh[tile-1](&out[i*stride], stride, &scores[0], row, &sums[0], h.Dimensions, values, count)
+		kernels[tile-1](&scores[i*stride+first], stride, &q[i*h.Width], h.Width, h.walk(first), h.keys, h.keyScales, h.Positions/blockPositions, blocks)
 		i += tile
 	}
 }
 
-// pointers returns where the keys and values of h begin, and the scales of its keys.
-func (h *Head) pointers() (keys, values *byte, keyScales *float32) {
-	switch h.Encoding {
-	case CacheF32:
-		return (*byte)(unsafe.Pointer(&h.KeysF32[0])), (*byte)(unsafe.Pointer(&h.ValuesF32[0])), nil
-	case CacheF16:
-		return (*byte)(unsafe.Pointer(&h.KeysF16[0])), (*byte)(unsafe.Pointer(&h.ValuesF16[0])), nil
+// attentionSoftmax begins with a whole block: what precedes the first score in it becomes a weight of zero, which
+// no sum notices.
+func (k *rowKernels) attentionSoftmax(scores []float32, h *KVHead, first, last int) float32 {
+	begin := first / blockPositions * blockPositions
+	for t := begin; t < first; t++ {
+		scores[t] = float32(math.Inf(-1))
 	}
-	return (*byte)(unsafe.Pointer(&h.KeysInt8[0])), (*byte)(unsafe.Pointer(&h.ValuesInt8[0])), &h.KeyScales[0]
+	if h.Encoding != KVInt8 {
+		return k.softmax(&scores[begin], last-begin)
+	}
+	skip := h.inside(begin) / blockPositions
+	return k.softmaxScaled(&scores[begin], h.walk(begin), h.valueScales, h.Positions/blockPositions, skip, last-begin)
+}
+
+func (k *rowKernels) attentionWeigh(out []float32, stride int, weights []float32, weightStride int, sums []float32, h *KVHead, rows, first int, ends [queryTile]int, from, to int) {
+	kernels := &k.attention[h.Encoding].weigh
+	// There need not be a page for first where nothing is weighed, but only divided.
+	page, offset := h.walk(min(first, h.capacity()-1)), h.values+from*h.bytesPer()
+	base := first - h.inside(first)
+	for i := range ends {
+		ends[i] -= base
+	}
+	for i := 0; i < rows; {
+		tile := rows - i
+		for kernels[tile-1] == nil {
+			tile--
+		}
+		var divisors *float32
+		if sums != nil {
+			divisors = &sums[i]
+		}
+		kernels[tile-1](&out[i*stride+from], stride, &weights[i*weightStride+first], weightStride, divisors, to-from, h.Width, page, offset, h.Positions, first-base, ends)
+		copy(ends[:], ends[tile:])
+		i += tile
+	}
 }

@@ -57,22 +57,22 @@ func reluAVX512(x *float32, n int)
 // storeKeyF16AVX512 stores 16 elements per block in a cache of binary16.
 //
 //go:noescape
-func storeKeyF16AVX512(dst *uint16, src *float32, blocks int)
+func storeKeyF16AVX512(dst *byte, src *float32, blocks int)
 
 // storeKeyInt8AVX512 stores 16 elements per block, and the scale of all, in a cache of int8.
 //
 //go:noescape
-func storeKeyInt8AVX512(dst *int8, scale *float32, src *float32, blocks int)
+func storeKeyInt8AVX512(dst *byte, scale *float32, src *float32, blocks int)
 
 // storeValueF16AVX512 stores 16 elements per block in a cache of binary16.
 //
 //go:noescape
-func storeValueF16AVX512(dst *uint16, src *float32, blocks int)
+func storeValueF16AVX512(dst *byte, src *float32, blocks int)
 
 // storeValueInt8AVX512 stores 16 elements per block, and the scale of all, in a cache of int8.
 //
 //go:noescape
-func storeValueInt8AVX512(dst *int8, scale *float32, src *float32, blocks int)
+func storeValueInt8AVX512(dst *byte, scale *float32, src *float32, blocks int)
 
 // argMaxAVX512 is argMaxReference for n > 0; nan is not 0 if there is a NaN.
 //
@@ -102,117 +102,117 @@ func softmaxAVX512(scores *float32, count int) float32
 // softmaxScaledAVX512 replaces count scores by weights and returns the sum of the exponentials.
 //
 //go:noescape
-func softmaxScaledAVX512(scores *float32, scales *float32, count int) float32
+func softmaxScaledAVX512(scores *float32, pages *[]byte, scales int, pageBlocks int, skip int, count int) float32
 
 // scoresF32x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresF32x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresF32x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
 // scoresF32x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresF32x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresF32x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
 // scoresF32x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresF32x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresF32x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
 // scoresF32x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresF32x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresF32x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
-// weighF32x1AVX512 writes the results of 1 queries, of which query i weighs count+i values.
+// weighF32x1AVX512 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighF32x1AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighF32x1AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// weighF32x2AVX512 writes the results of 2 queries, of which query i weighs count+i values.
+// weighF32x2AVX512 adds to the results of 2 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighF32x2AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighF32x2AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// weighF32x3AVX512 writes the results of 3 queries, of which query i weighs count+i values.
+// weighF32x3AVX512 adds to the results of 3 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighF32x3AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighF32x3AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// weighF32x4AVX512 writes the results of 4 queries, of which query i weighs count+i values.
+// weighF32x4AVX512 adds to the results of 4 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighF32x4AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighF32x4AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
 // scoresF16x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresF16x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresF16x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
 // scoresF16x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresF16x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresF16x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
 // scoresF16x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresF16x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresF16x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
 // scoresF16x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresF16x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresF16x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
-// weighF16x3AVX512 writes the results of 3 queries, of which query i weighs count+i values.
+// weighF16x3AVX512 adds to the results of 3 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighF16x3AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighF16x3AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// weighF16x4AVX512 writes the results of 4 queries, of which query i weighs count+i values.
+// weighF16x4AVX512 adds to the results of 4 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighF16x4AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighF16x4AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
 // scoresInt8x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresInt8x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresInt8x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
 // scoresInt8x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresInt8x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresInt8x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
 // scoresInt8x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresInt8x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresInt8x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
 // scoresInt8x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresInt8x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresInt8x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
-// weighInt8x1AVX512 writes the results of 1 queries, of which query i weighs count+i values.
+// weighInt8x1AVX512 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighInt8x1AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighInt8x1AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// weighInt8x2AVX512 writes the results of 2 queries, of which query i weighs count+i values.
+// weighInt8x2AVX512 adds to the results of 2 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighInt8x2AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighInt8x2AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// weighInt8x3AVX512 writes the results of 3 queries, of which query i weighs count+i values.
+// weighInt8x3AVX512 adds to the results of 3 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighInt8x3AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighInt8x3AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// weighInt8x4AVX512 writes the results of 4 queries, of which query i weighs count+i values.
+// weighInt8x4AVX512 adds to the results of 4 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighInt8x4AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighInt8x4AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
 // quantizeAVX2 is quantizeReference for groups of 64 values.
 //
@@ -257,22 +257,22 @@ func reluAVX2(x *float32, n int)
 // storeKeyF16AVX2 stores 16 elements per block in a cache of binary16.
 //
 //go:noescape
-func storeKeyF16AVX2(dst *uint16, src *float32, blocks int)
+func storeKeyF16AVX2(dst *byte, src *float32, blocks int)
 
 // storeKeyInt8AVX2 stores 16 elements per block, and the scale of all, in a cache of int8.
 //
 //go:noescape
-func storeKeyInt8AVX2(dst *int8, scale *float32, src *float32, blocks int)
+func storeKeyInt8AVX2(dst *byte, scale *float32, src *float32, blocks int)
 
 // storeValueF16AVX2 stores 16 elements per block in a cache of binary16.
 //
 //go:noescape
-func storeValueF16AVX2(dst *uint16, src *float32, blocks int)
+func storeValueF16AVX2(dst *byte, src *float32, blocks int)
 
 // storeValueInt8AVX2 stores 16 elements per block, and the scale of all, in a cache of int8.
 //
 //go:noescape
-func storeValueInt8AVX2(dst *int8, scale *float32, src *float32, blocks int)
+func storeValueInt8AVX2(dst *byte, scale *float32, src *float32, blocks int)
 
 // argMaxAVX2 is argMaxReference for n > 0; nan is not 0 if there is a NaN.
 //
@@ -307,79 +307,79 @@ func softmaxAVX2(scores *float32, count int) float32
 // softmaxScaledAVX2 replaces count scores by weights and returns the sum of the exponentials.
 //
 //go:noescape
-func softmaxScaledAVX2(scores *float32, scales *float32, count int) float32
+func softmaxScaledAVX2(scores *float32, pages *[]byte, scales int, pageBlocks int, skip int, count int) float32
 
 // scoresF32x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresF32x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresF32x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
 // scoresF32x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresF32x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresF32x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
-// weighF32x1AVX2 writes the results of 1 queries, of which query i weighs count+i values.
+// weighF32x1AVX2 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighF32x1AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighF32x1AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// weighF32x2AVX2 writes the results of 2 queries, of which query i weighs count+i values.
+// weighF32x2AVX2 adds to the results of 2 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighF32x2AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighF32x2AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// weighF32x4AVX2 writes the results of 4 queries, of which query i weighs count+i values.
+// weighF32x4AVX2 adds to the results of 4 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighF32x4AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighF32x4AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
 // scoresF16x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresF16x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresF16x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
 // scoresF16x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresF16x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresF16x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
-// weighF16x1AVX2 writes the results of 1 queries, of which query i weighs count+i values.
+// weighF16x1AVX2 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighF16x1AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighF16x1AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// weighF16x2AVX2 writes the results of 2 queries, of which query i weighs count+i values.
+// weighF16x2AVX2 adds to the results of 2 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighF16x2AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighF16x2AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// weighF16x4AVX2 writes the results of 4 queries, of which query i weighs count+i values.
+// weighF16x4AVX2 adds to the results of 4 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighF16x4AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighF16x4AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
 // scoresInt8x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresInt8x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresInt8x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
 // scoresInt8x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
 //
 //go:noescape
-func scoresInt8x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)
+func scoresInt8x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
 
-// weighInt8x1AVX2 writes the results of 1 queries, of which query i weighs count+i values.
+// weighInt8x1AVX2 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighInt8x1AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighInt8x1AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// weighInt8x2AVX2 writes the results of 2 queries, of which query i weighs count+i values.
+// weighInt8x2AVX2 adds to the results of 2 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighInt8x2AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighInt8x2AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// weighInt8x4AVX2 writes the results of 4 queries, of which query i weighs count+i values.
+// weighInt8x4AVX2 adds to the results of 4 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape
-func weighInt8x4AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)
+func weighInt8x4AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)

@@ -122,7 +122,7 @@ func TestScaleIsTheReference(t *testing.T) {
 }
 
 func TestActivationsAreTheReference(t *testing.T) {
-	for _, f := range []Activation{GELUTanh, GELU, ReLU} {
+	for _, f := range []ActivationFunction{GELUTanh, GELU, ReLU} {
 		t.Run(fmt.Sprint(f), func(t *testing.T) {
 			eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
 				x := row()
@@ -141,7 +141,7 @@ func TestActivationsAreTheReference(t *testing.T) {
 // TestGELUNearTheLimitsOfExp passes the arguments around the one where the exponential inside reaches
 // its limit and the result becomes zero.
 func TestGELUNearTheLimitsOfExp(t *testing.T) {
-	for _, f := range []Activation{GELUTanh, GELU} {
+	for _, f := range []ActivationFunction{GELUTanh, GELU} {
 		apply := func(s *Set, x []float32) []float32 {
 			x = slices.Clone(x)
 			s.Activate(f, x)
@@ -185,13 +185,13 @@ func TestAddIsTheReference(t *testing.T) {
 func TestQuantizeIsTheReference(t *testing.T) {
 	eachRow(t, []int{64, 128, 192, 768}, func(t *testing.T, s *Set, n int, row func() []float32) {
 		const tokens = 3
-		want, got := NewInput(tokens, n), NewInput(tokens, n)
+		want, got := NewActivations(tokens, n), NewActivations(tokens, n)
 		for token := range tokens {
 			copy(want.Row(token), row())
 		}
 		clear(want.Row(1)[:64])
 		copy(got.Values, want.Values)
-		for _, x := range []*Input{want, got} {
+		for _, x := range []*Activations{want, got} {
 			for i := range x.Codes {
 				x.Codes[i] = 55
 			}
@@ -210,7 +210,7 @@ func TestQuantizeIsTheReference(t *testing.T) {
 // TestQuantizeRoundsToEven passes values that lie in the middle between two codes.
 func TestQuantizeRoundsToEven(t *testing.T) {
 	for _, s := range Sets() {
-		x := NewInput(1, 64)
+		x := NewActivations(1, 64)
 		x.Values[0] = 127
 		for i := 1; i < 64; i++ {
 			x.Values[i] = float32(i) - 32.5
@@ -230,7 +230,7 @@ func TestQuantizeExtremesAreTheReference(t *testing.T) {
 		for _, v := range []float32{0, float32(math.Copysign(0, -1)), tiny, -tiny, math.Nextafter32(tiny, 0), math.Nextafter32(tiny, 1),
 			math.SmallestNonzeroFloat32, math.MaxFloat32, -math.MaxFloat32, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())} {
 			for _, place := range []int{0, 5, 17, 40, 63} {
-				want, got := NewInput(1, 64), NewInput(1, 64)
+				want, got := NewActivations(1, 64), NewActivations(1, 64)
 				want.Values[place], got.Values[place] = v, v
 				want.Values[1], got.Values[1] = v/3, v/3
 				reference.Quantize(want, 0, 1)

@@ -16,13 +16,13 @@ const Environment = "TTI_KERNELS"
 // ErrNoPath is returned for a path that does not exist or that this CPU cannot run.
 var ErrNoPath = errors.New("kernels not available")
 
-// Activation is an elementwise function between the matrices of a feed-forward block.
-type Activation int
+// ActivationFunction is an elementwise function between the matrices of a feed-forward block.
+type ActivationFunction int
 
 const (
-	GELUTanh Activation = iota // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
-	GELU                       // x Phi(x)
-	ReLU                       // max(x, 0)
+	GELUTanh ActivationFunction = iota // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+	GELU                               // x Phi(x)
+	ReLU                               // max(x, 0)
 )
 
 // Set is one implementation of all kernels. Sets differ in speed only. Its methods check the sizes
@@ -37,8 +37,10 @@ type Set struct {
 	activate  [3]func(x []float32)
 	add       func(dst, x []float32)
 	scale     func(dst, x []float32, factor float32)
-	attend    func(out []float32, stride int, q []float32, h *Head, first, queries int, scores []float32)
-	store     func(h *Head, position int, key, value []float32)
+	scores    func(scores []float32, stride int, q []float32, rows int, h *KVHead, first, last int)
+	softmax   func(scores []float32, h *KVHead, first, last int) float32
+	weigh     func(out []float32, stride int, weights []float32, weightStride int, sums []float32, h *KVHead, rows, first int, ends [queryTile]int, from, to int)
+	store     func(h *KVHead, position int, key, value []float32)
 	argMax    func(x []float32) (index int, nan bool)
 	threshold func(x []float32, k int) float32
 	collect   func(indices []int32, x []float32, threshold float32) int
@@ -46,7 +48,7 @@ type Set struct {
 	read      func(b []byte) uint64
 }
 
-type matMulKernel func(out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last int)
+type matMulKernel func(out []float32, stride int, w *panel.Matrix, x *Activations, bias []float32, first, last int)
 
 // reference is the definition of every kernel in plain Go, for every machine.
 var reference = Set{
@@ -63,8 +65,10 @@ var reference = Set{
 	activate:  [3]func([]float32){GELUTanh: geluTanhReference, GELU: geluErfReference, ReLU: reluReference},
 	add:       addReference,
 	scale:     scaleReference,
-	attend:    attendReference,
-	store:     (*Head).Store,
+	scores:    scoresReference,
+	softmax:   softmaxReference,
+	weigh:     weighReference,
+	store:     storeReference,
 	argMax:    argMaxReference,
 	threshold: thresholdReference,
 	collect:   collectReference,
@@ -118,7 +122,7 @@ func (s *Set) Name() string { return s.name }
 // MatMul multiplies the panels first <= p < last of w with every token of x and adds the bias:
 // out[t*stride+r] = w[r] . x[t] + bias[r] for the 16 rows r of each panel, padding rows included.
 // bias holds a value for each padded row. For int8 and int4 weights x must have been quantized.
-func (s *Set) MatMul(out []float32, stride int, w *panel.Matrix, x *Input, bias []float32, first, last int) {
+func (s *Set) MatMul(out []float32, stride int, w *panel.Matrix, x *Activations, bias []float32, first, last int) {
 	if first < 0 || first > last || last > w.Panels() || x.Columns != w.PaddedColumns() ||
 		stride < last*panelRows || len(bias) < last*panelRows || x.Tokens > 0 && len(out) < (x.Tokens-1)*stride+last*panelRows {
 		panic(fmt.Sprintf("kernels: panels %d to %d of [%d %d] with input [%d %d], bias %d into %d with stride %d",
@@ -131,7 +135,7 @@ func (s *Set) MatMul(out []float32, stride int, w *panel.Matrix, x *Input, bias 
 }
 
 // Quantize quantizes the values of tokens first <= t < last of x, see quantizeReference.
-func (s *Set) Quantize(x *Input, first, last int) {
+func (s *Set) Quantize(x *Activations, first, last int) {
 	groups := x.Columns / groupColumns
 	s.quantize(x.Codes[first*x.Columns:last*x.Columns], x.Scales[first*groups:last*groups], x.Sums[first*groups:last*groups],
 		x.Values[first*x.Columns:last*x.Columns])
@@ -139,7 +143,7 @@ func (s *Set) Quantize(x *Input, first, last int) {
 
 // QuantizeColumns quantizes those groups of every token of x that columns first <= k < last lie in. first
 // begins a group.
-func (s *Set) QuantizeColumns(x *Input, first, last int) {
+func (s *Set) QuantizeColumns(x *Activations, first, last int) {
 	if first == last {
 		return
 	}
@@ -167,7 +171,7 @@ func (s *Set) LayerNorm(dst []float32, dstStride int, x []float32, xStride, rows
 }
 
 // Activate applies f to every element of x.
-func (s *Set) Activate(f Activation, x []float32) { s.activate[f](x) }
+func (s *Set) Activate(f ActivationFunction, x []float32) { s.activate[f](x) }
 
 // Add adds x to dst, which has at least its length.
 func (s *Set) Add(dst, x []float32) { s.add(dst[:len(x)], x) }
@@ -175,28 +179,11 @@ func (s *Set) Add(dst, x []float32) { s.add(dst[:len(x)], x) }
 // Scale writes x times the factor to dst, which has at least its length.
 func (s *Set) Scale(dst, x []float32, factor float32) { s.scale(dst[:len(x)], x, factor) }
 
-// Attend runs causal attention of one head for consecutive queries at positions first,
-// first+1, ...; their keys and values have been stored in h before. q holds the queries times the
-// attention scale, [queries, h.Dimensions]; out[i*stride:] receives h.Dimensions values of query i.
-// scores is scratch of at least ScoreSpace(h.Positions) values. No key or value beyond a query's own position
-// takes part in its result.
-func (s *Set) Attend(out []float32, stride int, q []float32, h *Head, first, queries int, scores []float32) {
-	if queries == 0 {
-		return
-	}
-	if first < 0 || queries < 0 || first+queries > h.Positions || len(q) < queries*h.Dimensions || stride < h.Dimensions ||
-		len(out) < (queries-1)*stride+h.Dimensions || len(scores) < ScoreSpace(h.Positions) {
-		panic(fmt.Sprintf("kernels: attention of %d queries at %d in a cache of %d positions, head %d, scratch %d, output %d with stride %d",
-			queries, first, h.Positions, h.Dimensions, len(scores), len(out), stride))
-	}
-	s.attend(out, stride, q, h, first, queries, scores)
-}
-
-// Store writes the key and value of one position to h, as h.Store does.
-func (s *Set) Store(h *Head, position int, key, value []float32) {
-	if position < 0 || position >= h.Positions || len(key) > h.Dimensions || len(key) != len(value) {
+// Store writes the key and value of one position, which have the head's own width. A page for it must be there.
+func (s *Set) Store(h *KVHead, position int, key, value []float32) {
+	if position < 0 || position >= h.capacity() || len(key) > h.Width || len(key) == 0 || len(key) != len(value) {
 		panic(fmt.Sprintf("kernels: key of %d and value of %d dimensions for position %d of a cache of %d positions, head %d",
-			len(key), len(value), position, h.Positions, h.Dimensions))
+			len(key), len(value), position, h.capacity(), h.Width))
 	}
 	s.store(h, position, key, value)
 }
@@ -247,11 +234,3 @@ func (s *Set) Read(b []byte) uint64 { return s.read(b) }
 // PanelTile is the number of panels that the fastest implementations of MatMul take together. Work
 // is best shared out in multiples of it.
 const PanelTile = 8
-
-// queryTile is the largest number of queries that an implementation of attention takes through the
-// cache together.
-const queryTile = 4
-
-// ScoreSpace returns the scratch that Attend needs for a cache of that many positions: for each query
-// of a tile a score for every position, and a sum.
-func ScoreSpace(positions int) int { return queryTile * (PaddedPositions(positions) + 1) }

@@ -3,14 +3,10 @@ package runtime
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
 )
-
-// ErrMismatch is returned for models whose predictions cannot be compared.
-var ErrMismatch = errors.New("models do not match")
 
 // Comparison is how far a model's predictions of a text are from those of a reference, mostly the
 // same model with weights that are not quantized.

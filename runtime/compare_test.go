@@ -1,4 +1,4 @@
-package runtime
+package runtime_test
 
 import (
 	"context"
@@ -9,14 +9,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tti-llm/tti/runtime"
+
 	"github.com/tti-llm/tti/convert"
 )
 
 // compared returns a model in full precision, the same in four bits, and a text of several windows.
-func compared(t *testing.T) (reference, model *Model, ids []int32) {
+func compared(t *testing.T) (reference, model *runtime.Model, ids []int32) {
 	t.Helper()
 	reference = open(t, modelFile(t, "fable-draft", convert.Options{Mode: convert.F32}))
-	model = open(t, modelFile(t, "fable-draft", convert.Options{Mode: convert.Int4, Int4: convert.All}), WithThreadsOf(reference))
+	model = open(t, modelFile(t, "fable-draft", convert.Options{Mode: convert.Int4, Int4: convert.All}), runtime.WithThreads(reference.Threads()))
 	ids, err := reference.Tokenizer().Encode(strings.Repeat("Once upon a time there was a wolf who lived by the river. ", 60))
 	if err != nil {
 		t.Fatal(err)
@@ -27,15 +29,12 @@ func compared(t *testing.T) (reference, model *Model, ids []int32) {
 // TestCompareAgainstDefinition computes everything anew from probabilities, with sums of their own.
 func TestCompareAgainstDefinition(t *testing.T) {
 	reference, model, ids := compared(t)
-	got, err := Compare(t.Context(), reference, model, ids, 5, nil)
+	got, err := runtime.Compare(t.Context(), reference, model, ids, 5, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	probabilities := func(m *Model, window []int32) (all [][]float64) {
-		s, err := m.NewSession()
-		if err != nil {
-			t.Fatal(err)
-		}
+	probabilities := func(m *runtime.Model, window []int32) (all [][]float64) {
+		s := m.NewSession()
 		for _, id := range window[:len(window)-1] {
 			logits, err := s.Append([]int32{id})
 			if err != nil {
@@ -93,7 +92,7 @@ func TestCompareAgainstDefinition(t *testing.T) {
 
 func TestCompareWithItself(t *testing.T) {
 	reference, _, ids := compared(t)
-	c, err := Compare(t.Context(), reference, reference, ids, 1, nil)
+	c, err := runtime.Compare(t.Context(), reference, reference, ids, 1, nil)
 	if err != nil || c.Divergence != 0 || c.Agreement != 1 || c.Rise != 0 || c.Worst[0].Divergence != 0 {
 		t.Errorf("%+v (%v)", c, err)
 	}
@@ -102,15 +101,15 @@ func TestCompareWithItself(t *testing.T) {
 func TestCompareRefuses(t *testing.T) {
 	reference, model, ids := compared(t)
 	other := open(t, filepath.Join("..", "testdata", "version1", "tiny-f32.tti"))
-	if _, err := Compare(t.Context(), reference, other, ids, 0, nil); !errors.Is(err, ErrMismatch) {
+	if _, err := runtime.Compare(t.Context(), reference, other, ids, 0, nil); !errors.Is(err, runtime.ErrMismatch) {
 		t.Error(err)
 	}
-	if _, err := Compare(t.Context(), reference, model, ids[:1], 0, nil); !errors.Is(err, ErrEmpty) {
+	if _, err := runtime.Compare(t.Context(), reference, model, ids[:1], 0, nil); !errors.Is(err, runtime.ErrEmpty) {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Compare(ctx, reference, model, ids, 0, nil); !errors.Is(err, context.Canceled) {
+	if _, err := runtime.Compare(ctx, reference, model, ids, 0, nil); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

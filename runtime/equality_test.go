@@ -1,4 +1,4 @@
-package runtime
+package runtime_test
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/tti-llm/tti/runtime"
 
 	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/kernels"
@@ -41,7 +43,7 @@ func TestSameBitsHoweverTokensAreGrouped(t *testing.T) {
 	}
 	for _, mode := range modes {
 		path := modelFile(t, "fable-draft", mode)
-		for _, cache := range []kernels.CacheEncoding{F32, F16, Int8} {
+		for _, cache := range []runtime.KV{runtime.F32, runtime.F16, runtime.Int8} {
 			t.Run(fmt.Sprint(mode.Mode, mode.Int4, " ", cache), func(t *testing.T) {
 				var want [][]float32
 				for _, set := range kernels.Sets() {
@@ -50,7 +52,7 @@ func TestSameBitsHoweverTokensAreGrouped(t *testing.T) {
 						groupings = map[int][]int{3: {50}}
 					}
 					for threads, sizes := range groupings {
-						m := open(t, path, WithThreads(threads), WithKV(cache), WithKernels(set.Name()), WithoutVerify())
+						m := open(t, path, runtime.WithThreads(runtime.NewThreads(threads)), runtime.WithKV(cache), runtime.WithKernels(set.Name()), runtime.WithoutVerify())
 						for _, size := range sizes {
 							got := appendInPieces(t, m, ids, size)
 							if want == nil {
@@ -69,7 +71,7 @@ func TestSameBitsHoweverTokensAreGrouped(t *testing.T) {
 }
 
 // appendInPieces returns the logits of every token.
-func appendInPieces(t *testing.T, m *Model, ids []int32, size int) (logits [][]float32) {
+func appendInPieces(t *testing.T, m *runtime.Model, ids []int32, size int) (logits [][]float32) {
 	t.Helper()
 	s := session(t, m)
 	for piece := range slices.Chunk(ids, size) {

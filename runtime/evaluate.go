@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+
+	"github.com/tti-llm/tti/runtime/forward"
 )
 
 // Score is how well a model predicts a text.
@@ -46,10 +48,8 @@ func newScore(tokens, scored int, sum float64) (Score, error) {
 func predictions(ctx context.Context, models []*Model, ids []int32, progress func(done, total int), visit func(position int, logits [][]float32)) error {
 	sessions := make([]*Session, len(models))
 	for i, m := range models {
-		var err error
-		if sessions[i], err = m.NewSession(); err != nil {
-			return err
-		}
+		sessions[i] = m.NewSession()
+		defer sessions[i].Close()
 	}
 	context := models[0].shape.Context
 	chunks, logits := make([][][]float32, len(models)), make([][]float32, len(models))
@@ -58,14 +58,11 @@ func predictions(ctx context.Context, models []*Model, ids []int32, progress fun
 		for _, s := range sessions {
 			s.Truncate(0)
 		}
-		for from := start; from < end; from += chunkTokens {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			to := min(from+chunkTokens, end)
+		for from := start; from < end; from += forward.MaxRows {
+			to := min(from+forward.MaxRows, end)
 			for i, s := range sessions {
 				var err error
-				if chunks[i], err = s.AppendAll(ids[from:to]); err != nil {
+				if chunks[i], err = s.AppendAllContext(ctx, ids[from:to]); err != nil {
 					return err
 				}
 			}

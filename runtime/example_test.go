@@ -69,7 +69,7 @@ func ExampleModel_Generate() {
 func ExampleSession() {
 	defer besideFable()()
 
-	m, err := runtime.Open("fable-int4.tti", runtime.WithThreads(1))
+	m, err := runtime.Open("fable-int4.tti", runtime.WithThreads(runtime.NewThreads(1)))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -78,10 +78,8 @@ func ExampleSession() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	s, err := m.NewSession()
-	if err != nil {
-		log.Fatal(err)
-	}
+	s := m.NewSession()
+	defer s.Close()
 	logits, err := s.Append(ids)
 	if err != nil {
 		log.Fatal(err)

@@ -1,14 +1,15 @@
-package runtime
+package runtime_test
 
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
 	"strings"
 	"testing"
+
+	"github.com/tti-llm/tti/runtime"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -93,7 +94,7 @@ func (p parts) replaced(meta, tokenizer []byte) parts {
 
 // use opens a file, runs a few tokens and tokenizes. Whatever it says is an error or none.
 func use(t testing.TB, path string) error {
-	m, err := Open(path, WithThreads(1))
+	m, err := runtime.Open(path, runtime.WithThreads(runtime.NewThreads(1)))
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func use(t testing.TB, path string) error {
 	if _, err := m.Tokenizer().EncodeSpecial("Hello, wörld! <|endoftext|>"); err != nil {
 		return err
 	}
-	for _, err := range m.Generate(context.Background(), []int32{0, 1}, Sampling{Temperature: 1, TopK: 5}, MaxTokens(3)) {
+	for _, err := range m.Generate(context.Background(), []int32{0, 1}, runtime.Sampling{Temperature: 1, TopK: 5}, runtime.MaxTokens(3)) {
 		if err != nil {
 			return err
 		}
@@ -189,16 +190,28 @@ func TestHostileFilesAllocateLittle(t *testing.T) {
 	}
 }
 
-// TestCacheOutOfProportion has a small file, valid in itself, whose sessions would take hundreds of times its size.
-func TestCacheOutOfProportion(t *testing.T) {
+// TestKVGrowsAsUsed has a small file, valid in itself, whose full context would take hundreds of times its size: a session
+// takes memory for the positions in use, whatever the context.
+func TestKVGrowsAsUsed(t *testing.T) {
 	path := syntheticFile(t, synthetic.Model{Vocabulary: 257, Positions: 20000, Embedding: 2, Layers: 60, Heads: 2}, convert.All)
-	for _, cache := range []Option{WithKV(F32), WithKV(F16), WithKV(Int8)} {
-		m, err := Open(path, cache, WithThreads(1))
-		if err == nil {
-			t.Errorf("opened: %d bytes of cache for a file of %d", m.CacheBytes(), m.File().Size())
-			m.Close()
-		} else if !errors.Is(err, format.ErrUnsupported) || !strings.Contains(err.Error(), "KV cache of 20000 positions") {
-			t.Error(err)
+	for _, encoding := range []runtime.KV{runtime.F32, runtime.F16, runtime.Int8} {
+		m := open(t, path, runtime.WithKV(encoding), runtime.WithThreads(runtime.NewThreads(1)))
+		if full := m.KVBytes(m.Shape().Context); full < 64*m.File().Size() {
+			t.Fatalf("%v: a full context takes %d bytes", encoding, full)
+		}
+		s := session(t, m)
+		if m.KVTaken() != 0 {
+			t.Errorf("%v: an unused session takes %d bytes", encoding, m.KVTaken())
+		}
+		if _, err := s.Append(make([]int32, 100)); err != nil {
+			t.Fatal(err)
+		}
+		if least, most := m.KVBytes(100), m.KVBytes(100+64); m.KVTaken() < least || m.KVTaken() > most {
+			t.Errorf("%v: 100 positions take %d bytes, want %d to %d", encoding, m.KVTaken(), least, most)
+		}
+		s.Close()
+		if m.KVTaken() != 0 {
+			t.Errorf("%v: a closed session takes %d bytes", encoding, m.KVTaken())
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package runtime
+package runtime_test
 
 import (
 	"context"
@@ -7,22 +7,24 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tti-llm/tti/runtime"
+
 	"github.com/tti-llm/tti/convert"
 )
 
 // story generates greedily from a prompt and returns ids, text and outcome.
-func story(t *testing.T, m *Model, prompt string, sampling Sampling, options ...GenerateOption) ([]int32, string, Outcome) {
+func story(t *testing.T, m *runtime.Model, prompt string, sampling runtime.Sampling, options ...runtime.GenerateOption) ([]int32, string, runtime.Outcome) {
 	t.Helper()
 	ids, err := m.Tokenizer().Encode(prompt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var (
-		outcome Outcome
+		outcome runtime.Outcome
 		out     []int32
 		text    strings.Builder
 	)
-	for token, err := range m.Generate(context.Background(), ids, sampling, append(options, Report(&outcome))...) {
+	for token, err := range m.Generate(context.Background(), ids, sampling, append(options, runtime.Report(&outcome))...) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,11 +41,11 @@ func TestGenerateMatchesReference(t *testing.T) {
 		if slices.Min(c.GreedyGap) < 4e-3 {
 			continue
 		}
-		ids, text, outcome := story(t, m, c.Prompt, Sampling{}, MaxTokens(len(c.GreedyIDs)))
+		ids, text, outcome := story(t, m, c.Prompt, runtime.Sampling{}, runtime.MaxTokens(len(c.GreedyIDs)))
 		if !equalIDs(ids, c.GreedyIDs) || text != c.GreedyText {
 			t.Errorf("%q continues %q, want %q", c.Prompt, text, c.GreedyText)
 		}
-		if outcome.Finish != FinishLength || outcome.Tokens != len(ids) || outcome.PromptTokens != len(c.IDs) {
+		if outcome.Finish != runtime.FinishLength || outcome.Tokens != len(ids) || outcome.PromptTokens != len(c.IDs) {
 			t.Errorf("outcome %+v", outcome)
 		}
 	}
@@ -51,14 +53,14 @@ func TestGenerateMatchesReference(t *testing.T) {
 
 func TestStopStrings(t *testing.T) {
 	m := open(t, modelFile(t, "fable", int4))
-	_, whole, _ := story(t, m, "Once upon a time", Sampling{}, MaxTokens(40))
+	_, whole, _ := story(t, m, "Once upon a time", runtime.Sampling{}, runtime.MaxTokens(40))
 	for _, stop := range []string{whole[20:21], whole[10:17], "the", ".", whole[len(whole)-3:]} {
-		_, text, outcome := story(t, m, "Once upon a time", Sampling{}, MaxTokens(40), Stop("never in a tale", "", stop))
-		if want, _, _ := strings.Cut(whole, stop); text != want || outcome.Finish != FinishStop && strings.Contains(whole, stop) {
+		_, text, outcome := story(t, m, "Once upon a time", runtime.Sampling{}, runtime.MaxTokens(40), runtime.Stop("never in a tale", "", stop))
+		if want, _, _ := strings.Cut(whole, stop); text != want || outcome.Finish != runtime.FinishStop && strings.Contains(whole, stop) {
 			t.Errorf("stop at %q: %q (%s), want %q", stop, text, outcome.Finish, want)
 		}
 	}
-	if _, text, outcome := story(t, m, "Once upon a time", Sampling{}, MaxTokens(40), Stop(whole+"!")); text != whole || outcome.Finish != FinishLength {
+	if _, text, outcome := story(t, m, "Once upon a time", runtime.Sampling{}, runtime.MaxTokens(40), runtime.Stop(whole+"!")); text != whole || outcome.Finish != runtime.FinishLength {
 		t.Errorf("a stop string that never comes: %q (%s)", text, outcome.Finish)
 	}
 }
@@ -69,23 +71,23 @@ func TestGenerationEnds(t *testing.T) {
 	for _, c := range []struct {
 		prompt, limit, want int
 	}{{5, 0, 0}, {5, 1, 1}, {full - 2, 100, 3}, {full, 100, 1}} {
-		var outcome Outcome
+		var outcome runtime.Outcome
 		count := 0
-		for _, err := range m.Generate(context.Background(), tale(c.prompt), Sampling{}, MaxTokens(c.limit), IgnoreEndOfText(), Report(&outcome)) {
+		for _, err := range m.Generate(context.Background(), tale(c.prompt), runtime.Sampling{}, runtime.MaxTokens(c.limit), runtime.IgnoreEOS(), runtime.Report(&outcome)) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			count++
 		}
-		if count != c.want || outcome.Finish != FinishLength {
+		if count != c.want || outcome.Finish != runtime.FinishLength {
 			t.Errorf("prompt of %d, at most %d: %d tokens (%s), want %d", c.prompt, c.limit, count, outcome.Finish, c.want)
 		}
 	}
 	for _, c := range []struct {
 		prompt []int32
 		want   error
-	}{{tale(full + 1), ErrContextFull}, {nil, ErrEmpty}, {[]int32{-1}, ErrToken}} {
-		for _, err := range m.Generate(context.Background(), c.prompt, Sampling{}) {
+	}{{tale(full + 1), runtime.ErrContextFull}, {nil, runtime.ErrEmpty}, {[]int32{-1}, runtime.ErrToken}} {
+		for _, err := range m.Generate(context.Background(), c.prompt, runtime.Sampling{}) {
 			if !errors.Is(err, c.want) {
 				t.Errorf("prompt of %d: %v, want %v", len(c.prompt), err, c.want)
 			}
@@ -96,18 +98,18 @@ func TestGenerationEnds(t *testing.T) {
 // TestEndOfText makes the end-of-text token the only one that can be drawn.
 func TestEndOfText(t *testing.T) {
 	m := open(t, modelFile(t, "fable-draft", int4))
-	end := m.Shape().EndOfText
-	g, err := m.NewGeneration(1, MaxTokens(10))
+	end := m.Shape().EOS
+	g, err := m.NewGeneration(1, runtime.MaxTokens(10))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if token := g.Accept(5); g.Done() || token.ID != 5 {
 		t.Errorf("token %+v ends the text", token)
 	}
-	if token := g.Accept(end); !g.Done() || token.Text != "" || g.Outcome().Finish != FinishStop {
+	if token := g.Accept(end); !g.Done() || token.Text != "" || g.Outcome().Finish != runtime.FinishStop {
 		t.Errorf("the end-of-text token %+v: %+v", token, g.Outcome())
 	}
-	g, err = m.NewGeneration(1, MaxTokens(10), IgnoreEndOfText())
+	g, err = m.NewGeneration(1, runtime.MaxTokens(10), runtime.IgnoreEOS())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,18 +123,18 @@ func TestCancellation(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var (
-		outcome Outcome
+		outcome runtime.Outcome
 		count   int
 		last    error
 	)
-	for _, err := range m.Generate(ctx, tale(4), Sampling{}, IgnoreEndOfText(), Report(&outcome)) {
+	for _, err := range m.Generate(ctx, tale(4), runtime.Sampling{}, runtime.IgnoreEOS(), runtime.Report(&outcome)) {
 		if last = err; err == nil {
 			if count++; count == 3 {
 				cancel()
 			}
 		}
 	}
-	if count != 3 || !errors.Is(last, context.Canceled) || outcome.Finish != FinishCancelled {
+	if count != 3 || !errors.Is(last, context.Canceled) || outcome.Finish != runtime.FinishCancelled {
 		t.Errorf("%d tokens, %v, %s", count, last, outcome.Finish)
 	}
 }
@@ -141,9 +143,9 @@ func TestCancellation(t *testing.T) {
 func TestSessionContinues(t *testing.T) {
 	m := open(t, modelFile(t, "fable-draft", int4))
 	prompt := tale(30)
-	sampling := Sampling{Temperature: 0.9, TopP: 0.95, Seed: 3}
+	sampling := runtime.Sampling{Temperature: 0.9, TopP: 0.95, Seed: 3}
 	var want []int32
-	for token, err := range m.Generate(context.Background(), prompt, sampling, MaxTokens(12)) {
+	for token, err := range m.Generate(context.Background(), prompt, sampling, runtime.MaxTokens(12)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +157,7 @@ func TestSessionContinues(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []int32
-		for token, err := range s.Generate(context.Background(), prompt, sampling, MaxTokens(12)) {
+		for token, err := range s.Generate(context.Background(), prompt, sampling, runtime.MaxTokens(12)) {
 			if err != nil {
 				t.Fatal(err)
 			}

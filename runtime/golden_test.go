@@ -1,4 +1,4 @@
-package runtime
+package runtime_test
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/tti-llm/tti/runtime"
 
 	"github.com/tti-llm/tti/convert"
 )
@@ -46,7 +48,7 @@ func TestGreedyMatchesReference(t *testing.T) {
 			g := loadGolden(t, name)
 			m := open(t, modelFile(t, name, convert.Options{Mode: convert.F32}))
 			ties := 0
-			greedy, err := NewSampler(Sampling{})
+			greedy, err := m.NewSampler(runtime.Sampling{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,7 +91,7 @@ func equalIDs(a, b []int32) bool {
 	return true
 }
 
-func evaluate(t *testing.T, m *Model) Score {
+func evaluate(t *testing.T, m *runtime.Model) runtime.Score {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "testdata", "golden", "fable-eval.txt"))
 	if err != nil {
@@ -136,7 +138,7 @@ func TestInt8CacheKeepsQuality(t *testing.T) {
 		t.Skip("runs 24,000 tokens")
 	}
 	path := modelFile(t, "fable", convert.Options{Mode: convert.Int8})
-	exact, int8 := evaluate(t, open(t, path, WithKV(F32))), evaluate(t, open(t, path, WithKV(Int8)))
+	exact, int8 := evaluate(t, open(t, path, runtime.WithKV(runtime.F32))), evaluate(t, open(t, path, runtime.WithKV(runtime.Int8)))
 	if rise := int8.Perplexity/exact.Perplexity - 1; !(math.Abs(rise) < 0.0015) || rise == 0 {
 		t.Errorf("perplexity %v, with float32 %v: %+.3f %%", int8.Perplexity, exact.Perplexity, 100*rise)
 	}

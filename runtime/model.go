@@ -8,145 +8,132 @@ import (
 	"sync"
 
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/architecture"
 	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/kernels/pool"
+	"github.com/tti-llm/tti/runtime/forward"
+	"github.com/tti-llm/tti/runtime/kv"
 	"github.com/tti-llm/tti/runtime/tokenizer"
 )
 
-// ErrOption is returned for an option that makes no sense.
-var ErrOption = errors.New("invalid option")
+// Shape is what there is to know of a model's size, and its special tokens.
+type Shape struct {
+	forward.Shape
+	EOS int32 // the token that ends a text, -1 if there is none
+	BOS int32 // the token to begin a text with where there is no prompt, -1 if there is none
+}
 
-// Model is an open .tti file, ready to run. It is safe for concurrent use: passes of concurrent
-// sessions take turns on its threads.
+// Model is an open .tti file, ready to run. It is safe for concurrent use: passes of concurrent sessions take turns on
+// its threads. A model that is not needed any more should be closed; one that is forgotten is closed by the garbage
+// collector.
 type Model struct {
-	file      *format.File
-	meta      format.Meta
-	arch      architecture
-	shape     Shape
-	tokenizer *tokenizer.Tokenizer
-	cache     kernels.CacheEncoding
-	pool      *pool.Pool
-	shared    bool // the pool is another model's
+	file       *format.File
+	meta       format.Meta
+	parameters architecture.Hyperparameters
+	network    *forward.Network
+	shape      Shape
+	tokenizer  *tokenizer.Tokenizer
+	kernels    *kernels.Set
+	pages      *kv.Pool
 
-	turn    sync.Mutex // guards pass
-	pass    pass
+	turn    sync.Mutex // guards what follows
+	held    *held
+	cleanup goruntime.Cleanup
+	pass    *forward.Pass
 	forward func(*pool.Worker) // bound once, so that a pass allocates nothing
 }
 
-// Option changes how Open opens a model.
-type Option func(*settings)
-
-type settings struct {
-	threads  int
-	pool     *pool.Pool
-	verify   bool
-	cache    kernels.CacheEncoding
-	hasCache bool
-	kernels  string
+// held is what a model must give back: it is apart from the model so that this can be done when the model has been
+// forgotten.
+type held struct {
+	file    *format.File
+	threads *Threads
 }
 
-// Encodings of the KV cache, for WithKV.
-const (
-	F32  = kernels.CacheF32
-	F16  = kernels.CacheF16
-	Int8 = kernels.CacheInt8
-)
-
-// WithThreads sets the number of threads; 0, the default, means as many as Go may use processors.
-// More than there are processors work, slowly. Results never depend on it.
-func WithThreads(n int) Option { return func(s *settings) { s.threads = n } }
-
-// WithThreadsOf runs the model on the threads of another one, which must be closed after it. Two
-// models that run in turns on the same processors need this: threads that wait for their model's
-// next pass would stand in the way of the other model's.
-func WithThreadsOf(other *Model) Option { return func(s *settings) { s.pool = other.pool } }
-
-// WithoutVerify skips the checksums of the sections' contents. Header and index are always checked.
-func WithoutVerify() Option { return func(s *settings) { s.verify = false } }
-
-// WithKV sets how keys and values of past positions are kept: F32, F16 or Int8. The default is F32
-// for a file whose weights are all float32 and F16 for others.
-func WithKV(encoding kernels.CacheEncoding) Option {
-	return func(s *settings) { s.cache, s.hasCache = encoding, true }
+func (h *held) release() error {
+	h.threads.release()
+	return h.file.Close()
 }
 
-// WithKernels chooses an implementation of the kernels by name, go, avx2 or avx512, instead of what
-// the environment variable TTI_KERNELS says. Results never depend on it.
-func WithKernels(name string) Option { return func(s *settings) { s.kernels = name } }
-
-// Open maps a .tti file, verifies it and starts the model's threads. Nothing is copied from the
-// weights.
+// Open maps a .tti file, verifies it and readies it to run. Errors name the path once.
 func Open(path string, options ...Option) (*Model, error) {
-	chosen := settings{verify: true}
-	for _, option := range options {
-		option(&chosen)
-	}
-	if chosen.threads < 0 {
-		return nil, fmt.Errorf("%w: %d threads", ErrOption, chosen.threads)
-	}
-	if chosen.pool != nil {
-		chosen.threads = chosen.pool.Threads()
-	} else if chosen.threads == 0 {
-		chosen.threads = goruntime.GOMAXPROCS(0)
+	return OpenContext(context.Background(), path, options...)
+}
+
+// OpenContext is Open that gives up when the context is done: verifying a large file takes its time.
+func OpenContext(ctx context.Context, path string, options ...Option) (*Model, error) {
+	chosen, err := newSettings(options)
+	if err != nil {
+		return nil, err
 	}
 	file, err := format.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	m := &Model{file: file}
-	if err := m.open(chosen); err != nil {
+	if !chosen.skipVerify {
+		err = file.Verify(ctx, nil)
+	}
+	if err == nil {
+		m.meta, err = file.Meta()
+	}
+	if err == nil { // the errors before name the path
+		if err = m.open(chosen); err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if err != nil {
 		file.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
-	if m.pool, m.shared = chosen.pool, chosen.pool != nil; !m.shared {
-		m.pool = pool.New(chosen.threads)
-	}
-	m.forward = func(w *pool.Worker) { m.arch.forward(w, &m.pass) }
 	return m, nil
 }
 
+// open readies a model whose file and meta are there.
 func (m *Model) open(chosen settings) (err error) {
-	if chosen.verify {
-		if err := m.file.Verify(context.Background(), nil); err != nil {
-			return err
-		}
-	}
-	if m.meta, err = m.file.Meta(); err != nil {
+	if m.parameters, err = architecture.Parse(m.meta.Architecture, m.meta.Hyperparameters); err != nil {
 		return err
 	}
-	open, ok := architectures[m.meta.Architecture]
-	if !ok {
-		return fmt.Errorf("%w: architecture %.60q", format.ErrUnsupported, m.meta.Architecture)
-	}
-	if m.arch, err = open(m.file, m.meta.Hyperparameters); err != nil {
+	if m.network, err = forward.Load(m.parameters, fileWeights{m.file}); err != nil {
 		return err
 	}
-	m.shape = m.arch.shape()
 	if m.tokenizer, err = openTokenizer(m.file); err != nil {
 		return err
 	}
+	m.shape = Shape{Shape: m.network.Shape}
+	m.shape.EOS, m.shape.BOS = m.parameters.SpecialTokens()
 	if m.tokenizer.Size() < m.shape.Vocabulary {
 		return fmt.Errorf("section tokenizer: %d tokens for a vocabulary of %d", m.tokenizer.Size(), m.shape.Vocabulary)
 	}
-	m.cache = chosen.cache
-	if !chosen.hasCache {
-		m.cache = defaultCache(m.file)
-	}
-	if err := m.checkCache(); err != nil {
+	if m.kernels, err = chosen.selectKernels(); err != nil {
 		return err
 	}
-	if m.pass.kernels, err = selectKernels(chosen.kernels); err != nil {
+	encoding := defaultKV(m.file)
+	if chosen.kv != nil {
+		encoding = *chosen.kv
+	}
+	layout := kernels.NewKVLayout(encoding, m.shape.Layers, m.shape.KVHeads, m.shape.HeadWidth, chosen.kvPage)
+	if m.pages, err = kv.NewPool(layout, chosen.kvLimit); err != nil {
 		return err
 	}
-	m.pass.workspace = newWorkspace(m.shape, chosen.threads)
+	threads := chosen.threads
+	if threads == nil {
+		threads = NewThreads(0)
+		defer threads.Close() // the model alone holds them then
+	}
+	if err := threads.use(); err != nil {
+		return err
+	}
+	m.held = &held{m.file, threads}
+	m.cleanup = goruntime.AddCleanup(m, func(h *held) { h.release() }, m.held)
+	m.prepare()
 	return nil
 }
 
-func selectKernels(name string) (*kernels.Set, error) {
-	if name == "" {
-		return kernels.FromEnvironment()
-	}
-	return kernels.Select(name)
+// prepare makes the pass for the model's threads.
+func (m *Model) prepare() {
+	pass, network := forward.NewPass(m.network.Shape, m.pages.Layout(), m.kernels, m.held.threads.Count()), m.network
+	m.pass, m.forward = pass, func(w *pool.Worker) { network.Forward(w, pass) }
 }
 
 func openTokenizer(file *format.File) (*tokenizer.Tokenizer, error) {
@@ -161,7 +148,7 @@ func openTokenizer(file *format.File) (*tokenizer.Tokenizer, error) {
 	return t, nil
 }
 
-func defaultCache(file *format.File) kernels.CacheEncoding {
+func defaultKV(file *format.File) KV {
 	for _, s := range file.Sections() {
 		if s.Encoding.IsPanel() && s.Encoding != format.PanelF32 {
 			return F16
@@ -170,15 +157,18 @@ func defaultCache(file *format.File) kernels.CacheEncoding {
 	return F32
 }
 
-// Close ends the model's threads, if they are its own, and unmaps the file. Neither the model, its sessions nor its
-// tokenizer may be used afterwards.
+// Close unmaps the file, once running passes are through. What is called afterwards on the model or its sessions fails
+// with ErrClosed; its tokenizer must not be used any more.
 func (m *Model) Close() error {
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	if !m.shared {
-		m.pool.Close()
+	if m.held == nil {
+		return nil
 	}
-	return m.file.Close()
+	m.cleanup.Stop()
+	h := m.held
+	m.held = nil
+	return h.release()
 }
 
 // Tokenizer returns the model's tokenizer.
@@ -193,33 +183,58 @@ func (m *Model) Meta() format.Meta { return m.meta }
 // File returns the open container.
 func (m *Model) File() *format.File { return m.file }
 
-// Threads returns the number of threads a pass runs on.
-func (m *Model) Threads() int { return m.pool.Threads() }
-
 // Kernels returns the name of the kernels in use.
-func (m *Model) Kernels() string { return m.pass.kernels.Name() }
+func (m *Model) Kernels() string { return m.kernels.Name() }
 
 // KV returns how sessions keep keys and values.
-func (m *Model) KV() kernels.CacheEncoding { return m.cache }
+func (m *Model) KV() KV { return m.pages.Layout().Encoding }
 
-// Weights returns the mapped sections of every matrix that the pass of one token reads from one end
-// to the other: nearly all that decoding reads, the cache apart. They must not be written to.
-func (m *Model) Weights() [][]byte {
-	var all [][]byte
-	for _, name := range m.arch.matrices() {
-		section, _ := m.file.Section(name) // opening the architecture has found it
-		all = append(all, m.file.Bytes(section))
-	}
-	return all
+// KVBytes returns how much memory keys and values of that many positions take.
+func (m *Model) KVBytes(positions int) int64 {
+	return int64(m.pages.Layout().PositionBytes()) * int64(positions)
 }
 
-// run sends a chunk of tokens through the model.
-func (m *Model) run(tokens []int32, first int, heads []kernels.Head, logits []float32, all, wanted bool) error {
+// KVTaken returns how much memory the keys and values of all sessions take, in bytes.
+func (m *Model) KVTaken() int64 { return m.pages.Taken() }
+
+// Threads returns the threads that the model runs on, nil if it is closed.
+func (m *Model) Threads() *Threads {
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	m.pass.tokens, m.pass.first, m.pass.heads = tokens, first, heads
-	m.pass.logits, m.pass.all, m.pass.wanted = logits, all, wanted
-	if err := m.pool.Run(m.forward); err != nil {
+	if m.held == nil {
+		return nil
+	}
+	return m.held.threads
+}
+
+// UseThreads makes the model run on other threads from its next pass on.
+func (m *Model) UseThreads(t *Threads) error {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if m.held == nil {
+		return fmt.Errorf("%s: %w", m.file.Path(), ErrClosed)
+	}
+	if t == m.held.threads {
+		return nil
+	}
+	if err := t.use(); err != nil {
+		return err
+	}
+	m.held.threads.release()
+	m.held.threads = t
+	m.prepare()
+	return nil
+}
+
+// run takes segments through the model in one pass.
+func (m *Model) run(segments []forward.Segment, logits []float32) error {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if m.held == nil {
+		return fmt.Errorf("%s: %w", m.file.Path(), ErrClosed)
+	}
+	m.pass.Begin(segments, logits)
+	if err := m.held.threads.pool.Run(m.forward); err != nil {
 		return fmt.Errorf("%s: %w", m.file.Path(), err)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package runtime
+package runtime_test
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/tti-llm/tti/runtime"
 
 	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/format"
@@ -48,9 +50,9 @@ func modelFile(t testing.TB, source string, o convert.Options) string {
 	return converted.files[name]
 }
 
-func open(t testing.TB, path string, options ...Option) *Model {
+func open(t testing.TB, path string, options ...runtime.Option) *runtime.Model {
 	t.Helper()
-	m, err := Open(path, options...)
+	m, err := runtime.Open(path, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +60,11 @@ func open(t testing.TB, path string, options ...Option) *Model {
 	return m
 }
 
-func session(t testing.TB, m *Model) *Session {
+// session returns a session that ends with the test.
+func session(t testing.TB, m *runtime.Model) *runtime.Session {
 	t.Helper()
-	s, err := m.NewSession()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := m.NewSession()
+	t.Cleanup(s.Close)
 	return s
 }
 

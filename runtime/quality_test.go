@@ -1,4 +1,4 @@
-package runtime
+package runtime_test
 
 import (
 	"fmt"
@@ -7,9 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tti-llm/tti/runtime"
+
 	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/format"
-	"github.com/tti-llm/tti/runtime/tokenizer"
 )
 
 // calibration is one by the first bytes of the text that is there for it.
@@ -19,12 +20,12 @@ func calibration(t *testing.T, bytes int) *convert.Calibration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &convert.Calibration{Text: string(text[:min(bytes, len(text))]), Tokenize: tokenizer.Encode}
+	return &convert.Calibration{Text: string(text[:min(bytes, len(text))])}
 }
 
 // quality converts the fable model and compares it with the one in f32 on a text that neither training
 // nor calibration has seen. It returns the bits per weight of the tensors and the size of the file too.
-func quality(t *testing.T, o convert.Options, length int) (c Comparison, bits float64, bytes int64) {
+func quality(t *testing.T, o convert.Options, length int) (c runtime.Comparison, bits float64, bytes int64) {
 	t.Helper()
 	o.NoSync = true
 	path := filepath.Join(t.TempDir(), "fable.tti")
@@ -32,7 +33,7 @@ func quality(t *testing.T, o convert.Options, length int) (c Comparison, bits fl
 		t.Fatal(err)
 	}
 	model := open(t, path)
-	reference := open(t, modelFile(t, "fable", convert.Options{Mode: convert.F32}), WithThreadsOf(model))
+	reference := open(t, modelFile(t, "fable", convert.Options{Mode: convert.F32}), runtime.WithThreads(model.Threads()))
 	text, err := os.ReadFile("../testdata/golden/fable-eval.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +42,7 @@ func quality(t *testing.T, o convert.Options, length int) (c Comparison, bits fl
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err = Compare(t.Context(), reference, model, ids, 0, nil); err != nil {
+	if c, err = runtime.Compare(t.Context(), reference, model, ids, 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	file, err := format.Open(path)

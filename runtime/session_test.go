@@ -1,4 +1,4 @@
-package runtime
+package runtime_test
 
 import (
 	"context"
@@ -10,10 +10,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tti-llm/tti/runtime"
+
 	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/kernels"
-	"github.com/tti-llm/tti/kernels/pool"
 )
 
 var int4 = convert.Options{Mode: convert.Int4}
@@ -26,8 +27,8 @@ func TestAppendRefuses(t *testing.T) {
 		ids  []int32
 		want error
 	}{
-		{"nothing", nil, ErrEmpty}, {"a negative token", []int32{5, -1}, ErrToken}, {"a token too large", []int32{2048}, ErrToken},
-		{"more than the context", make([]int32, 513), ErrContextFull},
+		{"nothing", nil, runtime.ErrEmpty}, {"a negative token", []int32{5, -1}, runtime.ErrToken}, {"a token too large", []int32{2048}, runtime.ErrToken},
+		{"more than the context", make([]int32, 513), runtime.ErrContextFull},
 	} {
 		if _, err := s.Append(c.ids); !errors.Is(err, c.want) || s.Len() != 0 {
 			t.Errorf("%s: %v, %d positions in use", c.name, err, s.Len())
@@ -36,7 +37,7 @@ func TestAppendRefuses(t *testing.T) {
 	if _, err := s.Append(make([]int32, 512)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Append([]int32{1}); !errors.Is(err, ErrContextFull) || s.Len() != 512 {
+	if _, err := s.Append([]int32{1}); !errors.Is(err, runtime.ErrContextFull) || s.Len() != 512 {
 		t.Errorf("the 513th token: %v", err)
 	}
 	cancelled, cancel := context.WithCancel(context.Background())
@@ -77,12 +78,12 @@ func TestSessionsAreIndependent(t *testing.T) {
 func TestDecodingAllocatesNothing(t *testing.T) {
 	for _, mode := range modes {
 		for _, set := range kernels.Sets() {
-			m := open(t, modelFile(t, "fable-draft", mode), WithKernels(set.Name()))
+			m := open(t, modelFile(t, "fable-draft", mode), runtime.WithKernels(set.Name()))
 			s := session(t, m)
 			if _, err := s.Append(tale(5)); err != nil {
 				t.Fatal(err)
 			}
-			sampler, err := NewSampler(Sampling{Temperature: 0.8, TopK: 40, TopP: 0.9, MinP: 0.01, RepetitionPenalty: 1.1})
+			sampler, err := m.NewSampler(runtime.Sampling{Temperature: 0.8, TopK: 40, TopP: 0.9, MinP: 0.01, RepetitionPenalty: 1.1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -106,24 +107,24 @@ func TestDecodingAllocatesNothing(t *testing.T) {
 
 func TestOpenOptions(t *testing.T) {
 	path := modelFile(t, "fable-draft", int4)
-	if _, err := Open(path, WithThreads(-1)); !errors.Is(err, ErrOption) {
+	if _, err := runtime.Open(path, runtime.WithThreads(runtime.NewThreads(-1))); !errors.Is(err, runtime.ErrOption) {
 		t.Errorf("-1 threads: %v", err)
 	}
-	if _, err := Open(path, WithKernels("sse")); !errors.Is(err, kernels.ErrNoPath) {
+	if _, err := runtime.Open(path, runtime.WithKernels("sse")); !errors.Is(err, runtime.ErrNoKernels) {
 		t.Errorf("unknown kernels: %v", err)
 	}
 	t.Setenv(kernels.Environment, "mmx")
-	if _, err := Open(path); !errors.Is(err, kernels.ErrNoPath) {
+	if _, err := runtime.Open(path); !errors.Is(err, runtime.ErrNoKernels) {
 		t.Errorf("unknown kernels in the environment: %v", err)
 	}
 	t.Setenv(kernels.Environment, "go")
-	if m := open(t, path); m.Kernels() != "go" || m.Threads() != goruntime.GOMAXPROCS(0) || m.KV() != F16 {
-		t.Errorf("kernels %s, %d threads, %v cache", m.Kernels(), m.Threads(), m.KV())
+	if m := open(t, path); m.Kernels() != "go" || m.Threads().Count() != goruntime.GOMAXPROCS(0) || m.KV() != runtime.F16 {
+		t.Errorf("kernels %s, %d threads, %v cache", m.Kernels(), m.Threads().Count(), m.KV())
 	}
-	if m := open(t, modelFile(t, "fable-draft", convert.Options{Mode: convert.F32}), WithThreads(7)); m.KV() != F32 || m.Threads() != 7 {
-		t.Errorf("%v cache, %d threads", m.KV(), m.Threads())
+	if m := open(t, modelFile(t, "fable-draft", convert.Options{Mode: convert.F32}), runtime.WithThreads(runtime.NewThreads(7))); m.KV() != runtime.F32 || m.Threads().Count() != 7 {
+		t.Errorf("%v cache, %d threads", m.KV(), m.Threads().Count())
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "missing.tti")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := runtime.Open(filepath.Join(t.TempDir(), "missing.tti")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
 }
@@ -142,7 +143,7 @@ func TestTruncatedUnderTheMapping(t *testing.T) {
 		if err := os.WriteFile(path, whole, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		m := open(t, path, WithThreads(threads))
+		m := open(t, path, runtime.WithThreads(runtime.NewThreads(threads)))
 		s := session(t, m)
 		if _, err := s.Append(tale(3)); err != nil {
 			t.Fatal(err)
@@ -151,7 +152,7 @@ func TestTruncatedUnderTheMapping(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 3 {
-			if _, err := s.Append([]int32{1}); !errors.Is(err, pool.ErrFault) {
+			if _, err := s.Append([]int32{1}); !errors.Is(err, runtime.ErrTruncated) {
 				t.Errorf("%d threads: %v", threads, err)
 			}
 		}
@@ -168,19 +169,19 @@ func TestFlippedBitIsFound(t *testing.T) {
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path); !errors.Is(err, format.ErrChecksum) {
+	if _, err := runtime.Open(path); !errors.Is(err, format.ErrChecksum) {
 		t.Errorf("opened a damaged file: %v", err)
 	}
-	open(t, path, WithoutVerify())
+	open(t, path, runtime.WithoutVerify())
 }
 
 // TestModelsShareThreads lets two models run in turns on one team of threads.
 func TestModelsShareThreads(t *testing.T) {
 	path := modelFile(t, "fable-draft", convert.Options{Mode: convert.Int8})
-	owner := open(t, path, WithThreads(2))
-	guest := open(t, path, WithThreads(5), WithThreadsOf(owner))
-	if guest.Threads() != 2 {
-		t.Errorf("%d threads, want the other model's 2", guest.Threads())
+	owner := open(t, path, runtime.WithThreads(runtime.NewThreads(2)))
+	guest := open(t, path, runtime.WithThreads(owner.Threads()))
+	if guest.Threads().Count() != 2 {
+		t.Errorf("%d threads, want the other model's 2", guest.Threads().Count())
 	}
 	first, second := session(t, owner), session(t, guest)
 	for piece := range slices.Chunk(tale(60), 7) {
@@ -202,21 +203,21 @@ func TestModelsShareThreads(t *testing.T) {
 	}
 }
 
-// TestCacheBytes compares it with what a full session reads, and with a count of values and scales.
-func TestCacheBytes(t *testing.T) {
+// TestKVBytes compares it with what a full session reads, and with a count of values and scales.
+func TestKVBytes(t *testing.T) {
 	path := modelFile(t, "fable-draft", convert.Options{Mode: convert.Int8})
 	shape := open(t, path).Shape()
 	values := int64(2 * shape.Layers * shape.Heads * shape.HeadWidth * shape.Context)
-	for encoding, want := range map[kernels.CacheEncoding]int64{
-		F32: 4 * values, F16: 2 * values, Int8: values + int64(2*4*shape.Layers*shape.Heads*shape.Context),
+	for encoding, want := range map[runtime.KV]int64{
+		runtime.F32: 4 * values, runtime.F16: 2 * values, runtime.Int8: values + int64(2*4*shape.Layers*shape.Heads*shape.Context),
 	} {
-		m := open(t, path, WithKV(encoding))
+		m := open(t, path, runtime.WithKV(encoding))
 		s := session(t, m)
 		if _, err := s.Append(make([]int32, shape.Context)); err != nil {
 			t.Fatal(err)
 		}
-		if got := m.CacheBytes(); got != want || s.CacheBytes() != want {
-			t.Errorf("%v: %d bytes, a full session reads %d, want %d", encoding, got, s.CacheBytes(), want)
+		if got := m.KVBytes(shape.Context); got != want || s.KVBytes() != want {
+			t.Errorf("%v: %d bytes, a full session reads %d, want %d", encoding, got, s.KVBytes(), want)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package runtime
+package runtime_test
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/tti-llm/tti/runtime"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -46,7 +48,7 @@ func TestVersion1FilesGiveTheSameLogits(t *testing.T) {
 		}
 		for _, set := range kernels.Sets() {
 			for _, threads := range []int{1, 3} {
-				m := open(t, path, WithKernels(set.Name()), WithThreads(threads))
+				m := open(t, path, runtime.WithKernels(set.Name()), runtime.WithThreads(runtime.NewThreads(threads)))
 				all, err := session(t, m).AppendAll(prompt)
 				if err != nil {
 					t.Fatal(err)

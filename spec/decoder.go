@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/runtime/generation"
 )
 
 // MaxLength is the largest number of guesses that are checked in one pass.
@@ -29,30 +31,27 @@ type Decoder struct {
 
 	target     *runtime.Model
 	session    *runtime.Session
-	held       []int32 // the tokens in the session, between texts
 	drafters   []Drafter
 	controller controller
 	statistics Statistics
 }
 
-// New returns a Decoder. Of several drafters, the one that promises most is asked each time.
-func New(target *runtime.Model, drafters ...Drafter) (*Decoder, error) {
-	session, err := target.NewSession()
-	if err != nil {
-		return nil, err
-	}
-	return &Decoder{target: target, session: session, drafters: drafters, controller: newController(len(drafters))}, nil
+// New returns a Decoder. Of several drafters, the one that promises most is asked each time; nil is none.
+func New(target *runtime.Model, drafters ...Drafter) *Decoder {
+	drafters = slices.DeleteFunc(slices.Clone(drafters), func(d Drafter) bool { return d == nil })
+	return &Decoder{target: target, session: target.NewSession(), drafters: drafters, controller: newController(len(drafters))}
 }
+
+// Close gives back the memory of the target's cache, which would otherwise happen when the Decoder is collected. Drafters
+// have their own.
+func (d *Decoder) Close() { d.session.Close() }
 
 // Generate yields the text that follows the prompt, as target.Generate does: the same tokens, the
 // same end, the same errors. For statistics, or more texts than one, use a Decoder.
 func Generate(ctx context.Context, target *runtime.Model, drafter Drafter, prompt []int32, sampling runtime.Sampling, options ...runtime.GenerateOption) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
-		d, err := New(target, drafter)
-		if err != nil {
-			yield(Token{}, err)
-			return
-		}
+		d := New(target, drafter)
+		defer d.Close()
 		d.Generate(ctx, prompt, sampling, options...)(yield)
 	}
 }
@@ -87,7 +86,7 @@ func (d *Decoder) Generate(ctx context.Context, prompt []int32, sampling runtime
 // token, before the first one what the prompt has in common with the text before.
 type text struct {
 	*Decoder
-	*runtime.Generation
+	*generation.Generation
 	sampler *runtime.Sampler
 	tokens  []int32 // prompt and text
 	offers  []Offer
@@ -100,7 +99,7 @@ type text struct {
 }
 
 func (d *Decoder) begin(prompt []int32, sampling runtime.Sampling, options []runtime.GenerateOption) (*text, error) {
-	sampler, err := runtime.NewSampler(sampling)
+	sampler, err := d.target.NewSampler(sampling)
 	if err != nil {
 		return nil, err
 	}
@@ -108,12 +107,12 @@ func (d *Decoder) begin(prompt []int32, sampling runtime.Sampling, options []run
 	if err != nil {
 		return nil, err
 	}
-	d.session.Truncate(min(commonPrefix(d.held, prompt), len(prompt)-1)) // the last token's logits are needed
+	d.session.Keep(prompt[:len(prompt)-1]) // the last token's logits are needed
 	d.controller.begin()
 	d.statistics = Statistics{Prefilled: len(prompt) - d.session.Len(), ByOrigin: map[Origin]int{}}
 	t := &text{
 		Decoder: d, Generation: g, sampler: sampler,
-		tokens: append(make([]int32, 0, len(prompt)+max(g.Remaining(), 0)), prompt...),
+		tokens: slices.Clone(prompt),
 		offers: make([]Offer, len(d.drafters)),
 		failed: make([]bool, len(d.drafters)),
 	}
@@ -127,10 +126,7 @@ func (d *Decoder) begin(prompt []int32, sampling runtime.Sampling, options []run
 }
 
 // end leaves the session without guesses that were not taken, wherever the text ended.
-func (t *text) end() {
-	t.session.Truncate(len(t.tokens) - 1)
-	t.held = t.tokens[:t.session.Len()]
-}
+func (t *text) end() { t.session.Truncate(len(t.tokens) - 1) }
 
 // round is one pass of the target after the prompt's, and what the controller learns from.
 type round struct {
@@ -272,7 +268,7 @@ func (t *text) run(ctx context.Context, draft []int32) ([][]float32, error) {
 	known := t.tokens[t.session.Len():]
 	if len(draft) > 0 {
 		t.input = append(append(t.input[:0], known...), draft...) // known is one token
-		return t.session.AppendAll(t.input)
+		return t.session.AppendAllContext(ctx, t.input)
 	}
 	logits, err := t.session.AppendContext(ctx, known)
 	t.last[0] = logits

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/runtime/generation"
 )
 
 // oracle is a drafter that knows the text, prompt included, and may be told to do wrong.
@@ -43,7 +44,7 @@ func (o *oracle) Propose(_ context.Context, text []int32, n int, _ *runtime.Samp
 // newOracle knows the greedy text after a prompt.
 func newOracle(target *runtime.Model, prompt []int32, tokens int) *oracle {
 	o := &oracle{text: slices.Clone(prompt)}
-	for _, token := range plainly(target, prompt, runtime.Sampling{}, runtime.MaxTokens(tokens), runtime.IgnoreEndOfText()).tokens {
+	for _, token := range plainly(target, prompt, runtime.Sampling{}, runtime.MaxTokens(tokens), runtime.IgnoreEOS()).tokens {
 		o.text = append(o.text, token.ID)
 	}
 	return o
@@ -99,7 +100,7 @@ func TestEndInsideADraft(t *testing.T) {
 // model has the same idea.
 func TestEndOfTextInsideADraft(t *testing.T) {
 	target := model(t, "fable", f32)
-	end := target.Shape().EndOfText
+	end := target.Shape().EOS
 	prompt := []int32{end}
 	ended := 0
 	for seed := range uint64(40) {
@@ -135,11 +136,11 @@ func TestContextsEnd(t *testing.T) {
 		target := model(t, c.target, f32)
 		for _, prompt := range []int{1, 40, 46, 47, 48} {
 			ids := make([]int32, prompt)
-			want := plainly(target, ids, runtime.Sampling{}, runtime.MaxTokens(80), runtime.IgnoreEndOfText())
+			want := plainly(target, ids, runtime.Sampling{}, runtime.MaxTokens(80), runtime.IgnoreEOS())
 			for _, length := range []int{1, 5, 0} {
 				d := decoder(t, target, drafter(t, model(t, c.draft, f32), target))
 				d.Length = length
-				if got := speculatively(t, d, ids, runtime.Sampling{}, runtime.MaxTokens(80), runtime.IgnoreEndOfText()); !got.equal(want) || got.err != nil {
+				if got := speculatively(t, d, ids, runtime.Sampling{}, runtime.MaxTokens(80), runtime.IgnoreEOS()); !got.equal(want) || got.err != nil {
 					t.Errorf("%+v, prompt of %d, length %d: %v, want %v", c, prompt, length, got, want)
 				}
 				if err := d.Statistics().DraftError; err != nil {
@@ -302,7 +303,7 @@ func TestNextPromptRunsOnlyWhatIsNew(t *testing.T) {
 					break
 				}
 			}
-			if got, want := d.Statistics().Prefilled, len(prompt)-min(commonPrefix(before, prompt), len(prompt)-1); got != want {
+			if got, want := d.Statistics().Prefilled, len(prompt)-min(generation.CommonPrefix(before, prompt), len(prompt)-1); got != want {
 				t.Errorf("turn %d: %d tokens of the prompt were run, want %d", turn, got, want)
 			}
 			before = slices.Clone(text[:len(text)-1])

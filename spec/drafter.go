@@ -49,14 +49,3 @@ type Offer struct {
 
 // Classes is the number of classes of offers.
 const Classes = 4
-
-// commonPrefix returns how many tokens two texts have in common at their beginnings.
-func commonPrefix(a, b []int32) int {
-	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return i
-		}
-	}
-	return n
-}

@@ -76,7 +76,7 @@ func ExampleDecoder() {
 		log.Fatal(err)
 	}
 	defer target.Close()
-	draft, err := runtime.Open("distilgpt2.tti", runtime.WithThreadsOf(target))
+	draft, err := runtime.Open("distilgpt2.tti") // it will run on the target's threads
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -85,10 +85,7 @@ func ExampleDecoder() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	decoder, err := spec.New(target, &spec.NGram{}, model)
-	if err != nil {
-		log.Fatal(err)
-	}
+	decoder := spec.New(target, &spec.NGram{}, model)
 	for _, beginning := range []string{"Once upon a time", "There are three reasons"} {
 		prompt, err := target.Tokenizer().Encode(beginning)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/runtime/generation"
 )
 
 // TestModelDraftsWhatItWouldWrite compares a drafter's guesses with the draft model's own text,
@@ -17,7 +18,7 @@ import (
 func TestModelDraftsWhatItWouldWrite(t *testing.T) {
 	draft := model(t, "fable-draft", int4)
 	sampling := runtime.Sampling{Temperature: 0.9, TopK: 50, RepetitionPenalty: 1.2, Seed: 4}
-	sampler, err := runtime.NewSampler(sampling)
+	sampler, err := draft.NewSampler(sampling)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,7 @@ func TestModelStaysInStep(t *testing.T) {
 	prompt := encode(t, target, once)
 	o := newOracle(target, prompt, 200)
 	d := drafter(t, model(t, "fable-draft", int4), target)
-	sampler, _ := runtime.NewSampler(runtime.Sampling{})
+	sampler, _ := target.NewSampler(runtime.Sampling{})
 	at := len(prompt)
 	if behind := d.Offer(o.text[:at]).Behind; behind != at {
 		t.Fatalf("%d tokens behind at first, want %d", behind, at)
@@ -70,7 +71,7 @@ func TestModelStaysInStep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		accepted := commonPrefix(draft, o.text[at:])
+		accepted := generation.CommonPrefix(draft, o.text[at:])
 		at += accepted + 1
 		// After a draft that was all right, its last token and the target's are missing.
 		if behind, want := d.Offer(o.text[:at]).Behind, 1+accepted/4; behind != want {
@@ -105,16 +106,13 @@ func TestAcceptanceMatchesAgreement(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(c.Sampling), func(t *testing.T) {
 			d := drafter(t, model(t, "fable-draft", f32), target)
-			sampler, err := runtime.NewSampler(c.Sampling)
+			sampler, err := target.NewSampler(c.Sampling)
 			if err != nil {
 				t.Fatal(err)
 			}
 			accepted, rejected := 0, 0
 			for window := range slices.Chunk(ids, target.Shape().Context) {
-				session, err := target.NewSession()
-				if err != nil {
-					t.Fatal(err)
-				}
+				session := target.NewSession()
 				logits, err := session.AppendAll(window)
 				if err != nil {
 					t.Fatal(err)

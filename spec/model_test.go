@@ -61,7 +61,7 @@ func model(t testing.TB, source string, o convert.Options) *runtime.Model {
 	if err := convert.Convert(context.Background(), directory, path, o); err != nil {
 		t.Fatal(err)
 	}
-	m, err := runtime.Open(path, runtime.WithThreads(1))
+	m, err := runtime.Open(path, runtime.WithThreads(runtime.NewThreads(1)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,10 +109,8 @@ func drafter(t testing.TB, draft, target *runtime.Model) *Model {
 
 func decoder(t testing.TB, target *runtime.Model, drafters ...Drafter) *Decoder {
 	t.Helper()
-	d, err := New(target, drafters...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := New(target, drafters...)
+	t.Cleanup(d.Close)
 	return d
 }
 

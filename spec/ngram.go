@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/runtime/generation"
 )
 
 const (
@@ -111,7 +112,7 @@ func commonSuffix(a, b []int32) int {
 // index brings the chains to the text: positions that no longer hold are taken off, the new ones
 // put on.
 func (g *NGram) index(text []int32) {
-	valid := commonPrefix(g.text, text)
+	valid := generation.CommonPrefix(g.text, text)
 	for i := len(g.text) - 1; i >= valid; i-- {
 		g.latest[g.hash(g.text[:i+1])] = g.previous[i]
 	}

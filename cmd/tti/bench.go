@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tti-llm/tti/convert/synthetic"
+	"github.com/tti-llm/tti/convert/synthetic/cached"
 	"github.com/tti-llm/tti/runtime/bench"
 )
 
@@ -136,7 +137,7 @@ func (f *benchFlags) model(ctx context.Context, cmd *cobra.Command, args []strin
 	defer bar.close()
 	options.Progress = bar.set
 	directory := filepath.Join(cache, "tti", "synthetic")
-	return bench.Synthetic(ctx, directory, f.synthetic.value, strings.TrimPrefix(f.modes.suffix(), "-"), options)
+	return cached.File(ctx, directory, f.synthetic.value, strings.TrimPrefix(f.modes.suffix(), "-"), options)
 }
 
 // benchText returns the tables of a human reader.

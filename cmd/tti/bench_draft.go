@@ -75,7 +75,7 @@ func (f *draftBenchFlags) run(ctx context.Context, cmd *cobra.Command, path stri
 	if err != nil {
 		return draftBench{}, err
 	}
-	target, err := runtime.Open(path, runtime.WithThreads(threads))
+	target, err := runtime.Open(path, runtime.WithThreads(runtime.NewThreads(threads)))
 	if err != nil {
 		return draftBench{}, err
 	}
@@ -98,7 +98,7 @@ func (f *draftBenchFlags) run(ctx context.Context, cmd *cobra.Command, path stri
 		Repeats:  repeats,
 		Progress: bar.set,
 	})
-	return draftBench{path, f.draft.drafts, target.Threads(), target.Kernels(), len(ids), f.tokens.value, result}, err
+	return draftBench{path, f.draft.drafts, target.Threads().Count(), target.Kernels(), len(ids), f.tokens.value, result}, err
 }
 
 // texts returns the prompts.

@@ -208,7 +208,7 @@ func (c *chat) answer(ctx context.Context, prompt []int32, outcome *runtime.Outc
 			return err
 		}
 	}
-	if n := len(tokens); n > len(prompt) && tokens[n-1] == c.model.Shape().EndOfText && outcome.Finish == runtime.FinishStop {
+	if n := len(tokens); n > len(prompt) && tokens[n-1] == c.model.Shape().EOS && outcome.Finish == runtime.FinishStop {
 		tokens = tokens[:n-1] // or the model would take what comes next for another text
 	}
 	c.tokens = tokens

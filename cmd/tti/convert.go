@@ -11,7 +11,6 @@ import (
 
 	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/format"
-	"github.com/tti-llm/tti/runtime/tokenizer"
 )
 
 // modeFlags choose how a model's weights are encoded.
@@ -106,7 +105,7 @@ func readCalibration(cmd *cobra.Command, path string) (*convert.Calibration, err
 	if err != nil {
 		return nil, err
 	}
-	return &convert.Calibration{Text: text, Tokenize: tokenizer.Encode}, nil
+	return &convert.Calibration{Text: text}, nil
 }
 
 // resolve finds the directory of the source, which may take a download.

@@ -102,7 +102,7 @@ token from the model's, in nats, how often both find the same token most likely,
 
 // evaluate scores the model, and compares it with the reference if there is one.
 func evaluate(ctx context.Context, cmd *cobra.Command, model *runtime.Model, reference string, ids []int32) (evaluation, error) {
-	found := evaluation{Model: model.File().Path(), KV: model.KV().String(), KVBytes: model.CacheBytes()}
+	found := evaluation{Model: model.File().Path(), KV: model.KV().String(), KVBytes: model.KVBytes(model.Shape().Context)}
 	bar := newProgress(cmd.ErrOrStderr(), "scoring tokens", false)
 	defer bar.close()
 	progress := func(done, total int) { bar.set(int64(done), int64(total)) }
@@ -111,7 +111,7 @@ func evaluate(ctx context.Context, cmd *cobra.Command, model *runtime.Model, ref
 		found.Score = score
 		return found, err
 	}
-	other, err := runtime.Open(reference, runtime.WithThreadsOf(model))
+	other, err := runtime.Open(reference, runtime.WithThreads(model.Threads()))
 	if err != nil {
 		return found, err
 	}

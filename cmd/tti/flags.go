@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/runtime"
 )
 
@@ -100,7 +99,7 @@ type modelFlags struct {
 	kv      choice
 }
 
-var cacheEncodings = []kernels.CacheEncoding{runtime.F32, runtime.F16, runtime.Int8}
+var cacheEncodings = []runtime.KV{runtime.F32, runtime.F16, runtime.Int8}
 
 func (f *modelFlags) register(cmd *cobra.Command) {
 	f.threads = registerThreads(cmd)
@@ -112,7 +111,7 @@ func (f *modelFlags) register(cmd *cobra.Command) {
 
 // options returns what the flags mean to runtime.Open.
 func (f *modelFlags) options() []runtime.Option {
-	options := []runtime.Option{runtime.WithThreads(f.threads.value)}
+	options := []runtime.Option{runtime.WithThreads(runtime.NewThreads(f.threads.value))}
 	for _, encoding := range cacheEncodings {
 		if f.kv.value == encoding.String() {
 			options = append(options, runtime.WithKV(encoding))

@@ -31,13 +31,11 @@ func (f *runFlags) open(path string) (*generator, error) {
 		return nil, err
 	}
 	drafters, err := g.drafts.drafters()
-	if err == nil {
-		g.decoder, err = spec.New(model, drafters...)
-	}
 	if err != nil {
 		g.close()
 		return nil, err
 	}
+	g.decoder = spec.New(model, drafters...)
 	g.decoder.Length = f.draftLength.value
 	return g, nil
 }
@@ -52,7 +50,7 @@ func (g *generator) generate(ctx context.Context, prompt []int32, outcome *runti
 	f := g.flags
 	options := []runtime.GenerateOption{runtime.MaxTokens(f.tokens.value), runtime.Stop(f.stops...), runtime.Report(outcome)}
 	if f.ignoreEOS {
-		options = append(options, runtime.IgnoreEndOfText())
+		options = append(options, runtime.IgnoreEOS())
 	}
 	return g.decoder.Generate(ctx, prompt, f.sampling(), options...)
 }

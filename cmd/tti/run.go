@@ -274,7 +274,7 @@ func (f *runFlags) promptText(cmd *cobra.Command) (string, error) {
 
 // beginning returns the prompt of a text that begins with nothing.
 func beginning(m *runtime.Model, path string) ([]int32, error) {
-	id := m.Shape().Beginning
+	id := m.Shape().BOS
 	if id < 0 {
 		return nil, fmt.Errorf("%s: the prompt is empty, and the model has no token to begin a text with", path)
 	}

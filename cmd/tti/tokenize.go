@@ -34,7 +34,7 @@ Without TEXT, or with -, standard input is read to its end, every byte of it.`,
 			if decode && special {
 				return usagef(cmd, "--special is for encoding and --decode is given")
 			}
-			model, err := runtime.Open(args[0], runtime.WithThreads(1))
+			model, err := runtime.Open(args[0], runtime.WithThreads(runtime.NewThreads(1)))
 			if err != nil {
 				return err
 			}

@@ -6,13 +6,16 @@
 package synthetic
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/tti-llm/tti/convert/safetensors"
+	"github.com/tti-llm/tti/format/architecture"
 )
 
 // Model is the shape of a GPT-2 and how its directory is written. The zero values of the fields
@@ -41,8 +44,8 @@ var Models = map[string]Model{
 // Write fills directory, which must exist, with the model: config.json, the weights, vocab.json and
 // merges.txt. Files of these names are replaced.
 func Write(ctx context.Context, directory string, m Model) error {
-	if m.Vocabulary < byteTokens+1 || min(m.Positions, m.Embedding, m.Layers, m.Heads) < 1 || m.Embedding%m.Heads != 0 {
-		return fmt.Errorf("synthetic model %+v makes no sense", m)
+	if err := m.hyperparameters().Validate(); err != nil || m.Vocabulary < byteTokens+1 {
+		return fmt.Errorf("synthetic model %+v makes no sense: %w", m, cmp.Or(err, errors.New("there must be a token for each byte, and one more")))
 	}
 	if err := writeJSON(filepath.Join(directory, "config.json"), m.configuration()); err != nil {
 		return err
@@ -53,11 +56,15 @@ func Write(ctx context.Context, directory string, m Model) error {
 	return writeWeights(ctx, directory, m)
 }
 
-func (m Model) inner() int {
-	if m.Inner > 0 {
-		return m.Inner
+func (m Model) hyperparameters() *architecture.GPT2 {
+	hidden := m.Inner
+	if hidden == 0 {
+		hidden = 4 * m.Embedding
 	}
-	return 4 * m.Embedding
+	return &architecture.GPT2{
+		Vocabulary: m.Vocabulary, Context: m.Positions, Embedding: m.Embedding, Layers: m.Layers, Heads: m.Heads, Hidden: hidden,
+		Activation: architecture.GELUTanh, TiedHead: !m.Untied,
+	}
 }
 
 func (m Model) configuration() map[string]any {

@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/tti-llm/tti/convert/huggingface"
 	"github.com/tti-llm/tti/convert/safetensors"
+	"github.com/tti-llm/tti/format/architecture"
 	"github.com/tti-llm/tti/format/parallel"
 )
 
@@ -25,38 +27,24 @@ type tensor struct {
 // tensors lists the weights of a model. Deviations are those GPT-2 is initialized with; biases and
 // gains, there 0 and 1, vary too, so that none can be left out unnoticed.
 func (m Model) tensors() []tensor {
-	n, inner := m.Embedding, m.inner()
-	const deviation = 0.02
-	residual := deviation / math.Sqrt(float64(2*m.Layers))
-	list := []tensor{
-		{"wte.weight", []int{m.Vocabulary, n}, 0, deviation},
-		{"wpe.weight", []int{m.Positions, n}, 0, deviation},
-	}
-	for layer := range m.Layers {
-		for _, t := range []tensor{
-			{"ln_1.weight", []int{n}, 1, deviation},
-			{"ln_1.bias", []int{n}, 0, deviation},
-			{"attn.c_attn.weight", []int{n, 3 * n}, 0, deviation},
-			{"attn.c_attn.bias", []int{3 * n}, 0, deviation},
-			{"attn.c_proj.weight", []int{n, n}, 0, residual},
-			{"attn.c_proj.bias", []int{n}, 0, deviation},
-			{"ln_2.weight", []int{n}, 1, deviation},
-			{"ln_2.bias", []int{n}, 0, deviation},
-			{"mlp.c_fc.weight", []int{n, inner}, 0, deviation},
-			{"mlp.c_fc.bias", []int{inner}, 0, deviation},
-			{"mlp.c_proj.weight", []int{inner, n}, 0, residual},
-			{"mlp.c_proj.bias", []int{n}, 0, deviation},
-		} {
-			t.name = fmt.Sprintf("h.%d.%s", layer, t.name)
-			list = append(list, t)
+	var list []tensor
+	for t := range m.hyperparameters().Tensors() {
+		place := huggingface.GPT2(t)
+		w := tensor{name: place.Name, shape: place.Shape(t), deviation: 0.02}
+		if t.Role != architecture.Head {
+			w.name = m.Prefix + w.name
 		}
-	}
-	list = append(list, tensor{"ln_f.weight", []int{n}, 1, deviation}, tensor{"ln_f.bias", []int{n}, 0, deviation})
-	for i := range list {
-		list[i].name = m.Prefix + list[i].name
-	}
-	if m.Untied {
-		list = append(list, tensor{"lm_head.weight", []int{m.Vocabulary, n}, 0, deviation})
+		switch t.Role {
+		case architecture.AttentionNorm, architecture.MLPNorm, architecture.FinalNorm:
+			if !t.Bias {
+				w.mean = 1
+			}
+		case architecture.AttentionOutput, architecture.Down: // what is added to the residual stream
+			if !t.Bias {
+				w.deviation /= math.Sqrt(float64(2 * m.Layers))
+			}
+		}
+		list = append(list, w)
 	}
 	return list
 }

@@ -7,18 +7,14 @@ package pool
 
 import (
 	"errors"
-	"fmt"
 	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
+	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/kernels"
 )
-
-// ErrFault is returned by Run when a thread touched memory that is not there: a mapped file was
-// truncated.
-var ErrFault = errors.New("mapped file cannot be read: it was truncated or the disk failed")
 
 // ErrClosed is returned by Run after Close.
 var ErrClosed = errors.New("thread pool is closed")
@@ -47,7 +43,7 @@ type Worker struct {
 	pool  *Pool
 
 	processor atomic.Int32 // where it ran when it last began a task or waited
-	_         [40]byte     // to the next cache line
+	_         [36]byte     // fills a cache line of 64 bytes
 }
 
 type failure struct {
@@ -82,8 +78,8 @@ func New(threads int) *Pool {
 func (p *Pool) Threads() int { return len(p.workers) }
 
 // Run calls task once on every thread, the calling one included, and returns when all are through.
-// Concurrent calls take turns. A memory fault inside task is returned as ErrFault; any other panic
-// is raised again here.
+// Concurrent calls take turns. Where a thread touches memory that is not there, because a mapped file was
+// truncated, the error is [format.ErrTruncated]; any other panic is raised again here.
 func (p *Pool) Run(task func(*Worker)) error {
 	p.turn.Lock()
 	defer p.turn.Unlock()
@@ -99,6 +95,7 @@ func (p *Pool) Run(task func(*Worker)) error {
 	p.workers[0].locate()
 	p.call(&p.workers[0])
 	p.done.await(done, &p.workers[0])
+	p.task = nil // and with it what only the task refers to
 	return p.outcome()
 }
 
@@ -149,9 +146,7 @@ func (p *Pool) call(w *Worker) {
 			return
 		}
 		failed := &failure{panic: reason}
-		if _, isFault := reason.(interface{ Addr() uintptr }); isFault {
-			failed.err = fmt.Errorf("%w: %v", ErrFault, reason)
-		}
+		failed.err = format.FaultError(reason)
 		p.failure.CompareAndSwap(nil, failed)
 		p.broken.Store(true)
 		p.phase.advance(uint64(len(p.workers))) // more than anyone waits for
@@ -159,16 +154,17 @@ func (p *Pool) call(w *Worker) {
 	p.task(w)
 }
 
-// Sync is a barrier: it returns when every thread of the run has called it. What any of them wrote
-// before is visible to all afterwards.
-func (w *Worker) Sync() {
+// Barrier returns when every thread of the run has called it. What any of them wrote before is visible to
+// all afterwards.
+func (w *Worker) Barrier() {
 	p, count := w.pool, uint64(w.Count)
 	if count == 1 {
 		return
 	}
 	arrivals := p.phase.count.Add(1)
 	switch missing := (count - arrivals%count) % count; {
-	case p.broken.Load(): // looked at after arriving: whoever fails from here on adds enough arrivals
+	case p.broken.Load():
+		// A thread that fails later than this look adds arrivals for all, which ends the wait below.
 	case missing == 0:
 		p.phase.wakeSleepers()
 	default:
@@ -199,9 +195,9 @@ func (w *Worker) crowded() bool {
 	return false
 }
 
-// Share returns this thread's part, first <= i < last, of n items in units of the given size.
+// Split returns this thread's part, first <= i < last, of n items in units of the given size.
 // The parts of all threads cover them exactly, in order, and differ by at most one unit.
-func (w *Worker) Share(n, unit int) (first, last int) {
+func (w *Worker) Split(n, unit int) (first, last int) {
 	units := (n + unit - 1) / unit
 	return min(units*w.Index/w.Count*unit, n), min(units*(w.Index+1)/w.Count*unit, n)
 }

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/tti-llm/tti/format"
 )
 
 func TestSharesCoverEverythingOnce(t *testing.T) {
@@ -15,7 +17,7 @@ func TestSharesCoverEverythingOnce(t *testing.T) {
 			for n := range 70 {
 				next := 0
 				for i := range threads {
-					first, last := (&Worker{Index: i, Count: threads}).Share(n, unit)
+					first, last := (&Worker{Index: i, Count: threads}).Split(n, unit)
 					if first != next || last < first || last != n && last%unit != 0 {
 						t.Fatalf("%d items by %d, thread %d of %d: %d to %d after %d", n, unit, i, threads, first, last, next)
 					}
@@ -41,13 +43,13 @@ func TestBarrierSeparatesPhases(t *testing.T) {
 			err := p.Run(func(w *Worker) {
 				for phase := range phases {
 					marks[w.Index] = phase + 1
-					w.Sync()
+					w.Barrier()
 					for i, mark := range marks {
 						if mark != phase+1 {
 							t.Errorf("thread %d in phase %d, thread %d in %d", w.Index, phase, i, mark-1)
 						}
 					}
-					w.Sync()
+					w.Barrier()
 				}
 			})
 			if err != nil {
@@ -70,7 +72,7 @@ func TestRunsTakeTurns(t *testing.T) {
 					if w.Index == 0 && inside.Add(1) != 1 {
 						t.Error("two runs at once")
 					}
-					w.Sync()
+					w.Barrier()
 					if w.Index == 0 {
 						inside.Add(-1)
 					}
@@ -95,21 +97,21 @@ func TestFaultReleasesTheBarrier(t *testing.T) {
 	defer p.Close()
 	for i := range 100 {
 		err := p.Run(func(w *Worker) {
-			w.Sync()
+			w.Barrier()
 			if w.Index == i%4 {
 				panic(fakeFault{})
 			}
 			if w.Index == (i+1)%4 {
 				time.Sleep(time.Millisecond) // arrives after the failure
 			}
-			w.Sync()
-			w.Sync()
+			w.Barrier()
+			w.Barrier()
 		})
-		if !errors.Is(err, ErrFault) {
+		if !errors.Is(err, format.ErrTruncated) {
 			t.Fatalf("run %d: %v", i, err)
 		}
 		var ran atomic.Int32
-		if err := p.Run(func(w *Worker) { w.Sync(); ran.Add(1); w.Sync() }); err != nil || ran.Load() != 4 {
+		if err := p.Run(func(w *Worker) { w.Barrier(); ran.Add(1); w.Barrier() }); err != nil || ran.Load() != 4 {
 			t.Fatalf("the run after a fault: %v, %d threads", err, ran.Load())
 		}
 	}
@@ -127,7 +129,7 @@ func TestPanicReachesTheCaller(t *testing.T) {
 		if w.Index == 1 {
 			panic("bug")
 		}
-		w.Sync()
+		w.Barrier()
 	})
 	t.Error("no panic")
 }
@@ -135,7 +137,7 @@ func TestPanicReachesTheCaller(t *testing.T) {
 func TestClose(t *testing.T) {
 	before := runtime.NumGoroutine()
 	p := New(8)
-	if err := p.Run(func(w *Worker) { w.Sync() }); err != nil {
+	if err := p.Run(func(w *Worker) { w.Barrier() }); err != nil {
 		t.Fatal(err)
 	}
 	p.Close()
@@ -151,7 +153,7 @@ func TestClose(t *testing.T) {
 func TestRunAllocatesNothing(t *testing.T) {
 	p := New(2)
 	defer p.Close()
-	task := func(w *Worker) { w.Sync() }
+	task := func(w *Worker) { w.Barrier() }
 	if n := testing.AllocsPerRun(100, func() { p.Run(task) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -162,7 +164,7 @@ func BenchmarkBarrier(b *testing.B) {
 	defer p.Close()
 	p.Run(func(w *Worker) {
 		for range b.N {
-			w.Sync()
+			w.Barrier()
 		}
 	})
 }

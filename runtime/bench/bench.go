@@ -69,7 +69,7 @@ type Batch struct {
 
 // Options are the choices of Measure.
 type Options struct {
-	Threads  int                     // as runtime.WithThreads takes it
+	Threads  int                     // as runtime.NewThreads takes it
 	Repeats  int                     // rounds; 0: 5
 	Progress func(done, total int64) // told of measurements made, if not nil
 
@@ -147,15 +147,13 @@ func measureMemory(path string, threads int, first bool) (bytes int64, err error
 	if !resetPeakRSS() && !first {
 		return 0, nil
 	}
-	model, err := runtime.Open(path, runtime.WithThreads(threads))
+	model, err := runtime.Open(path, runtime.WithThreads(runtime.NewThreads(threads)))
 	if err != nil {
 		return 0, err
 	}
 	defer model.Close()
-	session, err := model.NewSession()
-	if err != nil {
-		return 0, err
-	}
+	session := model.NewSession()
+	defer session.Close()
 	prompt := min(memoryPrompt, max(model.Shape().Context-memoryTokens, 1))
 	if _, err := session.Append(make([]int32, prompt)); err != nil {
 		return 0, err
@@ -230,7 +228,7 @@ type bench struct {
 }
 
 func newBench(path string, o Options) (*bench, error) {
-	model, err := runtime.Open(path, runtime.WithThreads(o.Threads))
+	model, err := runtime.Open(path, runtime.WithThreads(runtime.NewThreads(o.Threads)))
 	if err != nil {
 		return nil, err
 	}
@@ -239,15 +237,16 @@ func newBench(path string, o Options) (*bench, error) {
 		model.Close()
 		return nil, err
 	}
-	session, err := model.NewSession()
+	weights, err := weights(model)
 	if err != nil {
 		model.Close()
 		return nil, err
 	}
+	session := model.NewSession()
 	shape := model.Shape()
 	b := &bench{
 		path: path, threads: o.Threads, model: model, session: session,
-		reader: newReader(model.Weights(), set, model.Threads()),
+		reader: newReader(weights, set, model.Threads().Count()),
 	}
 	random := rand.New(rand.NewPCG(1, 2)) // which tokens they are does not change what a pass costs
 	for range shape.Context {
@@ -300,7 +299,7 @@ func (b *bench) round() []*measurement {
 
 func (b *bench) timeOpen() (float64, error) {
 	start := time.Now()
-	m, err := runtime.Open(b.path, runtime.WithThreads(b.threads), runtime.WithoutVerify())
+	m, err := runtime.Open(b.path, runtime.WithThreads(runtime.NewThreads(b.threads)), runtime.WithoutVerify())
 	seconds := time.Since(start).Seconds()
 	if err != nil {
 		return 0, err
@@ -375,7 +374,7 @@ func (b *bench) verification(depth, n int) *measurement {
 func (b *bench) result() Result {
 	r := Result{
 		Model:    b.path,
-		Threads:  b.model.Threads(),
+		Threads:  b.model.Threads().Count(),
 		Kernels:  b.model.Kernels(),
 		Decode:   []Decode{},
 		Prefill:  []Prefill{},
@@ -402,6 +401,6 @@ func (b *bench) result() Result {
 // cacheBytes returns the mean number of bytes of cache that a token of a span reads: a pass reads
 // its own position too, and the positions in use grow by one with each.
 func (b *bench) cacheBytes(span Span) float64 {
-	perPosition := float64(b.session.CacheBytes()) / float64(b.session.Len())
+	perPosition := float64(b.model.KVBytes(1))
 	return perPosition * (float64(span.Depth) + float64(span.Tokens+1)/2)
 }

@@ -5,13 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/convert/synthetic"
-	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/kernels/pool"
 	"github.com/tti-llm/tti/runtime"
@@ -65,7 +63,11 @@ func TestReaderReadsEveryWeightOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for threads := 1; threads <= 3; threads++ {
-		r := newReader(model.Weights(), set, threads)
+		all, err := weights(model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newReader(all, set, threads)
 		if r.bytes != length {
 			t.Errorf("reader reads %d bytes, want %d", r.bytes, length)
 		}
@@ -85,8 +87,8 @@ func TestReaderReadsEveryWeightOnce(t *testing.T) {
 	}
 }
 
-// TestCacheBytes compares the mean with the bytes of each token added up.
-func TestCacheBytes(t *testing.T) {
+// TestKVBytes compares the mean with the bytes of each token added up.
+func TestKVBytes(t *testing.T) {
 	b, err := newBench(draft(t), Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +103,7 @@ func TestCacheBytes(t *testing.T) {
 			if _, err := b.session.Append(b.ids[depth+i : depth+i+1]); err != nil {
 				t.Fatal(err)
 			}
-			sum += b.session.CacheBytes()
+			sum += b.session.KVBytes()
 		}
 		if got, want := b.cacheBytes(span), float64(sum)/float64(span.Tokens); math.Abs(got-want) > 1e-6*want {
 			t.Errorf("at %d a token reads %v bytes of cache, want %v", depth, got, want)
@@ -161,53 +163,15 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-// TestSynthetic makes a small model once, and once more when its file is damaged.
-func TestSynthetic(t *testing.T) {
-	synthetic.Models["tiny"] = synthetic.Model{Vocabulary: 300, Positions: 40, Embedding: 64, Layers: 1, Heads: 2}
-	defer delete(synthetic.Models, "tiny")
-	folder := filepath.Join(t.TempDir(), "made", "on demand")
-	options := convert.Options{Mode: convert.Int8, NoSync: true}
-	make := func() (string, os.FileInfo) {
-		t.Helper()
-		path, err := Synthetic(t.Context(), folder, "tiny", "int8", options)
-		if err != nil {
-			t.Fatal(err)
-		}
-		info, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return path, info
-	}
-	path, first := make()
-	if _, second := make(); !os.SameFile(first, second) {
-		t.Error("a model that was there was made again")
-	}
-	contents, err := os.ReadFile(path)
-	if err != nil {
+// A context shorter than prompts and batches of the usual length leaves those out.
+func TestShortContext(t *testing.T) {
+	source, path := t.TempDir(), filepath.Join(t.TempDir(), "short.tti")
+	if err := synthetic.Write(t.Context(), source, synthetic.Model{Vocabulary: 300, Positions: 40, Embedding: 64, Layers: 1, Heads: 2}); err != nil {
 		t.Fatal(err)
 	}
-	contents[len(contents)-1] ^= 1
-	if err := os.WriteFile(path, contents, 0o666); err != nil {
+	if err := convert.Convert(t.Context(), source, path, convert.Options{NoSync: true}); err != nil {
 		t.Fatal(err)
 	}
-	make()
-	file, err := format.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if err := file.Verify(t.Context(), nil); err != nil {
-		t.Error(err)
-	}
-	if left, _ := os.ReadDir(folder); len(left) != 1 {
-		t.Errorf("%d files are left", len(left))
-	}
-	if _, err := Synthetic(t.Context(), folder, "huge", "int8", options); err == nil {
-		t.Error("a model of unknown size was made")
-	}
-
-	// A context shorter than prompts and batches of the usual length leaves those out.
 	results, err := Measure(t.Context(), []string{path}, Options{Threads: 1, Repeats: 1})
 	if err != nil {
 		t.Fatal(err)

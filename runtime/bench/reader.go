@@ -4,8 +4,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tti-llm/tti/format/architecture"
 	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/kernels/pool"
+	"github.com/tti-llm/tti/runtime"
 )
 
 // reader reads the weights as a pass over one token does, each thread its share of every matrix,
@@ -25,6 +27,21 @@ const (
 	// readUnit is what shares of a matrix are multiples of.
 	readUnit = 4096
 )
+
+// weights returns the mapped sections of every matrix that the pass of one token reads from one end to the other: nearly
+// all that decoding reads, the cache apart.
+func weights(model *runtime.Model) ([][]byte, error) {
+	h, err := architecture.Parse(model.Meta().Architecture, model.Meta().Hyperparameters)
+	if err != nil {
+		return nil, err
+	}
+	var all [][]byte
+	for t := range architecture.Streamed(h) {
+		section, _ := model.File().Section(t.Name) // opening the model has found it
+		all = append(all, model.File().Bytes(section))
+	}
+	return all, nil
+}
 
 func newReader(weights [][]byte, set *kernels.Set, threads int) *reader {
 	r := &reader{weights: weights, kernels: set, pool: pool.New(threads)}
@@ -49,7 +66,7 @@ func (r *reader) read(w *pool.Worker) uint64 {
 	sum := uint64(0)
 	for range r.passes {
 		for _, weights := range r.weights {
-			first, last := w.Share(len(weights), readUnit)
+			first, last := w.Split(len(weights), readUnit)
 			sum ^= r.kernels.Read(weights[first:last])
 		}
 	}

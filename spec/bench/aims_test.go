@@ -11,9 +11,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/convert/synthetic/cached"
 	"github.com/tti-llm/tti/runtime"
-	runtimebench "github.com/tti-llm/tti/runtime/bench"
-	"github.com/tti-llm/tti/runtime/tokenizer"
 	"github.com/tti-llm/tti/spec"
 )
 
@@ -32,7 +31,7 @@ var (
 	int4    = convert.Options{Mode: convert.Int4}
 	int4All = convert.Options{Mode: convert.Int4, Int4: convert.All}
 
-	calibrated = convert.Options{Mode: convert.Int4, Int4: convert.All, Calibrate: &convert.Calibration{Tokenize: tokenizer.Encode}}
+	calibrated = convert.Options{Mode: convert.Int4, Int4: convert.All, Calibrate: &convert.Calibration{}}
 
 	greedy  = runtime.Sampling{}
 	sampled = runtime.Sampling{Temperature: 0.8, TopK: 40, Seed: 1}
@@ -73,7 +72,7 @@ func (s source) open(t *testing.T, options ...runtime.Option) *runtime.Model {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Calibrate = &convert.Calibration{Text: string(text), Tokenize: o.Calibrate.Tokenize}
+		o.Calibrate = &convert.Calibration{Text: string(text)}
 	}
 	if strings.HasPrefix(s.name, "fable") {
 		path = filepath.Join(t.TempDir(), s.String()+".tti")
@@ -86,7 +85,7 @@ func (s source) open(t *testing.T, options ...runtime.Option) *runtime.Model {
 			cache = os.TempDir()
 		}
 		mode := strings.TrimPrefix(s.String(), s.name+"-")
-		if path, err = runtimebench.Synthetic(context.Background(), filepath.Join(cache, "tti", "synthetic"), s.name, mode, o); err != nil {
+		if path, err = cached.File(context.Background(), filepath.Join(cache, "tti", "synthetic"), s.name, mode, o); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -179,7 +178,7 @@ func measure(t *testing.T, target *runtime.Model, draft source, acceptance float
 	t.Helper()
 	makeDrafters := func() ([]spec.Drafter, error) { return []spec.Drafter{&spec.NGram{}}, nil }
 	if draft.name != "" {
-		model := draft.open(t, runtime.WithThreadsOf(target))
+		model := draft.open(t, runtime.WithThreads(target.Threads()))
 		makeDrafters = func() ([]spec.Drafter, error) {
 			d, err := spec.NewModel(model, target)
 			return []spec.Drafter{d}, err
@@ -207,7 +206,7 @@ func TestCurve(t *testing.T) {
 		t.Run(fmt.Sprintf("%v with %v", c.target, c.draft), func(t *testing.T) {
 			target := c.target.open(t)
 			o := Options{Prompts: encode(t, target, Prompts[:2]), Tokens: 256, Lengths: []int{}, Repeats: *repeats, NoCosts: true}
-			model := c.draft.open(t, runtime.WithThreadsOf(target))
+			model := c.draft.open(t, runtime.WithThreads(target.Threads()))
 			drafter, err := spec.NewModel(model, target)
 			if err != nil {
 				t.Fatal(err)
@@ -242,9 +241,9 @@ func TestHopeless(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%v with %v", c.target, c.draft), func(t *testing.T) {
 			target := c.target.open(t)
-			draft := c.draft.open(t, runtime.WithThreadsOf(target))
+			draft := c.draft.open(t, runtime.WithThreads(target.Threads()))
 			o := Options{Prompts: encode(t, target, Prompts), Tokens: 256}
-			sampler, err := runtime.NewSampler(o.Sampling)
+			sampler, err := target.NewSampler(o.Sampling)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -260,9 +259,7 @@ func TestHopeless(t *testing.T) {
 						t.Fatal(err)
 					}
 					plain, speculative := &way{}, &way{}
-					if speculative.decoder, err = spec.New(target, drafter); err != nil {
-						t.Fatal(err)
-					}
+					speculative.decoder = spec.New(target, drafter)
 					var seconds [2]float64
 					for i, w := range []*way{plain, speculative} {
 						written, err := w.write(context.Background(), target, prompt, o)

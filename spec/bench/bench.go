@@ -83,9 +83,8 @@ func Measure(ctx context.Context, target *runtime.Model, makeDrafters func() ([]
 		if length == 0 {
 			w.row.Name = "adaptive"
 		}
-		if w.decoder, err = spec.New(target, drafters...); err != nil {
-			return Result{}, err
-		}
+		w.decoder = spec.New(target, drafters...)
+		defer w.decoder.Close()
 		w.decoder.Length = length
 		ways = append(ways, w)
 	}
@@ -151,7 +150,7 @@ type text struct {
 func (w *way) write(ctx context.Context, target *runtime.Model, prompt []int32, o Options) (text, error) {
 	var t text
 	var outcome runtime.Outcome
-	options := []runtime.GenerateOption{runtime.MaxTokens(o.Tokens), runtime.IgnoreEndOfText(), runtime.Report(&outcome)}
+	options := []runtime.GenerateOption{runtime.MaxTokens(o.Tokens), runtime.IgnoreEOS(), runtime.Report(&outcome)}
 	if w.decoder == nil {
 		for token, err := range target.Generate(ctx, prompt, o.Sampling, options...) {
 			if err != nil {

@@ -18,7 +18,7 @@ func model(t *testing.T, source string, o convert.Options) *runtime.Model {
 	if err := convert.Convert(context.Background(), filepath.Join("..", "..", "testdata", source), path, o); err != nil {
 		t.Fatal(err)
 	}
-	m, err := runtime.Open(path, runtime.WithThreads(1))
+	m, err := runtime.Open(path, runtime.WithThreads(runtime.NewThreads(1)))
 	if err != nil {
 		t.Fatal(err)
 	}

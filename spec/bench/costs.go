@@ -27,14 +27,12 @@ const (
 // some tokens of plain decoding. The text goes on as if every guess were right, so that a drafter has to
 // run what it lacks of it.
 func MeasureCosts(ctx context.Context, target *runtime.Model, drafter spec.Drafter, prompt []int32, sampling runtime.Sampling) (Costs, error) {
-	sampler, err := runtime.NewSampler(sampling)
+	sampler, err := target.NewSampler(sampling)
 	if err != nil {
 		return Costs{}, err
 	}
-	session, err := target.NewSession()
-	if err != nil {
-		return Costs{}, err
-	}
+	session := target.NewSession()
+	defer session.Close()
 	m := &costMeter{target: target, drafter: drafter, prompt: prompt, sampler: sampler, session: session}
 	longest := min(spec.MaxLength, drafter.Offer(prompt).Length, target.Shape().Context-len(prompt)-1)
 	var guesses, draws []float64
@@ -116,7 +114,7 @@ func (m *costMeter) run(ctx context.Context, k int) (s seconds, err error) {
 		m.text = append(m.text, m.prompt[len(m.text)%len(m.prompt)])
 	}
 	start := time.Now()
-	logits, err := m.session.AppendAll(m.text[m.session.Len():])
+	logits, err := m.session.AppendAllContext(ctx, m.text[m.session.Len():])
 	if err != nil {
 		return seconds{}, err
 	}

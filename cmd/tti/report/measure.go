@@ -275,12 +275,12 @@ func (m meter) qualities(ctx context.Context, files []file, modes []Mode) error 
 }
 
 func (m meter) quality(ctx context.Context, reference, path, text string) (*Quality, error) {
-	model, err := runtime.Open(path, runtime.WithThreads(m.options.Threads))
+	model, err := runtime.Open(path, runtime.WithThreads(runtime.NewThreads(m.options.Threads)))
 	if err != nil {
 		return nil, err
 	}
 	defer model.Close()
-	other, err := runtime.Open(reference, runtime.WithThreadsOf(model))
+	other, err := runtime.Open(reference, runtime.WithThreads(model.Threads()))
 	if err != nil {
 		return nil, err
 	}
@@ -326,12 +326,12 @@ func (m meter) speculation(ctx context.Context, files []file) (*Speculation, err
 			return nil, err
 		}
 	}
-	big, err := runtime.Open(target.path, runtime.WithThreads(m.options.Threads))
+	big, err := runtime.Open(target.path, runtime.WithThreads(runtime.NewThreads(m.options.Threads)))
 	if err != nil {
 		return nil, err
 	}
 	defer big.Close()
-	small, err := runtime.Open(draft, runtime.WithThreadsOf(big))
+	small, err := runtime.Open(draft, runtime.WithThreads(big.Threads()))
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/mmcloughlin/avo/gotypes"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -79,14 +80,15 @@ type scoreTile struct {
 // is a register for each of these, and the fixed tree adds registers.
 func scores(m *machine, c cache, t scoreTile) {
 	name := fmt.Sprintf("scores%sx%d", c.name, t.queries)
-	m.function(name, "func(scores *float32, scoreStride int, q *float32, dimensions int, keys *byte, scales *float32, blocks int)")
+	m.function(name, "func(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys, scales, pageBlocks, blocks int)")
 	m.Doc(fmt.Sprintf("%s%s writes the scores of %d queries with the keys of whole blocks of 16 positions.", name, m.Name, t.queries))
 	result := m.rows("scores", "scoreStride", t.queries)
 	query := m.rows("q", "dimensions", t.queries)
-	keys, blocks := m.Parameter("keys"), m.Parameter("blocks")
+	walk := m.pages("pageBlocks")
+	keys := m.GP64()
 	var scales reg.GPVirtual
 	if c.scaled {
-		scales = m.Parameter("scales")
+		scales = m.GP64()
 	}
 	steps := m.Parameter("dimensions")
 	m.SHRQ(operand.Imm(4), steps)
@@ -149,20 +151,79 @@ func scores(m *machine, c cache, t scoreTile) {
 			m.ADDQ(operand.Imm(uint64(m.RegisterBytes)), scales)
 		}
 	}
-	m.repeat(blocks, func() {
-		if m.lanes() == blockLanes {
-			scoreStrip(keys)
-		} else {
-			strip, strips := m.copy(keys), m.GP64()
-			m.MOVQ(operand.U32(blockLanes/m.lanes()), strips)
-			m.repeat(strips, func() {
-				scoreStrip(strip)
-				m.ADDQ(operand.Imm(uint64(m.lanes()*c.bytes)), strip)
-			})
+	loop := m.label("block")
+	m.Label(loop)
+	walk.step(func(page reg.GPVirtual) {
+		m.MOVQ(page, keys)
+		m.ADDQ(m.argument("keys"), keys)
+		if c.scaled {
+			m.MOVQ(page, scales)
+			m.ADDQ(m.argument("scales"), scales)
 		}
-		m.ADDQ(keyBytes, keys)
 	})
+	if m.lanes() == blockLanes {
+		scoreStrip(keys)
+	} else {
+		strip, strips := m.copy(keys), m.GP64()
+		m.MOVQ(operand.U32(blockLanes/m.lanes()), strips)
+		m.repeat(strips, func() {
+			scoreStrip(strip)
+			m.ADDQ(operand.Imm(uint64(m.lanes()*c.bytes)), strip)
+		})
+	}
+	m.ADDQ(keyBytes, keys)
+	m.DECQ(m.argument("blocks"))
+	m.JNZ(operand.LabelRef(loop))
 	m.End()
+}
+
+// pages walks the pages of a KV cache. It keeps its state on the stack, in the parameter "pages" and beside it,
+// since it is needed once in many instructions and registers are few.
+type pages struct {
+	*machine
+	each string      // the parameter that says how many steps a page is for
+	left operand.Mem // steps until the next page
+}
+
+// sliceBytes is the distance of the elements of a slice of slices. The address of its bytes comes first in each.
+const sliceBytes = 24
+
+// pages begins a walk in front of the first page.
+func (m *machine) pages(each string) pages {
+	w := pages{m, each, m.AllocLocal(8)}
+	m.MOVQ(operand.I32(0), w.left)
+	return w
+}
+
+// step counts a step. Before the first one of each page it calls enter with the page's address.
+func (w pages) step(enter func(page reg.GPVirtual)) {
+	inside := w.label("inside")
+	w.CMPQ(w.left, operand.Imm(0))
+	w.JNE(operand.LabelRef(inside))
+	w.turn(enter)
+	w.Label(inside)
+	w.DECQ(w.left)
+}
+
+// turn goes on to the next page.
+func (w pages) turn(enter func(page reg.GPVirtual)) {
+	page, steps := w.Parameter("pages"), w.Parameter(w.each)
+	w.ADDQ(operand.Imm(sliceBytes), w.argument("pages"))
+	w.MOVQ(steps, w.left)
+	w.MOVQ(operand.Mem{Base: page}, page)
+	enter(page)
+}
+
+// argument returns the place of a parameter.
+func (m *machine) argument(name string) operand.Mem { return m.place(m.Param(name)) }
+
+// place returns where a parameter or an element of one lies.
+func (m *machine) place(c gotypes.Component) operand.Mem {
+	a, err := c.Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return a.Addr
 }
 
 // addAll adds the registers x to those of sum.
@@ -187,14 +248,23 @@ func (m *machine) multiplyAdd(scalar operand.Mem, x, sum reg.Register) {
 func softmax(m *machine, scaled bool) {
 	name, scale := "softmax", ""
 	if scaled {
-		name, scale = "softmaxScaled", "scales *float32, "
+		name, scale = "softmaxScaled", "pages *[]byte, scales, pageBlocks, skip, "
 	}
 	m.function(name, "func(scores *float32, "+scale+"count int) float32")
 	m.Doc(name + m.Name + " replaces count scores by weights and returns the sum of the exponentials.")
 	x, n := m.Parameter("scores"), m.Parameter("count")
-	var scales reg.Register
+	var scales reg.GPVirtual
+	var walk pages
 	if scaled {
-		scales = m.Parameter("scales")
+		walk, scales = m.pages("pageBlocks"), m.GP64()
+		walk.turn(func(page reg.GPVirtual) {
+			m.MOVQ(page, scales)
+			m.ADDQ(m.argument("scales"), scales)
+			skipped := m.Parameter("skip")
+			m.SUBQ(skipped, walk.left)
+			m.SHLQ(operand.Imm(6), skipped)
+			m.ADDQ(skipped, scales)
+		})
 	}
 	lowest := m.broadcast(m.word(math.Float32bits(-infinity)))
 	maximum := m.broadcastBlock(m.word(math.Float32bits(-infinity)))
@@ -219,9 +289,14 @@ func softmax(m *machine, scaled bool) {
 			m.VADDPS(r, sum[i], sum[i])
 		}
 		if scaled {
-			for i, s := range m.load(k, element(scales, offset)) {
+			walk.step(func(page reg.GPVirtual) {
+				m.MOVQ(page, scales)
+				m.ADDQ(m.argument("scales"), scales)
+			})
+			for i, s := range m.load(k, operand.Mem{Base: scales}) {
 				m.VMULPS(s, v[i], v[i])
 			}
+			m.ADDQ(operand.Imm(4*blockLanes), scales)
 		}
 		m.store(k, v, element(x, offset))
 	})
@@ -236,41 +311,78 @@ type valueTile struct {
 	registers []int
 }
 
-// weigh generates the sum of values weighted by the results of softmax, divided by their sum.
+// weigh generates the sum of values weighted by the results of softmax. It is added to what is there, and divided
+// by the sums unless there are none.
 func weigh(m *machine, c cache, t valueTile) {
 	name := fmt.Sprintf("weigh%sx%d", c.name, t.queries)
-	m.function(name, "func(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, values *byte, count int)")
-	m.Doc(fmt.Sprintf("%s%s writes the results of %d queries, of which query i weighs count+i values.", name, m.Name, t.queries))
+	m.function(name, "func(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions, width int, pages *[]byte, values, pagePositions, first int, ends [4]int)")
+	m.Doc(fmt.Sprintf("%s%s adds to the results of %d queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.", name, m.Name, t.queries))
 	out := m.rows("out", "outStride", t.queries)
 	weights := m.rows("weights", "weightStride", t.queries)
-	sums, values := m.Parameter("sums"), m.Parameter("values")
-	left := m.Parameter("dimensions")
-	rowBytes := m.Parameter("dimensions")
+	rowBytes := m.Parameter("width")
 	m.IMUL3Q(operand.I32(c.bytes), rowBytes, rowBytes)
+	page, left := m.AllocLocal(8), m.AllocLocal(8) // the next page, and how many positions are left in this one
+	value, n, some := m.GP64(), m.GP64(), m.GP64()
 
 	for _, registers := range t.registers {
 		chunk := registers * m.lanes()
 		loop, done := m.label("chunk"), m.label("done")
 		m.Label(loop)
-		m.CMPQ(left, operand.I32(chunk))
+		m.CMPQ(m.argument("dimensions"), operand.I32(chunk))
 		m.JLT(operand.LabelRef(done))
 
 		results := make([][]reg.VecVirtual, t.queries)
 		for i := range results {
-			for range registers {
+			for j := range registers {
 				r := m.Vector()
-				m.zero(r)
+				m.VMOVUPS(out.at(i, j*m.RegisterBytes), r)
 				results[i] = append(results[i], r)
 			}
 		}
-		value, n := m.copy(values), m.Parameter("count")
-		moving := weights
-		moving.base = m.copy(weights.base)
-		// position adds the values of one position to the results of queries first and later.
-		position := func(first int) {
+		m.Load(m.Param("weights"), weights.base)
+
+		// enter begins with the next page.
+		enter := func() {
+			m.MOVQ(page, value)
+			m.ADDQ(operand.Imm(sliceBytes), page)
+			m.MOVQ(operand.Mem{Base: value}, value)
+			m.ADDQ(m.argument("values"), value)
+			m.MOVQ(m.Parameter("pagePositions"), some)
+			m.MOVQ(some, left)
+		}
+		m.MOVQ(m.Parameter("pages"), some)
+		m.MOVQ(some, page)
+		enter()
+		m.Load(m.Param("first"), n)
+		m.SUBQ(n, left)
+		m.IMULQ(rowBytes, n)
+		m.ADDQ(n, value)
+
+		for first := range t.queries {
+			// Queries first and later go on from the end of the query before.
+			m.Load(m.Param("ends").Index(first), n)
+			if first == 0 {
+				m.SUBQ(m.argument("first"), n)
+			} else {
+				m.SUBQ(m.place(m.Param("ends").Index(first-1)), n)
+			}
+			more, inside, position, through := m.label("more"), m.label("inside"), m.label("position"), m.label("through")
+			m.Label(more)
+			m.TESTQ(n, n)
+			m.JZ(operand.LabelRef(through))
+			m.CMPQ(left, operand.Imm(0))
+			m.JNE(operand.LabelRef(inside))
+			enter()
+			m.Label(inside)
+			m.MOVQ(left, some)
+			m.CMPQ(n, some)
+			m.CMOVQLT(n, some)
+			m.SUBQ(some, left)
+			m.SUBQ(some, n)
+			m.Label(position)
 			scalars := make([]reg.VecVirtual, t.queries)
 			for i := first; i < t.queries; i++ {
-				scalars[i] = m.broadcast(moving.at(i, 0))
+				scalars[i] = m.broadcast(weights.at(i, 0))
 			}
 			for j := range registers {
 				v := m.widen(c, operand.Mem{Base: value, Disp: j * m.lanes() * c.bytes})
@@ -279,23 +391,33 @@ func weigh(m *machine, c cache, t valueTile) {
 				}
 			}
 			m.ADDQ(rowBytes, value)
-			m.ADDQ(operand.Imm(4), moving.base)
+			m.ADDQ(operand.Imm(4), weights.base)
+			m.DECQ(some)
+			m.JNZ(operand.LabelRef(position))
+			m.JMP(operand.LabelRef(more))
+			m.Label(through)
 		}
-		m.repeat(n, func() { position(0) })
-		for first := 1; first < t.queries; first++ {
-			position(first)
-		}
+
+		undivided := m.label("undivided")
+		m.Load(m.Param("sums"), some)
+		m.TESTQ(some, some)
+		m.JZ(operand.LabelRef(undivided))
 		for i, result := range results {
-			sum := m.broadcast(operand.Mem{Base: sums, Disp: 4 * i})
-			for j, r := range result {
+			sum := m.broadcast(operand.Mem{Base: some, Disp: 4 * i})
+			for _, r := range result {
 				m.VDIVPS(sum, r, r)
+			}
+		}
+		m.Label(undivided)
+		for i, result := range results {
+			for j, r := range result {
 				m.VMOVUPS(r, out.at(i, j*m.RegisterBytes))
 			}
 		}
 
 		m.ADDQ(operand.I32(registers*m.RegisterBytes), out.base)
-		m.ADDQ(operand.I32(chunk*c.bytes), values)
-		m.SUBQ(operand.I32(chunk), left)
+		m.ADDQ(operand.I32(chunk*c.bytes), m.argument("values"))
+		m.SUBQ(operand.I32(chunk), m.argument("dimensions"))
 		m.JMP(operand.LabelRef(loop))
 		m.Label(done)
 	}

@@ -5,8 +5,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// placement says where the elements of one position lie in a cache: those of a value side by side; those of a key apart,
-// since keys are interleaved by 16 positions.
+// placement says where the elements of one position go in a cache: the values side by side, the keys
+// one into each line of 16 positions.
 type placement struct {
 	name     string
 	distance int // in elements
@@ -17,7 +17,7 @@ var placements = []placement{{"storeKey", blockLanes}, {"storeValue", 1}}
 // storeHalf generates the conversion of whole blocks to binary16, rounded to nearest even.
 func storeHalf(m *machine, place placement) {
 	name := place.name + "F16"
-	m.function(name, "func(dst *uint16, src *float32, blocks int)")
+	m.function(name, "func(dst *byte, src *float32, blocks int)")
 	m.Doc(name + m.Name + " stores 16 elements per block in a cache of binary16.")
 	dst, src := m.Parameter("dst"), m.Parameter("src")
 	const bytes, perRegister = 2, 8
@@ -37,7 +37,7 @@ func storeHalf(m *machine, place placement) {
 // storeInt8 generates the quantization of whole blocks with one scale.
 func storeInt8(m *machine, place placement) {
 	name := place.name + "Int8"
-	m.function(name, "func(dst *int8, scale, src *float32, blocks int)")
+	m.function(name, "func(dst *byte, scale, src *float32, blocks int)")
 	m.Doc(name + m.Name + " stores 16 elements per block, and the scale of all, in a cache of int8.")
 	dst, src, blocks := m.Parameter("dst"), m.Parameter("src"), m.Parameter("blocks")
 	q := newQuantizer(m)
@@ -70,8 +70,7 @@ func storeInt8(m *machine, place placement) {
 	m.End()
 }
 
-// scatter stores the elements of a register of 16 bytes at equal distances. extract is the instruction that stores one of
-// them.
+// scatter stores the elements of a register at equal distances.
 func (m *machine) scatter(x reg.VecVirtual, p operand.Mem, distance, bytes int, extract func(imm, x, dst operand.Op)) {
 	if distance == 1 {
 		m.VMOVUPS(x, p)

@@ -11,9 +11,9 @@ const (
 	groupColumns = format.GroupColumns
 )
 
-// Input holds the activations of some tokens as matrix products read them: float32 rows, and the
+// Activations holds the activations of some tokens as matrix products read them: float32 rows, and the
 // same rows quantized to int8 in groups of 64 for the integer encodings.
-type Input struct {
+type Activations struct {
 	Tokens  int
 	Columns int // padded to a multiple of 64
 
@@ -23,10 +23,10 @@ type Input struct {
 	Sums   []int32   // [Tokens, Columns/64]: the sum of a group's codes
 }
 
-// NewInput returns an Input with room for up to tokens rows of columns values.
-func NewInput(tokens, columns int) *Input {
+// NewActivations returns Activations with room for up to tokens rows of columns values.
+func NewActivations(tokens, columns int) *Activations {
 	padded := format.PaddedColumns(columns)
-	return &Input{
+	return &Activations{
 		Tokens:  tokens,
 		Columns: padded,
 		Values:  make([]float32, tokens*padded),
@@ -37,12 +37,12 @@ func NewInput(tokens, columns int) *Input {
 }
 
 // Row returns the values of token t, padding included.
-func (x *Input) Row(t int) []float32 {
+func (x *Activations) Row(t int) []float32 {
 	return x.Values[t*x.Columns : (t+1)*x.Columns : (t+1)*x.Columns]
 }
 
 // Resize sets the number of tokens and columns without allocating. It panics if there is no room.
-func (x *Input) Resize(tokens, columns int) {
+func (x *Activations) Resize(tokens, columns int) {
 	padded := format.PaddedColumns(columns)
 	if tokens < 0 || tokens*padded > cap(x.Values) {
 		panic(fmt.Sprintf("kernels: input of %d values cannot hold [%d, %d]", cap(x.Values), tokens, padded))
@@ -52,4 +52,13 @@ func (x *Input) Resize(tokens, columns int) {
 	x.Codes = x.Codes[:tokens*padded]
 	x.Scales = x.Scales[:tokens*padded/groupColumns]
 	x.Sums = x.Sums[:tokens*padded/groupColumns]
+}
+
+// CopyCodes copies what integer products see of tokens first <= t < last of from, codes, scales and sums, to the tokens of
+// x from number at on. Both have the same columns.
+func (x *Activations) CopyCodes(at int, from *Activations, first, last int) {
+	groups := x.Columns / groupColumns
+	copy(x.Codes[at*x.Columns:], from.Codes[first*x.Columns:last*x.Columns])
+	copy(x.Scales[at*groups:], from.Scales[first*groups:last*groups])
+	copy(x.Sums[at*groups:], from.Sums[first*groups:last*groups])
 }

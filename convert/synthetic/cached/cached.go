@@ -1,4 +1,5 @@
-package bench
+// Package cached keeps .tti files of synthetic models: one is made when it is first asked for.
+package cached
 
 import (
 	"context"
@@ -11,9 +12,9 @@ import (
 	"github.com/tti-llm/tti/format"
 )
 
-// Synthetic returns the path of a model of one of the sizes of synthetic.Models with random
+// File returns the path of a model of one of the sizes of synthetic.Models with random
 // weights. It is made in directory once and found there afterwards, if this program's version wrote it and it is whole.
-func Synthetic(ctx context.Context, directory, size, mode string, o convert.Options) (string, error) {
+func File(ctx context.Context, directory, size, mode string, o convert.Options) (string, error) {
 	model, ok := synthetic.Models[size]
 	if !ok {
 		return "", fmt.Errorf("synthetic model %q is unknown", size)

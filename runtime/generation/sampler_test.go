@@ -1,4 +1,4 @@
-package runtime
+package generation
 
 import (
 	"errors"
@@ -7,11 +7,13 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/tti-llm/tti/kernels"
 )
 
 func sampler(t *testing.T, s Sampling) *Sampler {
 	t.Helper()
-	out, err := NewSampler(s)
+	out, err := NewSampler(kernels.Sets()[0], s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,9 +181,9 @@ func TestDrawIsPure(t *testing.T) {
 	settings := Sampling{Temperature: 1, TopP: 0.9, RepetitionPenalty: 1.2, Seed: 9}
 	used := sampler(t, settings)
 	for range 200 {
-		logits, preceding := normalLogits(random, 100), tale(random.IntN(50))
+		logits, preceding := normalLogits(random, 100), make([]int32, random.IntN(50))
 		for i := range preceding {
-			preceding[i] %= 100
+			preceding[i] = random.Int32N(100)
 		}
 		if a, b := draw(t, used, logits, preceding), draw(t, sampler(t, settings), logits, preceding); a != b {
 			t.Fatalf("a used sampler drew %d, a new one %d", a, b)
@@ -201,7 +203,7 @@ func TestDrawRefusesNaN(t *testing.T) {
 func TestSamplingValidate(t *testing.T) {
 	for _, s := range []Sampling{{Temperature: -1}, {Temperature: math.NaN()}, {Temperature: math.Inf(1)}, {TopK: -1}, {TopP: 1.1}, {TopP: -0.1},
 		{MinP: 2}, {MinP: math.NaN()}, {RepetitionPenalty: -1}, {RepetitionPenalty: math.Inf(1)}} {
-		if _, err := NewSampler(s); !errors.Is(err, ErrOption) {
+		if _, err := NewSampler(kernels.Sets()[0], s); !errors.Is(err, ErrOption) {
 			t.Errorf("%+v: %v", s, err)
 		}
 	}
@@ -283,7 +285,7 @@ func BenchmarkDraw(b *testing.B) {
 			"greedy": {}, "unfiltered": {Temperature: 1}, "top-k": {Temperature: 0.8, TopK: 40}, "top-p": {Temperature: 1, TopP: 0.95},
 		} {
 			b.Run(fmt.Sprint(name, "/", vocabulary), func(b *testing.B) {
-				s, err := NewSampler(sampling)
+				s, err := NewSampler(kernels.Sets()[0], sampling)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -52,21 +52,21 @@ func TestGPT2Importance(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, w := range p.weights {
-			expected, ok := want[strings.TrimPrefix(w.name, "transformer.")]
+			expected, ok := want[strings.TrimPrefix(w.Name, "transformer.")]
 			if ok != (w.importance != nil) {
-				t.Errorf("untied %v: %s has an importance: %v", untied, w.name, !ok)
+				t.Errorf("untied %v: %s has an importance: %v", untied, w.Name, !ok)
 				continue
 			}
 			if !ok {
 				continue
 			}
 			got := w.importance()
-			if len(got) != w.shape[1] {
-				t.Fatalf("%s: %d factors for %d columns", w.name, len(got), w.shape[1])
+			if len(got) != w.Shape[1] {
+				t.Fatalf("%s: %d factors for %d columns", w.Name, len(got), w.Shape[1])
 			}
 			for k, v := range got {
 				if math.Abs(float64(v)-expected[k]) > 1e-5*expected[k] {
-					t.Fatalf("%s: column %d has %v, want %v", w.name, k, v, expected[k])
+					t.Fatalf("%s: column %d has %v, want %v", w.Name, k, v, expected[k])
 				}
 			}
 		}

@@ -1,0 +1,177 @@
+package forward
+
+import (
+	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/kernels"
+	"github.com/tti-llm/tti/kernels/pool"
+)
+
+// attention is causal self-attention. Query heads that share a KV head go through its keys and values together.
+type attention struct {
+	layer   int // in the pages of the cache
+	heads   int // query heads
+	kvHeads int // heads is a multiple of it
+	width   int // of a head
+	scale   float32
+	window  int  // how many positions a query sees, its own included; 0: all up to its own
+	last    bool // of the network: here rows whose logits nobody wants end
+}
+
+// sharedPositions is from how many positions on threads share the work of one head where there are too few for all: below
+// that, meeting at barriers costs more.
+const sharedPositions = 256
+
+func (a *attention) inputs(p *Pass, _ *pool.Worker) ([]float32, int) { return p.qkv, a.stride() }
+
+// stride is the length of a row of queries, keys and values.
+func (a *attention) stride() int { return format.PaddedRows((a.heads + 2*a.kvHeads) * a.width) }
+
+// group is the number of query heads that share a KV head.
+func (a *attention) group() int { return a.heads / a.kvHeads }
+
+func (a *attention) mix(w *pool.Worker, p *Pass, b *Branch) *kernels.Activations {
+	w.Barrier() // queries, keys and values are complete
+	a.store(w, p)
+	rows := &p.all
+	if a.last {
+		rows = &p.wanted
+		p.narrow(w)
+	}
+	out := &p.threads[w.Index].attention
+	out.Resize(len(rows.rows), a.heads*a.width)
+	first, last := 0, 0 // columns of out that are this thread's alone
+	switch {
+	case a.kvHeads >= w.Count && rows.short: // those that a thread has stored are the only ones it reads
+		head, end := w.Split(a.kvHeads, 1)
+		for _, u := range rows.units {
+			for h := head; h < end; h++ {
+				a.attend(w, p, u, h, out)
+			}
+		}
+		first, last = head*a.group()*a.width, end*a.group()*a.width
+	case len(rows.units)*a.kvHeads < w.Count && rows.positions >= sharedPositions:
+		w.Barrier()
+		a.attendTogether(w, p, rows, out)
+	default: // units of all heads are dealt out in turn, because later queries see more positions and cost more
+		w.Barrier()
+		for i := w.Index; i < len(rows.units)*a.kvHeads; i += w.Count {
+			a.attend(w, p, rows.units[i/a.kvHeads], i%a.kvHeads, out)
+		}
+	}
+	switch {
+	case !b.Out.integer():
+	case first < last && a.group()*a.width%format.GroupColumns == 0:
+		p.kernels.QuantizeColumns(out, first, last)
+	default: // what belongs to a group comes from several threads
+		w.Barrier()
+		first, last := w.Split(out.Tokens, 1)
+		p.kernels.Quantize(out, first, last)
+	}
+	return out
+}
+
+// store writes the keys and values of all rows to the cache: each thread those of heads of its own or, where heads are
+// too few, those of rows.
+func (a *attention) store(w *pool.Worker, p *Pass) {
+	own := &p.threads[w.Index]
+	firstHead, lastHead, firstRow, lastRow := 0, a.kvHeads, 0, len(p.all.rows)
+	if a.kvHeads >= w.Count {
+		firstHead, lastHead = w.Split(a.kvHeads, 1)
+	} else {
+		firstRow, lastRow = w.Split(len(p.all.rows), 1)
+	}
+	keys, values := a.heads*a.width, (a.heads+a.kvHeads)*a.width
+	for h := firstHead; h < lastHead; h++ {
+		row := 0
+		for _, s := range p.segments {
+			own.head = p.layout.Head(s.Pages, a.layer, h)
+			for i := range s.Tokens {
+				if row >= firstRow && row < lastRow {
+					qkv := p.qkv[row*a.stride()+h*a.width:]
+					p.kernels.Store(&own.head, s.Position+i, qkv[keys:][:a.width], qkv[values:][:a.width])
+				}
+				row++
+			}
+		}
+	}
+}
+
+// attend writes what the query heads of a KV head find for a unit to their columns of out.
+func (a *attention) attend(w *pool.Worker, p *Pass, u unit, kvHead int, out *kernels.Activations) {
+	own := &p.threads[w.Index]
+	own.head = p.layout.Head(p.segments[u.segment].Pages, a.layer, kvHead)
+	counts := a.gather(p, own, u, kvHead)
+	p.kernels.Attend(own.attended, own.head.Width, own.queries, &own.head, counts, a.window, own.scores)
+	a.scatter(out, own.attended, u, kvHead, 0, a.width)
+}
+
+// gather collects the scaled queries of a unit, head after head for each position, and returns how many positions each
+// of them sees.
+func (a *attention) gather(p *Pass, own *thread, u unit, kvHead int) (counts []int) {
+	group, i := a.group(), 0
+	for t := range u.count {
+		qkv := p.qkv[(u.row+t)*a.stride()+kvHead*group*a.width:]
+		for j := range group {
+			query := own.queries[i*own.head.Width:][:own.head.Width]
+			p.kernels.Scale(query, qkv[j*a.width:][:a.width], a.scale)
+			clear(query[a.width:])
+			own.counts[i] = u.position + t + 1
+			i++
+		}
+	}
+	return own.counts[:i]
+}
+
+// scatter copies dimensions from <= d < to of what the queries of a unit have found, as gather ordered them, to the
+// columns of their heads.
+func (a *attention) scatter(out *kernels.Activations, attended []float32, u unit, kvHead, from, to int) {
+	group, width := a.group(), kernels.PaddedHead(a.width)
+	for i := range u.count * group {
+		columns := out.Row(u.out + i/group)[(kvHead*group+i%group)*a.width:]
+		copy(columns[from:to], attended[i*width+from:])
+	}
+}
+
+// attendTogether lets all threads work on each head: they share its positions for the scores and its dimensions for the
+// values. The n-th head of all units has its scores and sums in the memory of thread n.
+func (a *attention) attendTogether(w *pool.Worker, p *Pass, rows *plan, out *kernels.Activations) {
+	own := &p.threads[w.Index]
+	width := kernels.PaddedHead(a.width)
+	// each calls f for every head of every unit, with its queries at hand: those from first on, as many as scores have
+	// room for.
+	each := func(first int, f func(shared *thread, u unit, kvHead int, counts []int)) {
+		for i := range len(rows.units) * a.kvHeads {
+			u, kvHead := rows.units[i/a.kvHeads], i%a.kvHeads
+			own.head = p.layout.Head(p.segments[u.segment].Pages, a.layer, kvHead)
+			if counts := a.gather(p, own, u, kvHead); first < len(counts) {
+				f(&p.threads[i], u, kvHead, counts[first:min(first+kernels.AttendRows, len(counts))])
+			}
+		}
+	}
+	stride, most := kernels.PaddedPositions(rows.positions), 0
+	for _, u := range rows.units {
+		most = max(most, u.count*a.group())
+	}
+	for first := 0; first < most; first += kernels.AttendRows {
+		each(first, func(shared *thread, u unit, kvHead int, counts []int) {
+			positions := counts[len(counts)-1]
+			from, to := w.Split((positions+own.head.Positions-1)/own.head.Positions, 1)
+			p.kernels.Scores(shared.scores, stride, own.queries[first*width:], &own.head, counts, a.window, from, to)
+		})
+		w.Barrier()
+		each(first, func(shared *thread, u unit, kvHead int, counts []int) {
+			for i := w.Index; i < len(counts); i += w.Count {
+				shared.sums[i] = p.kernels.Softmax(shared.scores[i*stride:][:stride], &own.head, counts[i], a.window)
+			}
+		})
+		w.Barrier()
+		each(first, func(shared *thread, u unit, kvHead int, counts []int) {
+			from, to := w.Split(width, 16)
+			p.kernels.Weigh(shared.attended[first*width:], width, shared.scores, stride, shared.sums, &own.head, counts, a.window, from, to)
+			if first+len(counts) == u.count*a.group() {
+				a.scatter(out, shared.attended, u, kvHead, min(from, a.width), min(to, a.width))
+			}
+		})
+		w.Barrier()
+	}
+}

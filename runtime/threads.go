@@ -1,0 +1,79 @@
+package runtime
+
+import (
+	"fmt"
+	goruntime "runtime"
+	"sync"
+
+	"github.com/tti-llm/tti/kernels/pool"
+)
+
+// Threads are a team of threads that passes run on. Models that run in turns on the same processors should share one:
+// threads that wait for their model's next pass would stand in the way of another model's. No model owns them, so models
+// that share them open and close in any order. The threads end when they and all models that use them are closed, or
+// have been forgotten.
+type Threads struct {
+	pool    *pool.Pool
+	invalid error
+
+	mutex  sync.Mutex
+	users  int // those who have not closed them, the creator among them
+	closed bool
+}
+
+// NewThreads returns that many threads; 0 means as many as Go may use processors. More than there are processors work,
+// slowly. Results never depend on it. A negative number is refused where the threads are used.
+func NewThreads(n int) *Threads {
+	t := &Threads{users: 1}
+	if n < 0 {
+		t.invalid = fmt.Errorf("%w: %d threads", ErrOption, n)
+		return t
+	}
+	if n == 0 {
+		n = goruntime.GOMAXPROCS(0)
+	}
+	t.pool = pool.New(n)
+	goruntime.AddCleanup(t, func(p *pool.Pool) { p.Close() }, t.pool)
+	return t
+}
+
+// Count returns the number of threads.
+func (t *Threads) Count() int {
+	if t.pool == nil {
+		return 0
+	}
+	return t.pool.Threads()
+}
+
+// Close says that the creator needs the threads no more. Models that use them go on.
+func (t *Threads) Close() {
+	t.mutex.Lock()
+	first := !t.closed
+	t.closed = true
+	t.mutex.Unlock()
+	if first {
+		t.release()
+	}
+}
+
+// use adds a user, who must release the threads.
+func (t *Threads) use() error {
+	if t.invalid != nil {
+		return t.invalid
+	}
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	if t.users == 0 {
+		return fmt.Errorf("threads: %w", ErrClosed)
+	}
+	t.users++
+	return nil
+}
+
+func (t *Threads) release() {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	if t.users--; t.users == 0 && t.pool != nil {
+		t.pool.Close()
+	}
+}
