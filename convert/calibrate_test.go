@@ -26,7 +26,7 @@ var someText = strings.Repeat("Of making many books there is no end. ", 3)
 // A calibrated file is the same for any number of workers, chosen kernels and run.
 func TestCalibrationIsReproducible(t *testing.T) {
 	untied := tiny
-	untied.Untied, untied.Inner = true, 70
+	untied.Untied, untied.Hidden = true, 70
 	for name, m := range map[string]synthetic.Model{"tied": tiny, "untied": untied} {
 		source := newTestModel(t, m).write(t)
 		if name == "untied" && testing.Short() {
@@ -100,7 +100,7 @@ func rms(outputs, targets []float32) float64 {
 // What a calibrated matrix makes of its inputs is nearer to the target than what a plainly rounded
 // one makes of them, be the target what the original makes of them or of somewhat different ones.
 func TestCalibratedOutputsAreNoWorse(t *testing.T) {
-	source := newTestModel(t, synthetic.Model{Vocabulary: 300, Positions: 8, Embedding: 96, Layers: 1, Heads: 2}).write(t)
+	source := newTestModel(t, synthetic.Model{Vocabulary: 300, Context: 8, Embedding: 96, Layers: 1, Heads: 2}).write(t)
 	for _, scope := range []Scope{MLP, Blocks, All} {
 		for _, drift := range []float32{0, 0.3} {
 			t.Run(fmt.Sprint(scope, " ", drift), func(t *testing.T) {

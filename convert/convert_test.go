@@ -209,9 +209,9 @@ func TestConvertVariants(t *testing.T) {
 		"f16":          func(m *synthetic.Model) { m.Type = "F16" },
 		"bf16 sharded": func(m *synthetic.Model) { m.Type, m.Shards = "BF16", 3 },
 		"untied":       func(m *synthetic.Model) { m.Untied, m.Prefix = true, "transformer." },
-		"n_inner":      func(m *synthetic.Model) { m.Inner = 70 },
+		"n_inner":      func(m *synthetic.Model) { m.Hidden = 70 },
 		"wide":         func(m *synthetic.Model) { m.Embedding, m.Layers = 130, 1 },
-		"one head":     func(m *synthetic.Model) { m.Heads, m.Positions = 1, 1 },
+		"one head":     func(m *synthetic.Model) { m.Heads, m.Context = 1, 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := tiny

@@ -30,7 +30,7 @@ func exportModels(t *testing.T) map[string]string {
 		"tied":     func(*synthetic.Model) {},
 		"untied":   func(m *synthetic.Model) { m.Untied = true },
 		"sharded":  func(m *synthetic.Model) { m.Shards = 3; m.Prefix = "transformer."; m.Untied = true },
-		"bfloat16": func(m *synthetic.Model) { m.Type = "BF16"; m.Inner = 70 },
+		"bfloat16": func(m *synthetic.Model) { m.Type = "BF16"; m.Hidden = 70 },
 		"half":     func(m *synthetic.Model) { m.Type = "F16"; m.Embedding = 72 },
 	} {
 		m := tiny
@@ -88,8 +88,8 @@ func TestExportIsExact(t *testing.T) {
 			if len(got.tensors) != len(want.tensors) {
 				t.Errorf("%d tensors, want %d", len(got.tensors), len(want.tensors))
 			}
-			for key, value := range want.configuration {
-				if again, ok := got.configuration[key]; ok && value != nil && key != "torch_dtype" && !reflect.DeepEqual(again, value) {
+			for key, value := range want.config {
+				if again, ok := got.config[key]; ok && value != nil && key != "torch_dtype" && !reflect.DeepEqual(again, value) {
 					t.Errorf("config.json: %s is %v, was %v", key, again, value)
 				}
 			}
@@ -122,10 +122,10 @@ func sameModel(t *testing.T, got, want string) {
 // TestExportHalf: weights that are binary16 already survive in it.
 func TestExportHalf(t *testing.T) {
 	file := there(t, exportModels(t)["fable"], Options{Mode: F16})
-	for _, elements := range []Elements{ElementsF16, ElementsF32} {
-		exported := back(t, file, ExportOptions{Elements: elements, Workers: 1})
-		if want := map[Elements]safetensors.DType{ElementsF16: safetensors.F16, ElementsF32: safetensors.F32}[elements]; readTestModel(t, exported).tensors["transformer.ln_f.bias"].DType() != want {
-			t.Errorf("%s: not %v", elements, want)
+	for _, dtype := range []DType{DTypeF16, DTypeF32} {
+		exported := back(t, file, ExportOptions{DType: dtype, Workers: 1})
+		if want := map[DType]safetensors.DType{DTypeF16: safetensors.F16, DTypeF32: safetensors.F32}[dtype]; readTestModel(t, exported).tensors["transformer.ln_f.bias"].DType() != want {
+			t.Errorf("%s: not %v", dtype, want)
 		}
 		sameModel(t, there(t, exported, Options{Mode: F16}), file)
 	}
@@ -163,8 +163,8 @@ func TestExportRefuses(t *testing.T) {
 		context func() context.Context
 		want    string
 	}{
-		"overflow":  {options: ExportOptions{Elements: ElementsF16}, want: "tensor h.1.mlp.c_fc.weight: value 65552 at [3 5] is too large for f16"},
-		"type":      {options: ExportOptions{Elements: "f64"}, want: `unknown element type "f64"`},
+		"overflow":  {options: ExportOptions{DType: DTypeF16}, want: "tensor h.1.mlp.c_fc.weight: value 65552 at [3 5] is too large for f16"},
+		"type":      {options: ExportOptions{DType: "f64"}, want: `unknown element type "f64"`},
 		"occupied":  {prepare: func(d string) error { return errors.Join(os.Mkdir(d, 0o777), os.WriteFile(d+"/x", nil, 0o666)) }, want: "exists and is not empty"},
 		"a file":    {prepare: func(d string) error { return os.WriteFile(d, nil, 0o666) }, want: "not a directory"},
 		"cancelled": {context: func() context.Context { ctx, cancel := context.WithCancel(t.Context()); cancel(); return ctx }, want: "context canceled"},

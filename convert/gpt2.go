@@ -36,7 +36,7 @@ var gpt2Aliases = map[string]string{
 	"n_head":      "num_attention_heads",
 }
 
-func (gpt2) plan(c *configuration, p *planner) (architecture.Hyperparameters, error) {
+func (gpt2) plan(c *config, p *planner) (architecture.Hyperparameters, error) {
 	for name, alias := range gpt2Aliases {
 		if !c.has(name) && c.has(alias) {
 			c.fields[name] = c.fields[alias]
@@ -102,7 +102,7 @@ const gpt2Head = "lm_head.weight"
 
 // gpt2Configuration is config.json as GPT2Config of transformers has it, as far as it matters when
 // the model runs.
-type gpt2Configuration struct {
+type gpt2Config struct {
 	Architectures  []string `json:"architectures"`
 	ModelType      string   `json:"model_type"`
 	Activation     string   `json:"activation_function"`
@@ -125,7 +125,7 @@ type gpt2Configuration struct {
 func (g gpt2) export(hyperparameters architecture.Hyperparameters, dtype string) exported {
 	h := hyperparameters.(*architecture.GPT2)
 	return exported{
-		configuration: gpt2Configuration{
+		config: gpt2Config{
 			Architectures: g.classes()[:1], ModelType: g.modelType(), Activation: string(h.Activation),
 			Vocabulary: h.Vocabulary, Positions: h.Context, Context: h.Context, Embedding: h.Embedding,
 			Layers: h.Layers, Heads: h.Heads, Hidden: h.Hidden, Epsilon: h.Epsilon,

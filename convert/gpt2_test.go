@@ -69,9 +69,9 @@ func TestGPT2Hyperparameters(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			m := newTestModel(t, tiny)
 			for name, value := range c.change {
-				m.configuration[name] = value
+				m.config[name] = value
 				if value == nil {
-					delete(m.configuration, name)
+					delete(m.config, name)
 				}
 			}
 			if c.generation != "" {
@@ -109,7 +109,7 @@ func encoded(t *testing.T, h architecture.Hyperparameters) []byte {
 
 // An absent configuration value is GPT-2's: the smallest valid config.json is that of GPT-2 itself.
 func TestGPT2Defaults(t *testing.T) {
-	c, err := parseConfiguration([]byte(`{"model_type":"gpt2"}`))
+	c, err := parseConfig([]byte(`{"model_type":"gpt2"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestGPT2Defaults(t *testing.T) {
 
 func TestGPT2Plan(t *testing.T) {
 	wide := tiny
-	wide.Inner = 40
+	wide.Hidden = 40
 	untied := tiny
 	untied.Untied = true
 	prefixed := tiny
@@ -184,7 +184,7 @@ func TestGPT2Head(t *testing.T) {
 	if !tied(t, m) {
 		t.Error("a head equal to the embedding is stored")
 	}
-	m.configuration["tie_word_embeddings"] = false
+	m.config["tie_word_embeddings"] = false
 	if !tied(t, m) {
 		t.Error("a head equal to the embedding is stored where the configuration unties it")
 	}
@@ -192,7 +192,7 @@ func TestGPT2Head(t *testing.T) {
 	if tied(t, m) {
 		t.Error("a head of its own is lost")
 	}
-	m.configuration["tie_word_embeddings"] = true
+	m.config["tie_word_embeddings"] = true
 	if tied(t, m) {
 		t.Error("a head of its own is lost where the configuration ties it")
 	}
@@ -214,7 +214,7 @@ func TestGPT2IgnoresMasks(t *testing.T) {
 
 // Whatever a configuration says, it is accepted or refused: quickly, in one line, and with a
 // plan only for tensors that are there.
-func FuzzConfiguration(f *testing.F) {
+func FuzzConfig(f *testing.F) {
 	for _, path := range []string{"../testdata/fable/config.json", "../testdata/fable-draft/config.json"} {
 		text, err := os.ReadFile(filepath.FromSlash(path))
 		if err != nil {
@@ -222,7 +222,7 @@ func FuzzConfiguration(f *testing.F) {
 		}
 		f.Add(text, []byte(`{"eos_token_id":[1]}`))
 	}
-	own, err := json.Marshal(newTestModel(f, tiny).configuration)
+	own, err := json.Marshal(newTestModel(f, tiny).config)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -244,11 +244,11 @@ func FuzzConfiguration(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, generation []byte) {
 		var err error
 		m := model{tensors: m.tensors}
-		if m.configuration, err = parseConfiguration(text); err != nil {
+		if m.config, err = parseConfig(text); err != nil {
 			checkMessage(t, err, "")
 			return
 		}
-		if m.generation, err = parseConfiguration(generation); err != nil {
+		if m.generation, err = parseConfig(generation); err != nil {
 			checkMessage(t, err, "")
 			return
 		}

@@ -14,13 +14,13 @@ import (
 )
 
 // tiny is a model that converts in a moment and fills no panel exactly.
-var tiny = synthetic.Model{Vocabulary: 300, Positions: 8, Embedding: 24, Layers: 2, Heads: 2}
+var tiny = synthetic.Model{Vocabulary: 300, Context: 8, Embedding: 24, Layers: 2, Heads: 2}
 
 // testModel is a model directory in memory, for tests to change before it is written.
 type testModel struct {
-	configuration map[string]any
-	tensors       map[string]safetensors.TensorView
-	files         map[string]string // all others by name; config.json and model.safetensors here win over the above
+	config  map[string]any
+	tensors map[string]safetensors.TensorView
+	files   map[string]string // all others by name; config.json and model.safetensors here win over the above
 }
 
 // absent in the place of a file's content leaves the file out.
@@ -48,7 +48,7 @@ func readTestModel(t testing.TB, directory string) *testModel {
 		switch {
 		case err != nil:
 		case entry.Name() == configurationFile:
-			err = json.Unmarshal(content, &m.configuration)
+			err = json.Unmarshal(content, &m.config)
 		case filepath.Ext(entry.Name()) == ".safetensors":
 			var file safetensors.SafeTensors
 			file, err = safetensors.Deserialize(content)
@@ -68,7 +68,7 @@ func readTestModel(t testing.TB, directory string) *testModel {
 // write writes the model to a new directory.
 func (m *testModel) write(t testing.TB) string {
 	t.Helper()
-	configuration, err := json.Marshal(m.configuration)
+	config, err := json.Marshal(m.config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func (m *testModel) write(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := map[string]string{configurationFile: string(configuration), weightsFile: string(weights)}
+	files := map[string]string{configurationFile: string(config), weightsFile: string(weights)}
 	maps.Copy(files, m.files)
 	directory := t.TempDir()
 	for name, content := range files {

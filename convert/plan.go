@@ -23,17 +23,17 @@ type family interface {
 	classes() []string
 	// plan reads the configuration, asks p for every tensor of the model, and returns the hyper-parameters of the file. An
 	// error is about the configuration; p keeps those about tensors. A tensor that is not asked for is refused.
-	plan(c *configuration, p *planner) (architecture.Hyperparameters, error)
+	plan(c *config, p *planner) (architecture.Hyperparameters, error)
 	// export is the way back from a file's hyper-parameters to a model directory of the given element type.
-	export(h architecture.Hyperparameters, elements string) exported
+	export(h architecture.Hyperparameters, dtype string) exported
 }
 
 // exported is what a model directory says about a model, besides its tokenizer.
 type exported struct {
-	configuration any // of config.json
-	place         func(architecture.Tensor) huggingface.Place
-	context       int
-	eos, bos      *int32 // as in config.json, nil for none
+	config   any // of config.json
+	place    func(architecture.Tensor) huggingface.Place
+	context  int
+	eos, bos *int32 // as in config.json, nil for none
 }
 
 var families = []family{
@@ -41,7 +41,7 @@ var families = []family{
 }
 
 // findFamily returns the family that a configuration names.
-func findFamily(c *configuration) (family, error) {
+func findFamily(c *config) (family, error) {
 	var names []string
 	modelType, classes := c.text("model_type", ""), c.texts("architectures")
 	if c.err != nil {
@@ -88,7 +88,7 @@ func (m *model) plan() (plan, error) {
 
 // ask finds the family that the configuration names and has it ask the planner for every tensor.
 func (m *model) ask(p *planner) (f family, h architecture.Hyperparameters, err error) {
-	c := m.configuration
+	c := m.config
 	if m.generation != nil {
 		for _, name := range []string{"eos_token_id", "bos_token_id"} { // generation stops by this file, where there is one
 			if m.generation.has(name) {

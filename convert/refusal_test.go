@@ -53,12 +53,12 @@ var refusals = []struct {
 	{name: "unknown model type", change: set("model_type", "llama"), want: `model_type "llama" is not supported (supported: gpt2)`},
 	{name: "unknown architecture", change: set("architectures", []string{"GPT2ForSequenceClassification"}), want: `architecture "GPT2ForSequenceClassification" is not supported`},
 	{name: "architecture alone", change: func(t *testing.T, m *testModel) {
-		delete(m.configuration, "model_type")
-		m.configuration["architectures"] = []string{"LlamaForCausalLM"}
+		delete(m.config, "model_type")
+		m.config["architectures"] = []string{"LlamaForCausalLM"}
 	}, want: `architecture "LlamaForCausalLM" is not supported (supported: gpt2)`},
 	{name: "no architecture", change: func(t *testing.T, m *testModel) {
-		delete(m.configuration, "model_type")
-		delete(m.configuration, "architectures")
+		delete(m.config, "model_type")
+		delete(m.config, "architectures")
 	}, want: `model_type "" is not supported`},
 	{name: "cross attention", change: set("add_cross_attention", true), want: "add_cross_attention"},
 	{name: "pruned heads", change: set("pruned_heads", map[string][]int{"0": {1}}), want: "pruned_heads"},
@@ -140,7 +140,7 @@ var refusals = []struct {
 		m.files["merges.txt"] += "zz zz\n"
 	}, want: "merges.txt"},
 	{name: "vocabulary larger than the model's", change: func(t *testing.T, m *testModel) {
-		m.configuration["vocab_size"] = 299
+		m.config["vocab_size"] = 299
 		m.reshape(t, "wte.weight", 299, 24)
 	}, want: "vocab_size 299"},
 }
@@ -168,7 +168,7 @@ func put(name string, at int, element ...byte) func(*testing.T, *testModel) {
 }
 
 func set(name string, value any) func(*testing.T, *testModel) {
-	return func(t *testing.T, m *testModel) { m.configuration[name] = value }
+	return func(t *testing.T, m *testModel) { m.config[name] = value }
 }
 
 func file(name, content string) func(*testing.T, *testModel) {

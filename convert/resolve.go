@@ -65,7 +65,7 @@ func Resolve(ctx context.Context, name string, download hub.Progress) (Source, e
 func checkSupported(directory string) error {
 	m := &model{directory: directory}
 	defer m.close()
-	if err := m.readConfigurations(); err != nil {
+	if err := m.readConfigs(); err != nil {
 		return err
 	}
 	p := &planner{used: map[string]bool{}}

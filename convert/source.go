@@ -29,9 +29,9 @@ const (
 
 // model is an opened source: its configuration, and its tensors as views into mapped files.
 type model struct {
-	configuration *configuration
-	generation    *configuration // nil where there is none
-	tensors       map[string]tensor
+	config     *config
+	generation *config // nil where there is none
+	tensors    map[string]tensor
 
 	directory string
 	files     []sourceFile
@@ -57,7 +57,7 @@ func openModel(directory string) (*model, error) {
 }
 
 func (m *model) open() error {
-	if err := m.readConfigurations(); err != nil {
+	if err := m.readConfigs(); err != nil {
 		return err
 	}
 	switch {
@@ -72,12 +72,12 @@ func (m *model) open() error {
 }
 
 // readConfigurations reads everything but weights and tokenizer.
-func (m *model) readConfigurations() (err error) {
-	if m.configuration, err = m.readConfiguration(configurationFile); err != nil {
+func (m *model) readConfigs() (err error) {
+	if m.config, err = m.readConfig(configurationFile); err != nil {
 		return err
 	}
 	if m.exists(generationFile) {
-		m.generation, err = m.readConfiguration(generationFile)
+		m.generation, err = m.readConfig(generationFile)
 	}
 	return err
 }
@@ -97,12 +97,12 @@ func (m *model) close() {
 	m.files, m.tensors = nil, nil
 }
 
-func (m *model) readConfiguration(name string) (*configuration, error) {
+func (m *model) readConfig(name string) (*config, error) {
 	text, err := m.read(name)
 	if err != nil {
 		return nil, err
 	}
-	c, err := parseConfiguration(text)
+	c, err := parseConfig(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

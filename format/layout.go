@@ -30,13 +30,13 @@ const (
 	PanelInt4 Encoding = 19 // panels of int4 stored +8, then one binary16 scale per row and group
 )
 
-// encodings is the one table of what the format knows about each encoding. Panel encodings
-// hold a matrix [out, in]; codes and scales are bytes per padded weight and per padded row.
+// encodings is the one table of what the format knows about each encoding. Panel encodings hold a matrix
+// [out, in]: the codes of all padded weights, then the scales, if any.
 var encodings = map[Encoding]struct {
 	name  string
 	rank  int // 0: any rank from 1 to maxRank
 	panel bool
-	size  func(elements, rows, columns int64) int64 // rows and columns padded; flat encodings see elements only
+	size  func(elements, rows, columns int64) int64 // bytes; of panels by padded rows and columns, of others by elements
 }{
 	Bytes:     {"bytes", 1, false, func(n, _, _ int64) int64 { return n }},
 	Float32:   {"float32", 0, false, func(n, _, _ int64) int64 { return 4 * n }},

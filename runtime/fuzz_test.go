@@ -41,7 +41,7 @@ func syntheticFile(t testing.TB, model synthetic.Model, scope convert.Scope) str
 // takeApart reads a very small model.
 func takeApart(t testing.TB) parts {
 	t.Helper()
-	file, err := format.Open(syntheticFile(t, synthetic.Model{Vocabulary: 257, Positions: 8, Embedding: 16, Layers: 1, Heads: 2}, convert.Blocks))
+	file, err := format.Open(syntheticFile(t, synthetic.Model{Vocabulary: 257, Context: 8, Embedding: 16, Layers: 1, Heads: 2}, convert.Blocks))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestHostileFilesAllocateLittle(t *testing.T) {
 // TestKVGrowsAsUsed has a small file, valid in itself, whose full context would take hundreds of times its size: a session
 // takes memory for the positions in use, whatever the context.
 func TestKVGrowsAsUsed(t *testing.T) {
-	path := syntheticFile(t, synthetic.Model{Vocabulary: 257, Positions: 20000, Embedding: 2, Layers: 60, Heads: 2}, convert.All)
+	path := syntheticFile(t, synthetic.Model{Vocabulary: 257, Context: 20000, Embedding: 2, Layers: 60, Heads: 2}, convert.All)
 	for _, encoding := range []runtime.KV{runtime.F32, runtime.F16, runtime.Int8} {
 		m := open(t, path, runtime.WithKV(encoding), runtime.WithThreads(runtime.NewThreads(1)))
 		if full := m.KVBytes(m.Shape().Context); full < 64*m.File().Size() {

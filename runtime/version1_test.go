@@ -75,7 +75,7 @@ func writeTiny(t *testing.T, path string, o convert.Options) {
 		return
 	}
 	source := t.TempDir()
-	tiny := synthetic.Model{Vocabulary: 268, Positions: 24, Embedding: 36, Layers: 2, Heads: 3, Inner: 100, Seed: 1}
+	tiny := synthetic.Model{Vocabulary: 268, Context: 24, Embedding: 36, Layers: 2, Heads: 3, Hidden: 100, Seed: 1}
 	if err := synthetic.Write(context.Background(), source, tiny); err != nil {
 		t.Fatal(err)
 	}

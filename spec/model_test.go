@@ -79,7 +79,7 @@ func random(t testing.TB, name string, positions int) string {
 	if err := os.Mkdir(directory, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	shape := synthetic.Model{Vocabulary: 2048, Positions: positions, Embedding: 64, Layers: 2, Heads: 2, Seed: 3}
+	shape := synthetic.Model{Vocabulary: 2048, Context: positions, Embedding: 64, Layers: 2, Heads: 2, Seed: 3}
 	if err := synthetic.Write(context.Background(), directory, shape); err != nil {
 		t.Fatal(err)
 	}

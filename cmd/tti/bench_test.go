@@ -47,7 +47,7 @@ func TestBenchSynthetic(t *testing.T) {
 	for _, name := range []string{"XDG_CACHE_HOME", "HOME", "LocalAppData"} { // on Linux, macOS, Windows
 		t.Setenv(name, cache)
 	}
-	synthetic.Models["tiny"] = synthetic.Model{Vocabulary: 300, Positions: 40, Embedding: 64, Layers: 1, Heads: 2}
+	synthetic.Models["tiny"] = synthetic.Model{Vocabulary: 300, Context: 40, Embedding: 64, Layers: 1, Heads: 2}
 	defer delete(synthetic.Models, "tiny")
 	output := succeeds(t, "", "bench", "--synthetic", "tiny", "--mode", "int4", "--int4", "all", "--threads", "1", "--repeats", "1", "--json")
 	var r bench.Result

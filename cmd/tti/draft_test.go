@@ -23,7 +23,7 @@ import (
 func randomDraft(t *testing.T, change func(directory string)) string {
 	t.Helper()
 	directory, target := t.TempDir(), filepath.Join(t.TempDir(), "random.tti")
-	shape := synthetic.Model{Vocabulary: 2048, Positions: 24, Embedding: 64, Layers: 1, Heads: 1}
+	shape := synthetic.Model{Vocabulary: 2048, Context: 24, Embedding: 64, Layers: 1, Heads: 1}
 	if err := synthetic.Write(context.Background(), directory, shape); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestRunDraftStatistics(t *testing.T) {
 
 func TestRunDraftRefusals(t *testing.T) {
 	other := randomDraft(t, func(directory string) {
-		shape := synthetic.Model{Vocabulary: 2048, Positions: 24, Embedding: 64, Layers: 1, Heads: 1}
+		shape := synthetic.Model{Vocabulary: 2048, Context: 24, Embedding: 64, Layers: 1, Heads: 1}
 		if err := synthetic.Write(context.Background(), directory, shape); err != nil {
 			t.Fatal(err)
 		}

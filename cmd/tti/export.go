@@ -11,7 +11,7 @@ import (
 )
 
 func newExport() *cobra.Command {
-	elements := choice{string(convert.ElementsF32), []string{string(convert.ElementsF32), string(convert.ElementsF16)}}
+	dtype := choice{string(convert.DTypeF32), []string{string(convert.DTypeF32), string(convert.DTypeF16)}}
 	var directory string
 	cmd := &cobra.Command{
 		Use:   "export FILE.tti",
@@ -34,16 +34,16 @@ empty.`,
 				}
 			}
 			bar := newProgress(cmd.ErrOrStderr(), "exporting", true)
-			err := convert.Export(ctx, args[0], directory, convert.ExportOptions{Elements: convert.Elements(elements.value), Progress: bar.set})
+			err := convert.Export(ctx, args[0], directory, convert.ExportOptions{DType: convert.DType(dtype.value), Progress: bar.set})
 			bar.close()
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s: a model directory with weights in %s\n", printable(directory), elements.value)
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: a model directory with weights in %s\n", printable(directory), dtype.value)
 			return nil
 		}),
 	}
-	elements.register(cmd, "dtype", "type of the weights' numbers")
+	dtype.register(cmd, "dtype", "type of the weights' numbers")
 	cmd.Flags().StringVarP(&directory, "output", "o", "", "the directory `DIR` to write (default FILE without .tti)")
 	cmd.MarkFlagDirname("output")
 	return cmd

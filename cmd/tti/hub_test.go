@@ -30,7 +30,7 @@ import (
 const largeHubEnvironment = "TTI_HUB_LARGE"
 
 // shardedModel is written as models are that are too large for one file.
-var shardedModel = synthetic.Model{Vocabulary: 1000, Positions: 64, Embedding: 128, Layers: 4, Heads: 4, Type: "BF16", Shards: 3}
+var shardedModel = synthetic.Model{Vocabulary: 1000, Context: 64, Embedding: 128, Layers: 4, Heads: 4, Type: "BF16", Shards: 3}
 
 // killedModel is what is converted by processes that are killed.
 func killedModel() synthetic.Model {

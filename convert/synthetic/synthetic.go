@@ -22,12 +22,12 @@ import (
 // after Heads mean what most models have.
 type Model struct {
 	Vocabulary int // tokens, at least 257: all bytes and <|endoftext|>
-	Positions  int
+	Context  int
 	Embedding  int
 	Layers     int
 	Heads      int
 
-	Inner  int              // width of the MLP; 0: 4 * Embedding
+	Hidden  int              // width of the MLP; 0: 4 * Embedding
 	Type   safetensors.Type // empty: F32
 	Shards int              // files of weights; 0: a single model.safetensors
 	Prefix string           // before every name but lm_head.weight, such as "transformer."
@@ -37,8 +37,8 @@ type Model struct {
 
 // Models are the usual sizes by name: 124 and 82 million parameters.
 var Models = map[string]Model{
-	"gpt2":       {Vocabulary: 50257, Positions: 1024, Embedding: 768, Layers: 12, Heads: 12},
-	"distilgpt2": {Vocabulary: 50257, Positions: 1024, Embedding: 768, Layers: 6, Heads: 12},
+	"gpt2":       {Vocabulary: 50257, Context: 1024, Embedding: 768, Layers: 12, Heads: 12},
+	"distilgpt2": {Vocabulary: 50257, Context: 1024, Embedding: 768, Layers: 6, Heads: 12},
 }
 
 // Write fills directory, which must exist, with the model: config.json, the weights, vocab.json and
@@ -57,12 +57,12 @@ func Write(ctx context.Context, directory string, m Model) error {
 }
 
 func (m Model) hyperparameters() *architecture.GPT2 {
-	hidden := m.Inner
+	hidden := m.Hidden
 	if hidden == 0 {
 		hidden = 4 * m.Embedding
 	}
 	return &architecture.GPT2{
-		Vocabulary: m.Vocabulary, Context: m.Positions, Embedding: m.Embedding, Layers: m.Layers, Heads: m.Heads, Hidden: hidden,
+		Vocabulary: m.Vocabulary, Context: m.Context, Embedding: m.Embedding, Layers: m.Layers, Heads: m.Heads, Hidden: hidden,
 		Activation: architecture.GELUTanh, TiedHead: !m.Untied,
 	}
 }
@@ -73,8 +73,8 @@ func (m Model) configuration() map[string]any {
 		"model_type":          "gpt2",
 		"activation_function": "gelu_new",
 		"vocab_size":          m.Vocabulary,
-		"n_ctx":               m.Positions,
-		"n_positions":         m.Positions,
+		"n_ctx":               m.Context,
+		"n_positions":         m.Context,
 		"n_embd":              m.Embedding,
 		"n_layer":             m.Layers,
 		"n_head":              m.Heads,
@@ -84,8 +84,8 @@ func (m Model) configuration() map[string]any {
 		"eos_token_id":        m.Vocabulary - 1,
 		"tie_word_embeddings": !m.Untied,
 	}
-	if m.Inner > 0 {
-		configuration["n_inner"] = m.Inner
+	if m.Hidden > 0 {
+		configuration["n_inner"] = m.Hidden
 	}
 	return configuration
 }

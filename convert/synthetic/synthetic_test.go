@@ -9,7 +9,7 @@ import (
 	"github.com/nlpodyssey/safetensors"
 )
 
-var tiny = Model{Vocabulary: 300, Positions: 8, Embedding: 16, Layers: 2, Heads: 2}
+var tiny = Model{Vocabulary: 300, Context: 8, Embedding: 16, Layers: 2, Heads: 2}
 
 func write(t *testing.T, m Model) string {
 	t.Helper()
@@ -64,7 +64,7 @@ func TestSameModelSameBytes(t *testing.T) {
 }
 
 func TestRefusesNonsense(t *testing.T) {
-	for _, m := range []Model{{}, {Vocabulary: 256, Positions: 1, Embedding: 1, Layers: 1, Heads: 1}, {Vocabulary: 300, Positions: 1, Embedding: 3, Layers: 1, Heads: 2}} {
+	for _, m := range []Model{{}, {Vocabulary: 256, Context: 1, Embedding: 1, Layers: 1, Heads: 1}, {Vocabulary: 300, Context: 1, Embedding: 3, Layers: 1, Heads: 2}} {
 		if Write(t.Context(), t.TempDir(), m) == nil {
 			t.Errorf("%+v was written", m)
 		}

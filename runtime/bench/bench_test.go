@@ -166,7 +166,7 @@ func TestMeasure(t *testing.T) {
 // A context shorter than prompts and batches of the usual length leaves those out.
 func TestShortContext(t *testing.T) {
 	source, path := t.TempDir(), filepath.Join(t.TempDir(), "short.tti")
-	if err := synthetic.Write(t.Context(), source, synthetic.Model{Vocabulary: 300, Positions: 40, Embedding: 64, Layers: 1, Heads: 2}); err != nil {
+	if err := synthetic.Write(t.Context(), source, synthetic.Model{Vocabulary: 300, Context: 40, Embedding: 64, Layers: 1, Heads: 2}); err != nil {
 		t.Fatal(err)
 	}
 	if err := convert.Convert(t.Context(), source, path, convert.Options{NoSync: true}); err != nil {

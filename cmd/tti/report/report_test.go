@@ -39,7 +39,7 @@ func read(t *testing.T) Report {
 // TestMeasure makes a whole report about a tiny model, which is its own draft, and a text.
 func TestMeasure(t *testing.T) {
 	source, folder := t.TempDir(), t.TempDir()
-	tiny := synthetic.Model{Vocabulary: 300, Positions: 40, Embedding: 24, Layers: 1, Heads: 2}
+	tiny := synthetic.Model{Vocabulary: 300, Context: 40, Embedding: 24, Layers: 1, Heads: 2}
 	if err := synthetic.Write(t.Context(), source, tiny); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 // TestSynthetic makes a small model once, and once more when its file is damaged.
 func TestFile(t *testing.T) {
-	synthetic.Models["tiny"] = synthetic.Model{Vocabulary: 300, Positions: 40, Embedding: 64, Layers: 1, Heads: 2}
+	synthetic.Models["tiny"] = synthetic.Model{Vocabulary: 300, Context: 40, Embedding: 64, Layers: 1, Heads: 2}
 	defer delete(synthetic.Models, "tiny")
 	folder := filepath.Join(t.TempDir(), "made", "on demand")
 	options := convert.Options{Mode: convert.Int8, NoSync: true}

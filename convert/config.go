@@ -10,16 +10,16 @@ import (
 	"github.com/tti-llm/tti/format/strictjson"
 )
 
-// configuration is a config.json read field by field, case-sensitively and with the defaults of
+// config is a config.json read field by field, case-sensitively and with the defaults of
 // the tool that wrote it. A field that is absent has its fallback; so has one that is null. The
 // first error sticks, so that an architecture can read all fields and then look at err once.
-type configuration struct {
+type config struct {
 	fields map[string]json.RawMessage
 	err    error
 }
 
-func parseConfiguration(text []byte) (*configuration, error) {
-	c := &configuration{}
+func parseConfig(text []byte) (*config, error) {
+	c := &config{}
 	if err := strictjson.Unmarshal(text, &c.fields); err != nil {
 		return nil, err
 	}
@@ -29,19 +29,19 @@ func parseConfiguration(text []byte) (*configuration, error) {
 	return c, nil
 }
 
-func (c *configuration) has(name string) bool {
+func (c *config) has(name string) bool {
 	value, ok := c.fields[name]
 	return ok && string(value) != "null"
 }
 
-func (c *configuration) refuse(name, want string) {
+func (c *config) refuse(name, want string) {
 	if c.err == nil {
 		c.err = fmt.Errorf("%s: found %.60q, want %s", name, c.fields[name], want)
 	}
 }
 
 // size reads a dimension or count: an integer from 1 to 2^31-1.
-func (c *configuration) size(name string, fallback int) int {
+func (c *config) size(name string, fallback int) int {
 	if !c.has(name) {
 		return fallback
 	}
@@ -54,7 +54,7 @@ func (c *configuration) size(name string, fallback int) int {
 }
 
 // positive reads a number above zero that float32 can hold.
-func (c *configuration) positive(name string, fallback float64) float64 {
+func (c *config) positive(name string, fallback float64) float64 {
 	if !c.has(name) {
 		return fallback
 	}
@@ -66,7 +66,7 @@ func (c *configuration) positive(name string, fallback float64) float64 {
 	return x
 }
 
-func (c *configuration) boolean(name string, fallback bool) bool {
+func (c *config) boolean(name string, fallback bool) bool {
 	if !c.has(name) {
 		return fallback
 	}
@@ -78,7 +78,7 @@ func (c *configuration) boolean(name string, fallback bool) bool {
 	return value
 }
 
-func (c *configuration) text(name, fallback string) string {
+func (c *config) text(name, fallback string) string {
 	if !c.has(name) {
 		return fallback
 	}
@@ -90,7 +90,7 @@ func (c *configuration) text(name, fallback string) string {
 	return value
 }
 
-func (c *configuration) texts(name string) []string {
+func (c *config) texts(name string) []string {
 	if !c.has(name) {
 		return nil
 	}
@@ -102,7 +102,7 @@ func (c *configuration) texts(name string) []string {
 }
 
 // token reads the id of a token: an integer, a list of which the first counts, or null for none.
-func (c *configuration) token(name string, fallback *int) *int {
+func (c *config) token(name string, fallback *int) *int {
 	value, ok := c.fields[name]
 	if !ok {
 		return fallback
@@ -127,7 +127,7 @@ func (c *configuration) token(name string, fallback *int) *int {
 }
 
 // empty reports whether a field is absent or holds nothing: null, false, {} or [].
-func (c *configuration) empty(name string) bool {
+func (c *config) empty(name string) bool {
 	var value any
 	if !c.has(name) || json.Unmarshal(c.fields[name], &value) != nil {
 		return true
