@@ -91,7 +91,7 @@ func (c *calibration) newWalk(ctx context.Context) (w *calibrationWalk, err erro
 	w.threads = pool.New(workers)
 	for stream, encoding := range map[*calibrationStream]kernels.KVEncoding{&w.before: kernels.KVF32, &w.after: kernels.KVF16} {
 		shape := w.network.Shape
-		layout := kernels.NewKVLayout(encoding, 1, shape.KVHeads, shape.HeadWidth, kv.PagePositions)
+		layout := kernels.NewKVLayout(encoding, 1, shape.KVHeads, shape.HeadWidth, kv.PagePositions(encoding, shape.HeadWidth))
 		stream.pass = forward.NewPass(shape, layout, c.kernels, workers)
 		if stream.pages, err = kv.NewPool(layout, 0); err != nil {
 			return nil, err

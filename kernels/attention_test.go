@@ -367,7 +367,7 @@ func TestPartsOfAPage(t *testing.T) {
 				if h.keys != end {
 					t.Fatalf("%v: layer %d, head %d begins at %d, want %d", encoding, layer, head, h.keys, end)
 				}
-				half := layout.Positions * layout.Width * h.bytesPer()
+				half := layout.Positions * layout.Width * h.Encoding.Bytes()
 				if h.values != h.keys+half || h.keyScales != h.values+half || h.valueScales != h.keyScales+4*layout.Positions {
 					t.Fatalf("%v: parts at %d, %d, %d, %d", encoding, h.keys, h.values, h.keyScales, h.valueScales)
 				}
@@ -417,7 +417,7 @@ func BenchmarkDecodeFromMemory(b *testing.B) {
 	random := rand.New(rand.NewPCG(19, 19))
 	const width, positions, depth, layers, heads = 64, 1024, 900, 12, 12
 	for _, encoding := range []KVEncoding{KVF16, KVF32, KVInt8} {
-		for _, page := range []int{16, 32, 64} {
+		for _, page := range []int{16, 32, 64, 128} {
 			layout := NewKVLayout(encoding, layers, heads, width, page)
 			row := normal(random, width, 1)
 			var all []KVHead

@@ -20,6 +20,9 @@ const (
 // String returns the name used on the command line.
 func (e KVEncoding) String() string { return kvEncodings[e].name }
 
+// Bytes returns the size of one number, without scales.
+func (e KVEncoding) Bytes() int { return kvEncodings[e].bytes }
+
 // kvEncodings holds what there is to know of each encoding.
 var kvEncodings = [...]struct {
 	name        string
@@ -98,7 +101,7 @@ type KVHead struct {
 
 // Head returns a head's view of the pages of a sequence, which hold its positions in order.
 func (l KVLayout) Head(pages []KVPage, layer, head int) KVHead {
-	half := l.Positions * l.Width * kvEncodings[l.Encoding].bytes
+	half := l.Positions * l.Width * l.Encoding.Bytes()
 	keys := (layer*l.Heads + head) * l.Positions * l.headPositionBytes()
 	return KVHead{
 		Encoding: l.Encoding, Width: l.Width, Positions: l.Positions, pages: pages,
@@ -110,9 +113,6 @@ func (l KVLayout) Head(pages []KVPage, layer, head int) KVHead {
 // capacity returns the number of positions that there are pages for.
 func (h *KVHead) capacity() int { return len(h.pages) * h.Positions }
 
-// bytesPer returns the size of one number.
-func (h *KVHead) bytesPer() int { return kvEncodings[h.Encoding].bytes }
-
 // page returns the number of the page that a position lies in, inside where in it.
 func (h *KVHead) page(position int) int   { return position >> (h.shift & 63) }
 func (h *KVHead) inside(position int) int { return position & (h.Positions - 1) }
@@ -122,12 +122,12 @@ func (h *KVHead) inside(position int) int { return position & (h.Positions - 1) 
 func (h *KVHead) keyAt(position int) (page KVPage, offset int) {
 	i := h.inside(position)
 	lane := i % blockPositions
-	return h.pages[h.page(position)], h.keys + ((i-lane)*h.Width+lane)*h.bytesPer()
+	return h.pages[h.page(position)], h.keys + ((i-lane)*h.Width+lane)*h.Encoding.Bytes()
 }
 
 // valueAt returns where in its page the value of a position lies.
 func (h *KVHead) valueAt(position int) (page KVPage, offset int) {
-	return h.pages[h.page(position)], h.values + h.inside(position)*h.Width*h.bytesPer()
+	return h.pages[h.page(position)], h.values + h.inside(position)*h.Width*h.Encoding.Bytes()
 }
 
 // keyScale returns the place of the scale of a position's key.

@@ -31,7 +31,7 @@ func scoresReference(scores []float32, stride int, q []float32, rows int, h *KVH
 // score returns the dot product of a query with the key of position t.
 func (h *KVHead) score(query []float32, t int) float32 {
 	page, at := h.keyAt(t)
-	key := page[at : at+((h.Width-1)*blockPositions+1)*h.bytesPer()]
+	key := page[at : at+((h.Width-1)*blockPositions+1)*h.Encoding.Bytes()]
 	var lanes [16]float32
 	switch h.Encoding {
 	case KVF32:
@@ -54,7 +54,7 @@ func (h *KVHead) score(query []float32, t int) float32 {
 // addValue adds dimensions from, from+1, ... of the value of position t, times a weight.
 func (h *KVHead) addValue(dst []float32, weight float32, t, from int) {
 	page, at := h.valueAt(t)
-	value := page[at+from*h.bytesPer():]
+	value := page[at+from*h.Encoding.Bytes():]
 	switch h.Encoding {
 	case KVF32:
 		for d := range dst {

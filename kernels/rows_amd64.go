@@ -227,7 +227,7 @@ func (k *rowKernels) attentionSoftmax(scores []float32, h *KVHead, first, last i
 func (k *rowKernels) attentionWeigh(out []float32, stride int, weights []float32, weightStride int, sums []float32, h *KVHead, rows, first int, ends [queryTile]int, from, to int) {
 	kernels := &k.attention[h.Encoding].weigh
 	// There need not be a page for first where nothing is weighed, but only divided.
-	page, offset := h.walk(min(first, h.capacity()-1)), h.values+from*h.bytesPer()
+	page, offset := h.walk(min(first, h.capacity()-1)), h.values+from*h.Encoding.Bytes()
 	base := first - h.inside(first)
 	for i := range ends {
 		ends[i] -= base

@@ -244,11 +244,12 @@ func TestSessionsLeaveNoPage(t *testing.T) {
 // TestKVLimit runs into the limit in the middle of a batch: the sessions are as they were, and go on when there is room.
 func TestKVLimit(t *testing.T) {
 	path := modelFile(t, "fable-draft", int4)
+	pages := runtime.WithKVPages(32)
 	page := open(t, path).KVBytes(32)
-	if _, err := runtime.Open(path, runtime.WithKVLimit(page-1)); !errors.Is(err, runtime.ErrKVLimit) {
+	if _, err := runtime.Open(path, pages, runtime.WithKVLimit(page-1)); !errors.Is(err, runtime.ErrKVLimit) {
 		t.Errorf("a limit below a page: %v", err)
 	}
-	m := open(t, path, runtime.WithKVLimit(4*page))
+	m := open(t, path, pages, runtime.WithKVLimit(4*page))
 	a, b := session(t, m), session(t, m)
 	for _, s := range []*runtime.Session{a, b} {
 		if _, err := s.Append(tale(40)); err != nil {

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +113,8 @@ func (m *Model) open(chosen settings) (err error) {
 	if chosen.kv != nil {
 		encoding = *chosen.kv
 	}
-	layout := kernels.NewKVLayout(encoding, m.shape.Layers, m.shape.KVHeads, m.shape.HeadWidth, chosen.kvPage)
+	page := cmp.Or(chosen.kvPage, kv.PagePositions(encoding, m.shape.HeadWidth))
+	layout := kernels.NewKVLayout(encoding, m.shape.Layers, m.shape.KVHeads, m.shape.HeadWidth, page)
 	if m.pages, err = kv.NewPool(layout, chosen.kvLimit); err != nil {
 		return err
 	}

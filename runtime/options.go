@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/tti-llm/tti/kernels"
-	"github.com/tti-llm/tti/runtime/kv"
 )
 
 // Option changes how Open opens a model.
@@ -15,7 +14,7 @@ type settings struct {
 	skipVerify bool
 	kv         *KV
 	kvLimit    int64
-	kvPage     int // positions
+	kvPage     int // positions of a page, 0: as many as are best
 	kernels    string
 }
 
@@ -47,7 +46,7 @@ func WithKVLimit(bytes int64) Option { return func(s *settings) { s.kvLimit = by
 func WithKernels(name string) Option { return func(s *settings) { s.kernels = name } }
 
 func newSettings(options []Option) (settings, error) {
-	chosen := settings{kvPage: kv.PagePositions}
+	var chosen settings
 	for _, option := range options {
 		if option != nil {
 			option(&chosen)

@@ -22,12 +22,12 @@ import (
 // after Heads mean what most models have.
 type Model struct {
 	Vocabulary int // tokens, at least 257: all bytes and <|endoftext|>
-	Context  int
+	Context    int
 	Embedding  int
 	Layers     int
 	Heads      int
 
-	Hidden  int              // width of the MLP; 0: 4 * Embedding
+	Hidden int              // width of the MLP; 0: 4 * Embedding
 	Type   safetensors.Type // empty: F32
 	Shards int              // files of weights; 0: a single model.safetensors
 	Prefix string           // before every name but lm_head.weight, such as "transformer."

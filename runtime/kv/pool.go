@@ -18,9 +18,17 @@ import (
 // ErrLimit is returned where a pool would need more memory than it may have.
 var ErrLimit = errors.New("limit of the KV cache reached")
 
-// PagePositions is the usual number of positions of a page. What was measured of 16, 32 and 64 is in
-// kernels/README.md.
-const PagePositions = 32
+// PagePositions returns the number of positions of a page for heads of a width: as many as have 8 KB of keys in a head, from
+// 16 to 128. With less, reading jumps too often; with more, what kernels fetch ahead leaves the first-level cache, and a
+// session takes more memory than it needs. What was measured is in kernels/README.md.
+func PagePositions(encoding kernels.KVEncoding, width int) int {
+	const keyBytes, fewest, most = 8 << 10, 16, 128
+	positions := fewest
+	for positions < most && 2*positions*kernels.PaddedHead(width)*encoding.Bytes() <= keyBytes {
+		positions *= 2
+	}
+	return positions
+}
 
 // idleTime is how long pages that nobody uses are kept for the next sequence. Then they are left to the garbage
 // collector, which returns their memory to the system.
