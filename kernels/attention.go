@@ -32,10 +32,33 @@ func (s *Set) Attend(out []float32, stride int, q []float32, h *KVHead, counts [
 		panic(fmt.Sprintf("kernels: attention of %d rows over %d to %d of %d positions, head %d, scratch %d, output %d with stride %d",
 			len(counts), counts[0], most, h.capacity(), h.Width, len(scores), len(out), stride))
 	}
-	for first := 0; first < len(counts); first += AttendRows {
-		last := min(first+AttendRows, len(counts))
-		s.attendTogether(out[first*stride:], stride, q[first*h.Width:], h, counts[first:last], window, scores)
+	for first := 0; first < len(counts); {
+		rows := len(counts) - first
+		if rows > queryTile && rows <= AttendRows || window > 0 { // the last rows share what they read
+			rows = min(rows, AttendRows)
+			s.attendTogether(out[first*stride:], stride, q[first*h.Width:], h, counts[first:first+rows], window, scores)
+		} else {
+			rows = min(rows, queryTile)
+			s.attendTile(out[first*stride:], stride, q[first*h.Width:], h, counts[first:first+rows], scores)
+		}
+		first += rows
 	}
+}
+
+// attendTile is Attend for at most queryTile rows without a window.
+func (s *Set) attendTile(out []float32, stride int, q []float32, h *KVHead, counts []int, scores []float32) {
+	rows := len(counts)
+	end := counts[rows-1]
+	row := PaddedPositions(end)
+	s.scores(scores, row, q, rows, h, 0, end)
+	sums := scores[AttendRows*row:][:queryTile]
+	var ends [queryTile]int
+	for i, count := range counts {
+		sums[i] = s.softmax(scores[i*row:][:row], h, 0, count)
+		ends[i] = count
+		clear(out[i*stride:][:h.Width])
+	}
+	s.weigh(out, stride, scores, row, sums, h, rows, 0, ends, 0, h.Width)
 }
 
 // attendTogether is Attend for at most AttendRows rows.
