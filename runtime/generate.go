@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 
@@ -90,7 +91,11 @@ func (s *Session) generate(ctx context.Context, prompt []int32, sampling Samplin
 			return err
 		}
 		tokens = append(tokens, id)
-		if !yield(g.Accept(id), nil) {
+		token, err := g.Accept(id)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.model.file.Path(), err)
+		}
+		if !yield(token, nil) {
 			return nil
 		}
 	}

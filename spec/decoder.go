@@ -181,7 +181,11 @@ func (t *text) step(ctx context.Context, yield func(Token, error) bool) (more bo
 		}
 		r.rejected = !agreed && r.tokens < len(draft)
 		t.statistics.count(origin, r.rejected)
-		if !yield(Token{t.Accept(id), origin}, nil) {
+		token, err := t.Accept(id)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", t.target.File().Path(), err)
+		}
+		if !yield(Token{token, origin}, nil) {
 			return false, nil
 		}
 		if err := ctx.Err(); err != nil && !t.Done() {

@@ -134,8 +134,9 @@ func (g *Generation) Remaining() int { return g.limit - g.outcome.Tokens }
 // Outcome returns what can be said so far.
 func (g *Generation) Outcome() Outcome { return *g.outcome }
 
-// Accept takes the next token of the text. It must not be called once the text is Done.
-func (g *Generation) Accept(id int32) Token {
+// Accept takes the next token of the text. It must not be called once the text is Done. It fails where the tokenizer cannot be
+// read any more.
+func (g *Generation) Accept(id int32) (Token, error) {
 	g.outcome.Tokens++
 	if elapsed := time.Since(g.start); g.outcome.Tokens == 1 {
 		g.outcome.Prefill = elapsed
@@ -146,8 +147,12 @@ func (g *Generation) Accept(id int32) Token {
 	if id == g.eos {
 		g.outcome.Finish = FinishStop
 	} else {
-		var stopped bool
-		if token.Text, stopped = g.text.Push(id); stopped {
+		text, stopped, err := g.text.Push(id)
+		if err != nil {
+			return token, err
+		}
+		token.Text = text
+		if stopped {
 			g.outcome.Finish = FinishStop
 		} else if g.Remaining() <= 0 {
 			g.outcome.Finish = FinishLength
@@ -156,7 +161,7 @@ func (g *Generation) Accept(id int32) Token {
 	if g.Done() {
 		token.Text += g.text.Flush()
 	}
-	return token
+	return token, nil
 }
 
 // Fail records that the text ends by an error: a context that is done cancels it.

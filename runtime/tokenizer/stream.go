@@ -24,7 +24,13 @@ func (s *Stream) Next(id int32) (string, error) {
 	if !s.tokenizer.known(id) {
 		return "", fmt.Errorf("decode: id %d: %w, the vocabulary has %d", id, ErrUnknownToken, s.tokenizer.Size())
 	}
-	s.held = append(s.held, s.tokenizer.vocabulary.Token(id)...)
+	err := guarded(func() error {
+		s.held = append(s.held, s.tokenizer.vocabulary.Token(id)...)
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
 	whole := len(s.held) - incompleteLength(s.held)
 	text := string(s.held[:whole])
 	s.held = append(s.held[:0], s.held[whole:]...)

@@ -10,7 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
+	"strings"
 
+	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/vocabulary"
 )
 
@@ -47,8 +50,8 @@ func Encode(section []byte, text string) ([]int32, error) {
 
 // Encode returns the ids of text. Text that spells a control token, such as <|endoftext|>, is
 // plain text. Added tokens that are no control tokens are found as a whole, as HuggingFace does.
-// Bytes that are not valid UTF-8 count as neither letter, number nor space. The only error is
-// ErrTooLong.
+// Bytes that are not valid UTF-8 count as neither letter, number nor space. It fails with ErrTooLong and, where the section
+// is mapped from a file that has changed, with format.ErrTruncated or format.ErrCorrupt, as the other methods do.
 func (t *Tokenizer) Encode(text string) ([]int32, error) {
 	return t.encode(text, &t.plain)
 }
@@ -66,47 +69,73 @@ func (t *Tokenizer) encode(text string, added *finder) ([]int32, error) {
 	// English takes about four bytes a token, and the slice grows where text takes fewer.
 	ids := make([]int32, 0, len(text)/4+1)
 	m := merger{vocabulary: t.vocabulary}
-	for len(text) > 0 {
-		start, end, id := added.next(text)
-		for rest := text[:start]; rest != ""; {
-			n := wordLength(rest)
-			ids = m.append(ids, rest[:n])
-			rest = rest[n:]
+	err := guarded(func() error {
+		for len(text) > 0 {
+			start, end, id := added.next(text)
+			for rest := text[:start]; rest != ""; {
+				n := wordLength(rest)
+				ids = m.append(ids, rest[:n])
+				rest = rest[n:]
+			}
+			if end > start {
+				ids = append(ids, id)
+			}
+			text = text[end:]
 		}
-		if end > start {
-			ids = append(ids, id)
-		}
-		text = text[end:]
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return ids, nil
+}
+
+// guarded runs f, which reads the section. That may be mapped from a file which has been truncated or overwritten since it
+// was checked: what cannot be read, and indices that lead out of the tables, become errors.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			if _, ok := reason.(runtime.Error); !ok {
+				panic(reason)
+			}
+			err = fmt.Errorf("%w: the tokenizer section has changed: %v", format.ErrCorrupt, reason)
+		}
+	}()
+	return format.GuardFault(f)
 }
 
 // Decode returns the exact bytes the ids stand for, which need not be valid UTF-8: a character may
 // be spread over tokens. It fails with ErrUnknownToken on an id outside the vocabulary.
 func (t *Tokenizer) Decode(ids []int32) (string, error) {
-	size := 0
-	for i, id := range ids {
-		if !t.known(id) {
-			return "", fmt.Errorf("decode: id %d at %d: %w, the vocabulary has %d", id, i, ErrUnknownToken, t.Size())
+	var text strings.Builder
+	err := guarded(func() error {
+		for i, id := range ids {
+			if !t.known(id) {
+				return fmt.Errorf("decode: id %d at %d: %w, the vocabulary has %d", id, i, ErrUnknownToken, t.Size())
+			}
+			text.Write(t.vocabulary.Token(id))
 		}
-		size += t.vocabulary.Length(id)
+		return nil
+	})
+	if err != nil {
+		return "", err
 	}
-	text := make([]byte, 0, size)
-	for _, id := range ids {
-		text = append(text, t.vocabulary.Token(id)...)
-	}
-	return string(text), nil
+	return text.String(), nil
 }
 
 func (t *Tokenizer) known(id int32) bool { return id >= 0 && int(id) < t.Size() }
 
-// Token returns a token's bytes, which must not be written to: nil for an id outside the
-// vocabulary, empty for one that only pads it.
-func (t *Tokenizer) Token(id int32) []byte {
+// Token returns a copy of a token's bytes: nil for an id outside the vocabulary, empty for one that only pads it.
+func (t *Tokenizer) Token(id int32) (token []byte) {
 	if !t.known(id) {
 		return nil
 	}
-	return t.vocabulary.Token(id)
+	// A section that has changed has no such token any more.
+	_ = guarded(func() error {
+		token = append([]byte{}, t.vocabulary.Token(id)...)
+		return nil
+	})
+	return token
 }
 
 // Size returns the number of tokens; ids are 0 up to, and without, it.
