@@ -42,8 +42,8 @@ func (gpt2) plan(c *config, p *planner) (architecture.Hyperparameters, error) {
 			c.fields[name] = c.fields[alias]
 		}
 	}
-	endOfText := 50256
-	eos, bos := c.token("eos_token_id", &endOfText), c.token("bos_token_id", &endOfText)
+	usual := 50256
+	eos, bos := c.token("eos_token_id", &usual), c.token("bos_token_id", &usual)
 	h := &architecture.GPT2{
 		Vocabulary:     c.size("vocab_size", 50257),
 		Context:        c.size("n_positions", c.size("n_ctx", 1024)), // n_ctx is its name in old files

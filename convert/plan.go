@@ -208,5 +208,5 @@ func tokenizerOptions(vocabulary int, eos, bos *int32) bpe.Options {
 		n := int(*id)
 		return &n
 	}
-	return bpe.Options{Size: vocabulary, EndOfText: number(eos), BeginOfText: number(bos)}
+	return bpe.Options{Size: vocabulary, EOS: number(eos), BOS: number(bos)}
 }

@@ -95,8 +95,8 @@ func TestGenerationEnds(t *testing.T) {
 	}
 }
 
-// TestEndOfText makes the end-of-text token the only one that can be drawn.
-func TestEndOfText(t *testing.T) {
+// TestEOS makes the end-of-text token the only one that can be drawn.
+func TestEOS(t *testing.T) {
 	m := open(t, modelFile(t, "fable-draft", int4))
 	end := m.Shape().EOS
 	g, err := m.NewGeneration(1, runtime.MaxTokens(10))

@@ -96,9 +96,9 @@ func TestEndInsideADraft(t *testing.T) {
 	}
 }
 
-// TestEndOfTextInsideADraft finds texts that end with the model's own token, also where the draft
+// TestEOSInsideADraft finds texts that end with the model's own token, also where the draft
 // model has the same idea.
-func TestEndOfTextInsideADraft(t *testing.T) {
+func TestEOSInsideADraft(t *testing.T) {
 	target := model(t, "fable", f32)
 	end := target.Shape().EOS
 	prompt := []int32{end}

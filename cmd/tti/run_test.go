@@ -96,9 +96,9 @@ func TestRunReadsStandardInput(t *testing.T) {
 }
 
 func TestRunEmptyPromptBeginsAText(t *testing.T) {
-	const endOfText = 2047
+	const eos = 2047
 	for _, flags := range [][]string{{"-n", "4"}, {"-n", "4", "--prompt", ""}} {
-		if got := runJSON(t, "", flags...); !slices.Equal(got.PromptIDs, []int32{endOfText}) || len(got.IDs) != 4 {
+		if got := runJSON(t, "", flags...); !slices.Equal(got.PromptIDs, []int32{eos}) || len(got.IDs) != 4 {
 			t.Errorf("%v: %+v", flags, got)
 		}
 	}

@@ -205,7 +205,7 @@ func (l *loader) resolveAdded() (map[int]addedToken, error) {
 		ids[token.content] = token.id
 	}
 	added := make(map[int]addedToken)
-	for _, token := range append(l.added, addedToken{content: endOfText, control: true}) {
+	for _, token := range append(l.added, addedToken{content: eos, control: true}) {
 		id, ok := ids[token.content]
 		if !ok {
 			if id, ok = l.tokens[token.content]; !ok {
@@ -241,7 +241,7 @@ func (l *loader) addControl(added map[int]addedToken, d vocabulary.Definition, o
 	for _, end := range []struct {
 		name string
 		id   *int
-	}{{"eos_token_id", o.EndOfText}, {"bos_token_id", o.BeginOfText}} {
+	}{{"eos_token_id", o.EOS}, {"bos_token_id", o.BOS}} {
 		if end.id == nil {
 			continue
 		}
@@ -260,7 +260,7 @@ func (l *loader) addControl(added map[int]addedToken, d vocabulary.Definition, o
 func (l *loader) resolveEnd(size int, o Options) (int32, error) {
 	file, id := "generation_config.json", l.endID
 	if id == nil {
-		file, id = "config.json", o.EndOfText
+		file, id = "config.json", o.EOS
 	}
 	if id != nil {
 		if *id < 0 || *id >= size {
@@ -273,7 +273,7 @@ func (l *loader) resolveEnd(size int, o Options) (int32, error) {
 			return int32(token.id), nil
 		}
 	}
-	for _, name := range []string{l.endName, endOfText} {
+	for _, name := range []string{l.endName, eos} {
 		if id, ok := l.tokens[name]; ok {
 			return int32(id), nil
 		}

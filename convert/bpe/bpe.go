@@ -24,12 +24,12 @@ type Options struct {
 	// tokens: models pad their embedding, and the ids beyond get empty tokens. Zero: as many as
 	// the files name.
 	Size int
-	// EndOfText and BeginOfText are eos_token_id and bos_token_id, nil where config.json has none.
-	EndOfText, BeginOfText *int
+	// EOS and BOS are eos_token_id and bos_token_id, nil where config.json has none.
+	EOS, BOS *int
 }
 
 // endOfText is the end of text of GPT-2 tokenizers that name no other.
-const endOfText = "<|endoftext|>"
+const eos = "<|endoftext|>"
 
 // maxPadding bounds the tokens that Options.Size may add to those of the files, so that a few
 // bytes of configuration cannot ask for gigabytes. Real models round up to a few hundred.
@@ -39,7 +39,7 @@ const maxPadding = 1 << 16
 // the names of the files read. Errors name the file, and the line, id or token in it.
 //
 // The end of text is, in this order, generation_config.json's (its first, if there are several),
-// Options.EndOfText, the eos_token of tokenizer_config.json or special_tokens_map.json, and
+// Options.EOS, the eos_token of tokenizer_config.json or special_tokens_map.json, and
 // <|endoftext|> if there is such a token.
 //
 // Control tokens are those declared special in any of the files, <|endoftext|>, and the end and
@@ -126,7 +126,7 @@ func (l *loader) define(o Options) (d vocabulary.Definition, err error) {
 	if err := l.addControl(added, d, o); err != nil {
 		return d, err
 	}
-	if d.EndOfText, err = l.resolveEnd(len(d.Tokens), o); err != nil {
+	if d.EOS, err = l.resolveEnd(len(d.Tokens), o); err != nil {
 		return d, err
 	}
 	for id, token := range added {

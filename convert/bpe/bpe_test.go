@@ -110,8 +110,8 @@ func TestLoad(t *testing.T) {
 	if want := []vocabulary.Added{{ID: 259, Control: true}}; !slices.Equal(d.Added, want) {
 		t.Errorf("added %v", d.Added)
 	}
-	if d.EndOfText != 259 {
-		t.Errorf("end of text %d", d.EndOfText)
+	if d.EOS != 259 {
+		t.Errorf("end of text %d", d.EOS)
 	}
 	if want := []string{"vocab.json", "merges.txt"}; !slices.Equal(files, want) {
 		t.Errorf("files %v", files)
@@ -121,8 +121,8 @@ func TestLoad(t *testing.T) {
 // The bytes the whole of GPT-2's vocabulary stands for: each once, and all of UTF-8's letters.
 func TestLoadPublished(t *testing.T) {
 	d, _ := load(t, os.DirFS(gpt2), bpe.Options{Size: 50257})
-	if len(d.Tokens) != 50257 || len(d.Merges) != 50000 || d.EndOfText != 50256 {
-		t.Errorf("%d tokens, %d merges, end of text %d", len(d.Tokens), len(d.Merges), d.EndOfText)
+	if len(d.Tokens) != 50257 || len(d.Merges) != 50000 || d.EOS != 50256 {
+		t.Errorf("%d tokens, %d merges, end of text %d", len(d.Tokens), len(d.Merges), d.EOS)
 	}
 	seen := make(map[string]bool)
 	for id, token := range d.Tokens {
@@ -195,17 +195,17 @@ func TestAddedTokens(t *testing.T) {
 			},
 			added: []vocabulary.Added{{ID: 259, Control: true}, {ID: 260, Control: true}, {ID: 261}}, tokens: []string{"<|endoftext|>", "<end>", "\t\t"}, end: 260,
 		}, {
-			name: "config.json ends with a plain token", options: bpe.Options{EndOfText: id(198), BeginOfText: id(258)},
+			name: "config.json ends with a plain token", options: bpe.Options{EOS: id(198), BOS: id(258)},
 			added: []vocabulary.Added{{ID: 259, Control: true}}, tokens: []string{"<|endoftext|>"}, end: 198,
 		}, {
 			name:    "generation_config.json",
 			files:   map[string]string{"generation_config.json": `{"eos_token_id": [257, 259]}`},
-			options: bpe.Options{EndOfText: id(259)},
+			options: bpe.Options{EOS: id(259)},
 			added:   []vocabulary.Added{{ID: 259, Control: true}}, tokens: []string{"<|endoftext|>"}, end: 257,
 		}, {
 			name:    "generation_config.json without an end",
 			files:   map[string]string{"generation_config.json": `{"eos_token_id": null}`},
-			options: bpe.Options{EndOfText: id(256)},
+			options: bpe.Options{EOS: id(256)},
 			added:   []vocabulary.Added{{ID: 259, Control: true}}, tokens: []string{"<|endoftext|>"}, end: 256,
 		}, {
 			name:  "a plain token is declared special",
@@ -225,8 +225,8 @@ func TestAddedTokens(t *testing.T) {
 			if !slices.Equal(d.Tokens[259:], test.tokens) {
 				t.Errorf("tokens %q, want %q", d.Tokens[259:], test.tokens)
 			}
-			if d.EndOfText != test.end {
-				t.Errorf("end of text %d, want %d", d.EndOfText, test.end)
+			if d.EOS != test.end {
+				t.Errorf("end of text %d, want %d", d.EOS, test.end)
 			}
 			exports(t, d, test.options)
 		})
@@ -234,17 +234,17 @@ func TestAddedTokens(t *testing.T) {
 }
 
 // A vocabulary that knows no <|endoftext|> gets its control token from config.json.
-func TestEndOfTextByConfig(t *testing.T) {
+func TestEOSByConfig(t *testing.T) {
 	m := small()
 	delete(m.vocab, "<|endoftext|>")
 	m.vocab["</s>"] = 259
 	d, _ := load(t, m.directory(t), bpe.Options{})
-	if d.EndOfText != vocabulary.None || len(d.Added) != 0 {
-		t.Errorf("end of text %d, added %v", d.EndOfText, d.Added)
+	if d.EOS != vocabulary.None || len(d.Added) != 0 {
+		t.Errorf("end of text %d, added %v", d.EOS, d.Added)
 	}
-	d, _ = load(t, m.directory(t), bpe.Options{EndOfText: id(259)})
-	if want := []vocabulary.Added{{ID: 259, Control: true}}; d.EndOfText != 259 || !slices.Equal(d.Added, want) {
-		t.Errorf("end of text %d, added %v", d.EndOfText, d.Added)
+	d, _ = load(t, m.directory(t), bpe.Options{EOS: id(259)})
+	if want := []vocabulary.Added{{ID: 259, Control: true}}; d.EOS != 259 || !slices.Equal(d.Added, want) {
+		t.Errorf("end of text %d, added %v", d.EOS, d.Added)
 	}
 }
 
@@ -277,8 +277,8 @@ func TestLoadRefuses(t *testing.T) {
 		}},
 		{name: "more tokens than logits", want: "vocab.json: 260 tokens, but config.json has vocab_size 259", options: bpe.Options{Size: 259}},
 		{name: "far fewer tokens than logits", want: "vocab.json: only 260 tokens, but config.json has vocab_size 1000000", options: bpe.Options{Size: 1000000}},
-		{name: "eos out of range", want: "config.json: eos_token_id 260 is not below the vocabulary's 260", options: bpe.Options{EndOfText: id(260)}},
-		{name: "bos out of range", want: "config.json: bos_token_id -1 is not below", options: bpe.Options{BeginOfText: id(-1)}},
+		{name: "eos out of range", want: "config.json: eos_token_id 260 is not below the vocabulary's 260", options: bpe.Options{EOS: id(260)}},
+		{name: "bos out of range", want: "config.json: bos_token_id -1 is not below", options: bpe.Options{BOS: id(-1)}},
 		{name: "generation eos out of range", want: "generation_config.json: eos_token_id 260 is not below", change: func(m *model) { m.add("generation_config.json", `{"eos_token_id":260}`) }},
 		{name: "generation eos of text", want: "generation_config.json: eos_token_id: json:", change: func(m *model) { m.add("generation_config.json", `{"eos_token_id":"x"}`) }},
 

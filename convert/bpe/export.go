@@ -49,11 +49,11 @@ func Export(d vocabulary.Definition, o Options, positions int) (map[string][]byt
 		return nil
 	}
 	var end *int
-	if d.EndOfText != vocabulary.None {
-		id := int(d.EndOfText)
+	if d.EOS != vocabulary.None {
+		id := int(d.EOS)
 		end = &id
 	}
-	names := map[string]*string{"bos_token": name(o.BeginOfText), "eos_token": name(end), "unk_token": name(end)}
+	names := map[string]*string{"bos_token": name(o.BOS), "eos_token": name(end), "unk_token": name(end)}
 	config := map[string]any{
 		"add_prefix_space": false, "added_tokens_decoder": decoder, "clean_up_tokenization_spaces": false,
 		"model_max_length": positions, "tokenizer_class": "GPT2Tokenizer",
@@ -73,7 +73,7 @@ func Export(d vocabulary.Definition, o Options, positions int) (map[string][]byt
 	for name, value := range map[string]any{
 		"tokenizer_config.json":   config,
 		"special_tokens_map.json": named,
-		"generation_config.json":  map[string]*int{"bos_token_id": o.BeginOfText, "eos_token_id": end},
+		"generation_config.json":  map[string]*int{"bos_token_id": o.BOS, "eos_token_id": end},
 	} {
 		if files[name], err = encodeJSON(value, "  "); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)

@@ -57,8 +57,8 @@ func (d Definition) checkIDs() error {
 			return fmt.Errorf("added token %d is not below %d", added.ID, len(d.Tokens))
 		}
 	}
-	if d.EndOfText >= 0 && !known(d.EndOfText) {
-		return fmt.Errorf("end of text %d is not below %d", d.EndOfText, len(d.Tokens))
+	if d.EOS >= 0 && !known(d.EOS) {
+		return fmt.Errorf("end of text %d is not below %d", d.EOS, len(d.Tokens))
 	}
 	return nil
 }
@@ -110,15 +110,15 @@ func (w writer) put(part span, i int, value int32) {
 
 func (w writer) header(d Definition, l layout, textSize int) {
 	end := uint32(noToken)
-	if d.EndOfText >= 0 {
-		end = uint32(d.EndOfText)
+	if d.EOS >= 0 {
+		end = uint32(d.EOS)
 	}
 	w.put32(atVersion, layoutVersion)
 	w.put32(atWidth, uint32(l.width))
 	w.put32(atTokens, uint32(len(d.Tokens)))
 	w.put32(atMerges, uint32(len(d.Merges)))
 	w.put32(atAdded, uint32(len(d.Added)))
-	w.put32(atEndOfText, end)
+	w.put32(atEOS, end)
 	w.put32(atTextSize, uint32(textSize))
 }
 

@@ -5,7 +5,7 @@ const (
 	headerSize    = 32
 	addedSize     = 8
 	byteTokens    = 256
-	noToken       = 0xFFFFFFFF // EndOfText of a section that has none
+	noToken       = 0xFFFFFFFF // EOS of a section that has none
 	controlFlag   = 1
 
 	maxNarrowTokens = 1 << 16   // ids 0..65535 fit 16 bits
@@ -14,14 +14,14 @@ const (
 
 // Offsets of the header's fields, each a uint32.
 const (
-	atVersion   = 0
-	atWidth     = 4
-	atTokens    = 8
-	atMerges    = 12
-	atAdded     = 16
-	atEndOfText = 20
-	atTextSize  = 24
-	atReserved  = 28
+	atVersion  = 0
+	atWidth    = 4
+	atTokens   = 8
+	atMerges   = 12
+	atAdded    = 16
+	atEOS      = 20
+	atTextSize = 24
+	atReserved = 28
 )
 
 // span is a part of the section, in bytes from its start.

@@ -72,7 +72,7 @@ func view(section []byte) (*View, error) {
 		return nil, corrupt("reserved bytes are not zero")
 	}
 	end := None
-	if id := field(atEndOfText); id != noToken {
+	if id := field(atEOS); id != noToken {
 		if id >= tokens {
 			return nil, corrupt("end of text %d of %d tokens", id, tokens)
 		}
@@ -271,8 +271,8 @@ func (v *View) AddedToken(i int) Added {
 	}
 }
 
-// EndOfText returns the token that ends a text, if there is one.
-func (v *View) EndOfText() (id int32, ok bool) { return v.end, v.end != None }
+// EOS returns the token that ends a text, if there is one.
+func (v *View) EOS() (id int32, ok bool) { return v.end, v.end != None }
 
 // Digest is the XXH64 of the tokens and merges, without the list of added tokens and the end of
 // text. Models whose digests agree mean the same by every id.
@@ -282,7 +282,7 @@ func (v *View) Digest() uint64 { return xxhash.Sum64(v.tables) }
 // their bytes.
 func (v *View) Definition() Definition {
 	d := Definition{
-		Tokens: make([]string, v.tokens), Merges: make([]Merge, v.merges), Added: make([]Added, v.Added()), EndOfText: v.end,
+		Tokens: make([]string, v.tokens), Merges: make([]Merge, v.merges), Added: make([]Added, v.Added()), EOS: v.end,
 	}
 	slot := int32(0)
 	for id := range v.tokens {

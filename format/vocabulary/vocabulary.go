@@ -17,8 +17,8 @@ type Definition struct {
 	Merges []Merge
 	// Added are the tokens that text is split on before any merging, in any order.
 	Added []Added
-	// EndOfText is the id that ends a text, negative when there is none.
-	EndOfText int32
+	// EOS is the id that ends a text, negative when there is none.
+	EOS int32
 }
 
 // Merge says that Left followed by Right becomes Result, whose bytes are theirs put together.
@@ -32,7 +32,7 @@ type Added struct {
 	Control bool
 }
 
-// None stands for a missing EndOfText.
+// None stands for a missing EOS.
 const None int32 = -1
 
 // MaxMergedLength bounds the bytes of a merge's result, and with it what checking one costs: a file could

@@ -18,7 +18,7 @@ import (
 
 // alphabet is the smallest definition there is: a token for each byte.
 func alphabet() vocabulary.Definition {
-	d := vocabulary.Definition{EndOfText: vocabulary.None}
+	d := vocabulary.Definition{EOS: vocabulary.None}
 	for b := range 256 {
 		d.Tokens = append(d.Tokens, string([]byte{byte(b)}))
 	}
@@ -31,7 +31,7 @@ func small() vocabulary.Definition {
 	d.Tokens = append(d.Tokens, "ab", "abab", "ba", "<end>", "<e", "", "")
 	d.Merges = []vocabulary.Merge{{'a', 'b', 256}, {256, 256, 257}, {'b', 'a', 258}}
 	d.Added = []vocabulary.Added{{ID: 259, Control: true}, {ID: 260}}
-	d.EndOfText = 259
+	d.EOS = 259
 	return d
 }
 
@@ -106,7 +106,7 @@ func TestViewAnswers(t *testing.T) {
 					t.Fatalf("added token %d: %v", i, v.AddedToken(i))
 				}
 			}
-			if end, ok := v.EndOfText(); ok != (d.EndOfText >= 0) || ok && end != d.EndOfText {
+			if end, ok := v.EOS(); ok != (d.EOS >= 0) || ok && end != d.EOS {
 				t.Fatalf("end of text %d, %v", end, ok)
 			}
 		})
@@ -125,7 +125,7 @@ func TestExample(t *testing.T) {
 	d.Tokens = append(d.Tokens, "ab", "<e>")
 	d.Merges = []vocabulary.Merge{{Left: 'a', Right: 'b', Result: 256}}
 	d.Added = []vocabulary.Added{{ID: 257, Control: true}}
-	d.EndOfText = 257
+	d.EOS = 257
 
 	want := make([]byte, 2392)
 	put := func(offset int, text string) { copy(want[offset:], text) }
@@ -184,7 +184,7 @@ func TestDigest(t *testing.T) {
 	}
 	want := digest(small())
 	d := small()
-	d.Added, d.EndOfText = nil, vocabulary.None
+	d.Added, d.EOS = nil, vocabulary.None
 	if digest(d) != want {
 		t.Error("added tokens change the digest")
 	}
@@ -222,7 +222,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"added empty", "added token 261 is 0 bytes long", func(d *vocabulary.Definition) { d.Added[1].ID = 261 }},
 		{"added long", "added token 259 is 256 bytes long", func(d *vocabulary.Definition) { d.Tokens[259] = strings.Repeat("x", 256) }},
 		{"added twice", "added token 260", func(d *vocabulary.Definition) { d.Added[0] = d.Added[1] }},
-		{"end of text", "end of text 263 is not below 263", func(d *vocabulary.Definition) { d.EndOfText = 263 }},
+		{"end of text", "end of text 263 is not below 263", func(d *vocabulary.Definition) { d.EOS = 263 }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := small()

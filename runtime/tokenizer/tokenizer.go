@@ -141,8 +141,8 @@ func (t *Tokenizer) Token(id int32) (token []byte) {
 // Size returns the number of tokens; ids are 0 up to, and without, it.
 func (t *Tokenizer) Size() int { return t.vocabulary.Tokens() }
 
-// EndOfText returns the id that ends a text, if the vocabulary has one.
-func (t *Tokenizer) EndOfText() (int32, bool) { return t.vocabulary.EndOfText() }
+// EOS returns the id that ends a text, if the vocabulary has one.
+func (t *Tokenizer) EOS() (int32, bool) { return t.vocabulary.EOS() }
 
 // Digest tells vocabularies apart: equal digests mean equal tokens and merges, whatever the list
 // of added tokens says.

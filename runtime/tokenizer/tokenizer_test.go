@@ -26,7 +26,7 @@ func withAdded(t testing.TB, contents []string, control bool) vocabulary.Definit
 
 func TestControlTokens(t *testing.T) {
 	tok := load(t, fable)
-	end, ok := tok.EndOfText()
+	end, ok := tok.EOS()
 	if !ok || end != 2047 || string(tok.Token(end)) != "<|endoftext|>" {
 		t.Fatalf("end of text %d, %v", end, ok)
 	}

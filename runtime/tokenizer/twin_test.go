@@ -141,7 +141,7 @@ func TestEncodeEqualsTwin(t *testing.T) {
 // randomDefinition has merges in an order no training would give, so that a merge can make one of
 // lower rank possible.
 func randomDefinition(random *rand.Rand) vocabulary.Definition {
-	d := vocabulary.Definition{EndOfText: vocabulary.None}
+	d := vocabulary.Definition{EOS: vocabulary.None}
 	ids := make(map[string]int32)
 	for b := range 256 {
 		token := string([]byte{byte(b)})
