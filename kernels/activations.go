@@ -29,12 +29,16 @@ func NewActivations(tokens, columns int) *Activations {
 	return &Activations{
 		Tokens:  tokens,
 		Columns: padded,
-		Values:  make([]float32, tokens*padded),
-		Codes:   make([]int8, tokens*padded),
-		Scales:  make([]float32, tokens*padded/groupColumns),
-		Sums:    make([]int32, tokens*padded/groupColumns),
+		Values:  wholeLines[float32](tokens * padded),
+		Codes:   wholeLines[int8](tokens * padded),
+		Scales:  wholeLines[float32](tokens * padded / groupColumns),
+		Sums:    wholeLines[int32](tokens * padded / groupColumns),
 	}
 }
+
+// wholeLines returns a slice in cache lines of its own, as Go's allocator gives them to what fills whole lines: the threads
+// of a pass must not take turns at one.
+func wholeLines[T int8 | int32 | float32](n int) []T { return make([]T, n, (n+63)/64*64) }
 
 // Row returns the values of token t, padding included.
 func (x *Activations) Row(t int) []float32 {

@@ -34,7 +34,7 @@ func (s *Set) Attend(out []float32, stride int, q []float32, h *KVHead, counts [
 	}
 	for first := 0; first < len(counts); {
 		rows := len(counts) - first
-		if rows > queryTile && rows <= AttendRows || window > 0 { // the last rows share what they read
+		if rows > queryTile && rows <= AttendRows && counts[first] > attendPositions || window > 0 { // the last rows share what they read
 			rows = min(rows, AttendRows)
 			s.attendTogether(out[first*stride:], stride, q[first*h.Width:], h, counts[first:first+rows], window, scores)
 		} else {

@@ -56,6 +56,7 @@ this_tile:
 	VMOVDQU32    Z0, Z6
 	VMOVDQU32    Z0, Z7
 	MOVQ         $+4, R13
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -283,6 +284,7 @@ this_tile:
 	VMOVDQU32    Z0, Z2
 	VMOVDQU32    Z0, Z3
 	MOVQ         $+2, R11
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -634,6 +636,7 @@ this_tile:
 	VMOVDQU32    Z8, Z14
 	VMOVDQU32    Z8, Z15
 	MOVQ         $+8, R14
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -891,6 +894,7 @@ this_tile:
 	VMOVDQU32    Z4, Z6
 	VMOVDQU32    Z4, Z7
 	MOVQ         $+4, R12
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -1291,6 +1295,7 @@ this_tile:
 	VMOVDQU32    Z16, Z22
 	VMOVDQU32    Z16, Z23
 	MOVQ         $+8, R14
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -1636,6 +1641,7 @@ this_tile:
 	VMOVDQU32    Z8, Z10
 	VMOVDQU32    Z8, Z11
 	MOVQ         $+4, R12
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -2137,6 +2143,7 @@ this_tile:
 	VMOVDQU32    Z18, Z22
 	VMOVDQU32    Z18, Z23
 	MOVQ         $+8, R14
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -2482,6 +2489,7 @@ this_tile:
 	VPSUBD       Z6, Z7, Z6
 	VMOVDQU32    Z6, Z7
 	MOVQ         $+4, R12
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -2680,6 +2688,7 @@ group:
 	VPSLLD       $0x07, Z3, Z3
 	VPSUBD       Z3, Z4, Z3
 	MOVQ         $+2, R11
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -2913,6 +2922,7 @@ this_tile:
 	VMOVDQU32    Z16, Z18
 	VMOVDQU32    Z16, Z19
 	MOVQ         $+8, R13
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -3205,6 +3215,7 @@ group:
 	VPSLLD       $0x07, Z4, Z4
 	VPSUBD       Z4, Z5, Z4
 	MOVQ         $+2, R11
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -3476,6 +3487,7 @@ this_tile:
 	VMOVDQU32    Z20, Z22
 	VMOVDQU32    Z20, Z23
 	MOVQ         $+8, R14
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -3815,6 +3827,7 @@ group:
 	VPSLLD       $0x07, Z5, Z5
 	VPSUBD       Z5, Z6, Z5
 	MOVQ         $+2, R12
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -4108,6 +4121,7 @@ this_tile:
 	VMOVDQU32    Z18, Z19
 	VMOVDQU32    Z18, Z20
 	MOVQ         $+8, R13
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -4451,6 +4465,7 @@ this_tile:
 	VPSUBD       Z12, Z13, Z12
 	VMOVDQU32    Z12, Z13
 	MOVQ         $+8, R13
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -4702,6 +4717,7 @@ group:
 	VPSLLD       $0x07, Z6, Z6
 	VPSUBD       Z6, Z7, Z6
 	MOVQ         $+4, R12
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -4967,6 +4983,7 @@ this_tile:
 	VMOVDQU32    Z21, Z22
 	VMOVDQU32    Z21, Z23
 	MOVQ         $+8, R14
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -5350,6 +5367,7 @@ this_tile:
 	VPSUBD       Z14, Z15, Z14
 	VMOVDQU32    Z14, Z15
 	MOVQ         $+8, R14
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -5630,6 +5648,7 @@ group:
 	VPSLLD       $0x07, Z7, Z7
 	VPSUBD       Z7, Z8, Z7
 	MOVQ         $+4, R13
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -5864,6 +5883,7 @@ this_tile:
 	VMOVDQU32    Z1, Z7
 	VMOVDQU32    Z1, Z8
 	MOVQ         $+4, R14
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -6140,6 +6160,7 @@ this_tile:
 	VMOVDQU32    Z1, Z3
 	VMOVDQU32    Z1, Z4
 	MOVQ         $+2, R12
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -6541,6 +6562,7 @@ this_tile:
 	VMOVDQU32    Z9, Z15
 	VMOVDQU32    Z9, Z16
 	MOVQ         $+8, R15
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -6855,6 +6877,7 @@ this_tile:
 	VMOVDQU32    Z5, Z7
 	VMOVDQU32    Z5, Z8
 	MOVQ         $+4, R13
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -7325,6 +7348,7 @@ this_tile:
 	VMOVDQU32    Z17, Z23
 	VMOVDQU32    Z17, Z24
 	MOVQ         $+8, R15
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -7727,6 +7751,7 @@ this_tile:
 	VMOVDQU32    Z9, Z11
 	VMOVDQU32    Z9, Z12
 	MOVQ         $+4, R13
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -8298,6 +8323,7 @@ this_tile:
 	VMOVDQU32    Z19, Z23
 	VMOVDQU32    Z19, Z24
 	MOVQ         $+8, R15
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -8682,6 +8708,7 @@ this_tile:
 	VPSUBD       Z7, Z8, Z7
 	VMOVDQU32    Z7, Z8
 	MOVQ         $+4, R13
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -8901,6 +8928,7 @@ group:
 	VPSLLD       $0x03, Z4, Z4
 	VPSUBD       Z4, Z5, Z4
 	MOVQ         $+2, R12
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -9151,6 +9179,7 @@ this_tile:
 	VMOVDQU32    Z17, Z19
 	VMOVDQU32    Z17, Z20
 	MOVQ         $+8, R14
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -9472,6 +9501,7 @@ group:
 	VPSLLD       $0x03, Z5, Z5
 	VPSUBD       Z5, Z6, Z5
 	MOVQ         $+2, R12
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -9760,6 +9790,7 @@ this_tile:
 	VMOVDQU32    Z21, Z23
 	VMOVDQU32    Z21, Z24
 	MOVQ         $+8, R15
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -10128,6 +10159,7 @@ group:
 	VPSLLD       $0x03, Z6, Z6
 	VPSUBD       Z6, Z7, Z6
 	MOVQ         $+2, R13
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -10438,6 +10470,7 @@ this_tile:
 	VMOVDQU32    Z19, Z20
 	VMOVDQU32    Z19, Z21
 	MOVQ         $+8, R14
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -10805,6 +10838,7 @@ this_tile:
 	VPSUBD       Z13, Z14, Z13
 	VMOVDQU32    Z13, Z14
 	MOVQ         $+8, R14
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -11075,6 +11109,7 @@ group:
 	VPSLLD       $0x03, Z7, Z7
 	VPSUBD       Z7, Z8, Z7
 	MOVQ         $+4, R13
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -11355,6 +11390,7 @@ this_tile:
 	VMOVDQU32    Z22, Z23
 	VMOVDQU32    Z22, Z24
 	MOVQ         $+8, R15
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -11762,6 +11798,7 @@ this_tile:
 	VPSUBD       Z15, Z16, Z15
 	VMOVDQU32    Z15, Z16
 	MOVQ         $+8, R15
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -12061,6 +12098,7 @@ group:
 	VPSLLD       $0x03, Z8, Z8
 	VPSUBD       Z8, Z9, Z8
 	MOVQ         $+4, R14
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -12285,7 +12323,8 @@ next_tile:
 	LEAQ (R9)(DI*1), R9
 
 this_tile:
-	MOVQ $+16, R12
+	MOVQ    $+16, R12
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -12455,7 +12494,8 @@ next_tile:
 	LEAQ (DI)(BX*1), DI
 
 this_tile:
-	MOVQ $+8, R10
+	MOVQ    $+8, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -12605,8 +12645,9 @@ tile:
 	VPXORD Z0, Z0, Z0
 
 group:
-	LEAQ 4096(CX), BX
-	MOVQ $+2, R8
+	LEAQ    4096(CX), BX
+	MOVQ    $+2, R8
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (BX)
@@ -12804,7 +12845,8 @@ next_tile:
 	LEAQ (R10)(DI*1), R10
 
 this_tile:
-	MOVQ $+32, R13
+	MOVQ    $+32, R13
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -12963,7 +13005,8 @@ next_tile:
 	LEAQ (R8)(BX*1), R8
 
 this_tile:
-	MOVQ $+16, R11
+	MOVQ    $+16, R11
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -13091,8 +13134,9 @@ tile:
 	VPXORD Z1, Z1, Z1
 
 group:
-	LEAQ 4096(CX), SI
-	MOVQ $+4, R9
+	LEAQ    4096(CX), SI
+	MOVQ    $+4, R9
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (SI)
@@ -13269,7 +13313,8 @@ next_tile:
 	LEAQ (R10)(DI*1), R10
 
 this_tile:
-	MOVQ $+32, R13
+	MOVQ    $+32, R13
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -13467,7 +13512,8 @@ next_tile:
 	LEAQ (R8)(BX*1), R8
 
 this_tile:
-	MOVQ $+16, R11
+	MOVQ    $+16, R11
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -13625,8 +13671,9 @@ tile:
 	VPXORD Z2, Z2, Z2
 
 group:
-	LEAQ 4096(CX), SI
-	MOVQ $+4, R9
+	LEAQ    4096(CX), SI
+	MOVQ    $+4, R9
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (SI)
@@ -13838,7 +13885,8 @@ next_tile:
 	LEAQ (R10)(SI*1), R10
 
 this_tile:
-	MOVQ $+32, R13
+	MOVQ    $+32, R13
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -14027,7 +14075,8 @@ next_tile:
 	LEAQ (R8)(DX*1), R8
 
 this_tile:
-	MOVQ $+16, R11
+	MOVQ    $+16, R11
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -14152,8 +14201,9 @@ tile:
 	VPXORD Z3, Z3, Z3
 
 group:
-	LEAQ 4096(CX), DI
-	MOVQ $+8, R10
+	LEAQ    4096(CX), DI
+	MOVQ    $+8, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -14315,7 +14365,8 @@ next_tile:
 	LEAQ (R9)(BX*1), R9
 
 this_tile:
-	MOVQ $+32, R12
+	MOVQ    $+32, R12
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -14468,8 +14519,9 @@ tile:
 	VPXORD Z4, Z4, Z4
 
 group:
-	LEAQ 4096(CX), DI
-	MOVQ $+8, R10
+	LEAQ    4096(CX), DI
+	MOVQ    $+8, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -14655,7 +14707,8 @@ next_tile:
 	LEAQ (R10)(BX*1), R10
 
 this_tile:
-	MOVQ $+32, R13
+	MOVQ    $+32, R13
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -14829,8 +14882,9 @@ tile:
 	VPXORD Z5, Z5, Z5
 
 group:
-	LEAQ 4096(CX), R8
-	MOVQ $+8, R11
+	LEAQ    4096(CX), R8
+	MOVQ    $+8, R11
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -15031,7 +15085,8 @@ next_tile:
 	LEAQ (R9)(DX*2), R9
 
 this_tile:
-	MOVQ $+32, R12
+	MOVQ    $+32, R12
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -15212,7 +15267,8 @@ next_tile:
 	LEAQ (R9)(DX*1), R9
 
 this_tile:
-	MOVQ $+32, R12
+	MOVQ    $+32, R12
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -15342,8 +15398,9 @@ tile:
 	VPXORD Z6, Z6, Z6
 
 group:
-	LEAQ 4096(CX), R8
-	MOVQ $+16, R11
+	LEAQ    4096(CX), R8
+	MOVQ    $+16, R11
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -15503,7 +15560,8 @@ next_tile:
 	LEAQ (R10)(DX*2), R10
 
 this_tile:
-	MOVQ $+32, R13
+	MOVQ    $+32, R13
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -15702,7 +15760,8 @@ next_tile:
 	LEAQ (R10)(DX*1), R10
 
 this_tile:
-	MOVQ $+32, R13
+	MOVQ    $+32, R13
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -15845,8 +15904,9 @@ tile:
 	VPXORD Z7, Z7, Z7
 
 group:
-	LEAQ 4096(CX), R9
-	MOVQ $+16, R12
+	LEAQ    4096(CX), R9
+	MOVQ    $+16, R12
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -16001,7 +16061,8 @@ next_tile:
 	LEAQ (R9)(DI*1), R9
 
 this_tile:
-	MOVQ $+16, R12
+	MOVQ    $+16, R12
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -16155,7 +16216,8 @@ next_tile:
 	LEAQ (DI)(BX*1), DI
 
 this_tile:
-	MOVQ $+8, R10
+	MOVQ    $+8, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -16289,8 +16351,9 @@ tile:
 	VPXORD Z0, Z0, Z0
 
 group:
-	LEAQ 4096(CX), BX
-	MOVQ $+2, R8
+	LEAQ    4096(CX), BX
+	MOVQ    $+2, R8
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (BX)
@@ -16472,7 +16535,8 @@ next_tile:
 	LEAQ (R10)(DI*1), R10
 
 this_tile:
-	MOVQ $+32, R13
+	MOVQ    $+32, R13
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -16623,7 +16687,8 @@ next_tile:
 	LEAQ (R8)(BX*1), R8
 
 this_tile:
-	MOVQ $+16, R11
+	MOVQ    $+16, R11
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -16743,8 +16808,9 @@ tile:
 	VPXORD Z1, Z1, Z1
 
 group:
-	LEAQ 4096(CX), SI
-	MOVQ $+4, R9
+	LEAQ    4096(CX), SI
+	MOVQ    $+4, R9
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (SI)
@@ -16913,7 +16979,8 @@ next_tile:
 	LEAQ (R10)(DI*1), R10
 
 this_tile:
-	MOVQ $+32, R13
+	MOVQ    $+32, R13
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -17103,7 +17170,8 @@ next_tile:
 	LEAQ (R8)(BX*1), R8
 
 this_tile:
-	MOVQ $+16, R11
+	MOVQ    $+16, R11
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -17253,8 +17321,9 @@ tile:
 	VPXORD Z2, Z2, Z2
 
 group:
-	LEAQ 4096(CX), SI
-	MOVQ $+4, R9
+	LEAQ    4096(CX), SI
+	MOVQ    $+4, R9
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (SI)
@@ -17458,7 +17527,8 @@ next_tile:
 	LEAQ (R10)(SI*1), R10
 
 this_tile:
-	MOVQ $+32, R13
+	MOVQ    $+32, R13
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -17641,7 +17711,8 @@ next_tile:
 	LEAQ (R8)(DX*1), R8
 
 this_tile:
-	MOVQ $+16, R11
+	MOVQ    $+16, R11
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -17762,8 +17833,9 @@ tile:
 	VPXORD Z3, Z3, Z3
 
 group:
-	LEAQ 4096(CX), DI
-	MOVQ $+8, R10
+	LEAQ    4096(CX), DI
+	MOVQ    $+8, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -17921,7 +17993,8 @@ next_tile:
 	LEAQ (R9)(BX*1), R9
 
 this_tile:
-	MOVQ $+32, R12
+	MOVQ    $+32, R12
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -18070,8 +18143,9 @@ tile:
 	VPXORD Z4, Z4, Z4
 
 group:
-	LEAQ 4096(CX), DI
-	MOVQ $+8, R10
+	LEAQ    4096(CX), DI
+	MOVQ    $+8, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -18253,7 +18327,8 @@ next_tile:
 	LEAQ (R10)(BX*1), R10
 
 this_tile:
-	MOVQ $+32, R13
+	MOVQ    $+32, R13
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -18423,8 +18498,9 @@ tile:
 	VPXORD Z5, Z5, Z5
 
 group:
-	LEAQ 4096(CX), R8
-	MOVQ $+8, R11
+	LEAQ    4096(CX), R8
+	MOVQ    $+8, R11
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -18621,7 +18697,8 @@ next_tile:
 	LEAQ (R9)(DX*2), R9
 
 this_tile:
-	MOVQ $+32, R12
+	MOVQ    $+32, R12
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -18799,7 +18876,8 @@ next_tile:
 	LEAQ (R9)(DX*1), R9
 
 this_tile:
-	MOVQ $+32, R12
+	MOVQ    $+32, R12
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -18927,8 +19005,9 @@ tile:
 	VPXORD Z6, Z6, Z6
 
 group:
-	LEAQ 4096(CX), R8
-	MOVQ $+16, R11
+	LEAQ    4096(CX), R8
+	MOVQ    $+16, R11
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -19086,7 +19165,8 @@ next_tile:
 	LEAQ (R10)(DX*2), R10
 
 this_tile:
-	MOVQ $+32, R13
+	MOVQ    $+32, R13
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -19282,7 +19362,8 @@ next_tile:
 	LEAQ (R10)(DX*1), R10
 
 this_tile:
-	MOVQ $+32, R13
+	MOVQ    $+32, R13
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R10)
@@ -19423,8 +19504,9 @@ tile:
 	VPXORD Z7, Z7, Z7
 
 group:
-	LEAQ 4096(CX), R9
-	MOVQ $+16, R12
+	LEAQ    4096(CX), R9
+	MOVQ    $+16, R12
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R9)
@@ -19604,6 +19686,7 @@ this_tile:
 	VMOVDQU      Y1, Y11
 	VMOVDQU      Y1, Y12
 	MOVQ         $+8, R12
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -19946,6 +20029,7 @@ group:
 	VPSUBD       Y1, Y2, Y1
 	VMOVDQU      Y1, Y2
 	MOVQ         $+2, R9
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (BX)
@@ -20198,6 +20282,7 @@ this_tile:
 	VMOVDQU      Y5, Y7
 	VMOVDQU      Y5, Y8
 	MOVQ         $+8, R11
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -20438,6 +20523,7 @@ group:
 	VPSUBD       Y3, Y4, Y3
 	VMOVDQU      Y3, Y4
 	MOVQ         $+4, R10
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (SI)
@@ -20669,6 +20755,7 @@ group:
 	VPSUBD       Y5, Y6, Y5
 	VMOVDQU      Y5, Y6
 	MOVQ         $+4, R10
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (SI)
@@ -20975,6 +21062,7 @@ group:
 	VPSUBD       Y7, Y8, Y7
 	VMOVDQU      Y7, Y8
 	MOVQ         $+8, R11
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -21245,6 +21333,7 @@ group:
 	VPSUBD       Y9, Y10, Y9
 	VMOVDQU      Y9, Y10
 	MOVQ         $+8, R11
+	PCALIGN      $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -21545,15 +21634,16 @@ next_tile:
 	LEAQ (DI)(BX*1), DI
 
 this_tile:
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	VPXOR Y8, Y8, Y8
-	VPXOR Y9, Y9, Y9
-	MOVQ  $+2, R12
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	MOVQ    $+2, R12
+	PCALIGN $0x40
 
 first_half:
 	PREFETCHT1   (DI)
@@ -21736,6 +21826,7 @@ first_half:
 	VPXOR        Y8, Y8, Y8
 	VPXOR        Y9, Y9, Y9
 	MOVQ         $+2, R12
+	PCALIGN      $0x40
 
 second_half:
 	PREFETCHT1   (DI)
@@ -22293,15 +22384,16 @@ next_tile:
 	LEAQ (DI)(DX*1), DI
 
 this_tile:
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	VPXOR Y8, Y8, Y8
-	VPXOR Y9, Y9, Y9
-	MOVQ  $+2, R12
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	MOVQ    $+2, R12
+	PCALIGN $0x40
 
 first_half:
 	PREFETCHT1   (DI)
@@ -22455,6 +22547,7 @@ first_half:
 	VPXOR        Y8, Y8, Y8
 	VPXOR        Y9, Y9, Y9
 	MOVQ         $+2, R12
+	PCALIGN      $0x40
 
 second_half:
 	PREFETCHT1   (DI)
@@ -23557,16 +23650,17 @@ tile:
 	MOVQ    xSums+32(FP), R10
 
 group:
-	LEAQ  4096(CX), DI
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	VPXOR Y8, Y8, Y8
-	VPXOR Y9, Y9, Y9
-	MOVQ  $+2, R12
+	LEAQ    4096(CX), DI
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	MOVQ    $+2, R12
+	PCALIGN $0x40
 
 first_half:
 	PREFETCHT1   (DI)
@@ -23716,6 +23810,7 @@ first_half:
 	VPXOR        Y8, Y8, Y8
 	VPXOR        Y9, Y9, Y9
 	MOVQ         $+2, R12
+	PCALIGN      $0x40
 
 second_half:
 	PREFETCHT1   (DI)
@@ -23969,18 +24064,19 @@ tile:
 	MOVQ    xSums+32(FP), R10
 
 group:
-	LEAQ  4096(CX), DI
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	VPXOR Y8, Y8, Y8
-	VPXOR Y9, Y9, Y9
-	VPXOR Y10, Y10, Y10
-	VPXOR Y11, Y11, Y11
-	MOVQ  $+2, R12
+	LEAQ    4096(CX), DI
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	MOVQ    $+2, R12
+	PCALIGN $0x40
 
 first_half:
 	PREFETCHT1   (DI)
@@ -24161,6 +24257,7 @@ first_half:
 	VPXOR        Y10, Y10, Y10
 	VPXOR        Y11, Y11, Y11
 	MOVQ         $+2, R12
+	PCALIGN      $0x40
 
 second_half:
 	PREFETCHT1   (DI)
@@ -24446,7 +24543,8 @@ tile:
 	VPXOR Y11, Y11, Y11
 
 group:
-	MOVQ $+16, R10
+	MOVQ    $+16, R10
+	PCALIGN $0x40
 
 line:
 	VBROADCASTSS (DI), Y12
@@ -24608,7 +24706,8 @@ tile:
 	VPXOR Y1, Y1, Y1
 
 group:
-	MOVQ $+4, DI
+	MOVQ    $+4, DI
+	PCALIGN $0x40
 
 line:
 	VBROADCASTSS (DX), Y2
@@ -24748,7 +24847,8 @@ next_tile:
 	LEAQ (DI)(DX*1), DI
 
 this_tile:
-	MOVQ $+16, R10
+	MOVQ    $+16, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -24870,8 +24970,9 @@ tile:
 	VPXOR Y3, Y3, Y3
 
 group:
-	LEAQ 4096(CX), SI
-	MOVQ $+8, R9
+	LEAQ    4096(CX), SI
+	MOVQ    $+8, R9
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (SI)
@@ -25013,7 +25114,8 @@ next_tile:
 	LEAQ (DI)(DX*1), DI
 
 this_tile:
-	MOVQ $+16, R10
+	MOVQ    $+16, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -25166,8 +25268,9 @@ tile:
 	VPXOR Y5, Y5, Y5
 
 group:
-	LEAQ 4096(CX), SI
-	MOVQ $+8, R9
+	LEAQ    4096(CX), SI
+	MOVQ    $+8, R9
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (SI)
@@ -25323,8 +25426,9 @@ tile:
 	VPXOR Y7, Y7, Y7
 
 group:
-	LEAQ 4096(CX), DI
-	MOVQ $+16, R10
+	LEAQ    4096(CX), DI
+	MOVQ    $+16, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -25451,8 +25555,9 @@ tile:
 	VPXOR Y9, Y9, Y9
 
 group:
-	LEAQ 4096(CX), DI
-	MOVQ $+16, R10
+	LEAQ    4096(CX), DI
+	MOVQ    $+16, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -25599,8 +25704,9 @@ tile:
 	VPXOR Y11, Y11, Y11
 
 group:
-	LEAQ 4096(CX), R8
-	MOVQ $+16, R11
+	LEAQ    4096(CX), R8
+	MOVQ    $+16, R11
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R8)
@@ -25764,7 +25870,8 @@ tile:
 	VPXOR Y11, Y11, Y11
 
 group:
-	MOVQ $+16, R10
+	MOVQ    $+16, R10
+	PCALIGN $0x40
 
 line:
 	VBROADCASTSS (DI), Y12
@@ -25926,7 +26033,8 @@ tile:
 	VPXOR Y1, Y1, Y1
 
 group:
-	MOVQ $+4, DI
+	MOVQ    $+4, DI
+	PCALIGN $0x40
 
 line:
 	VBROADCASTSS (DX), Y2
@@ -26066,7 +26174,8 @@ next_tile:
 	LEAQ (DI)(DX*1), DI
 
 this_tile:
-	MOVQ $+16, R10
+	MOVQ    $+16, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -26184,8 +26293,9 @@ tile:
 	VPXOR Y3, Y3, Y3
 
 group:
-	LEAQ 4096(CX), SI
-	MOVQ $+8, R9
+	LEAQ    4096(CX), SI
+	MOVQ    $+8, R9
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (SI)
@@ -26323,7 +26433,8 @@ next_tile:
 	LEAQ (DI)(DX*1), DI
 
 this_tile:
-	MOVQ $+16, R10
+	MOVQ    $+16, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -26472,8 +26583,9 @@ tile:
 	VPXOR Y5, Y5, Y5
 
 group:
-	LEAQ 4096(CX), SI
-	MOVQ $+8, R9
+	LEAQ    4096(CX), SI
+	MOVQ    $+8, R9
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (SI)
@@ -26625,8 +26737,9 @@ tile:
 	VPXOR Y7, Y7, Y7
 
 group:
-	LEAQ 4096(CX), DI
-	MOVQ $+16, R10
+	LEAQ    4096(CX), DI
+	MOVQ    $+16, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -26751,8 +26864,9 @@ tile:
 	VPXOR Y9, Y9, Y9
 
 group:
-	LEAQ 4096(CX), DI
-	MOVQ $+16, R10
+	LEAQ    4096(CX), DI
+	MOVQ    $+16, R10
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (DI)
@@ -26897,8 +27011,9 @@ tile:
 	VPXOR Y11, Y11, Y11
 
 group:
-	LEAQ 4096(CX), R8
-	MOVQ $+16, R11
+	LEAQ    4096(CX), R8
+	MOVQ    $+16, R11
+	PCALIGN $0x40
 
 line:
 	PREFETCHT1   (R8)

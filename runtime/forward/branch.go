@@ -43,8 +43,9 @@ func (b *Branch) Normalize(w *pool.Worker, p *Pass) *kernels.Activations {
 // stride, and which of their columns are this thread's.
 func (b *Branch) Multiply(w *pool.Worker, p *Pass, x *kernels.Activations) (y []float32, stride, first, last int) {
 	y, stride = b.mix.inputs(p, w)
-	p.multiply(w, y, stride, &b.In, x)
-	first, last = p.columns(w, &b.In)
+	first, last = p.multiply(w, y, stride, &b.In, x)
+	own := &p.threads[w.Index]
+	own.first, own.last = first, last
 	return y, stride, first, last
 }
 
@@ -58,8 +59,7 @@ func (b *Branch) Mix(w *pool.Worker, p *Pass) *kernels.Activations {
 // Add adds the products with the second matrix to the residual stream, which is complete then.
 func (b *Branch) Add(w *pool.Worker, p *Pass, x *kernels.Activations) {
 	stride := b.Out.rows()
-	p.multiply(w, p.projected, stride, &b.Out, x)
-	first, last := p.columns(w, &b.Out)
+	first, last := p.multiply(w, p.projected, stride, &b.Out, x)
 	for t := range x.Tokens {
 		p.kernels.Add(p.residual[t*stride+first:t*stride+last], p.projected[t*stride+first:t*stride+last])
 	}
@@ -80,13 +80,13 @@ func (a *activation) inputs(p *Pass, w *pool.Worker) ([]float32, int) {
 
 // mix lets each thread finish the columns that it has computed.
 func (a *activation) mix(w *pool.Worker, p *Pass, b *Branch) *kernels.Activations {
-	x := &p.threads[w.Index].hidden
-	first, last := p.columns(w, &b.In)
+	own := &p.threads[w.Index]
+	x := &own.hidden
 	for t := range x.Tokens {
-		p.kernels.Activate(a.function, x.Row(t)[first:last])
+		p.kernels.Activate(a.function, x.Row(t)[own.first:own.last])
 	}
 	if b.Out.integer() {
-		p.kernels.QuantizeColumns(x, first, last)
+		p.kernels.QuantizeColumns(x, own.first, own.last)
 	}
 	return x
 }
@@ -95,7 +95,7 @@ func (a *activation) mix(w *pool.Worker, p *Pass, b *Branch) *kernels.Activation
 // codes if that wants them. All threads call it together.
 func (p *Pass) normalize(w *pool.Worker, n *Norm, next *Linear) *kernels.Activations {
 	own, count := &p.threads[w.Index], p.active(w)
-	x, first, last := own.private, 0, count
+	x, first, last := &own.private, 0, count
 	if count > privateRows || w.Count == 1 {
 		x = &own.normalized
 		first, last = w.Split(count, 1)
@@ -114,23 +114,14 @@ func (p *Pass) normalize(w *pool.Worker, n *Norm, next *Linear) *kernels.Activat
 	return x
 }
 
-// multiply computes this thread's share of out = l x, rows of the given stride.
-func (p *Pass) multiply(w *pool.Worker, out []float32, stride int, l *Linear, x *kernels.Activations) {
-	first, last := panels(w, l)
-	p.kernels.MatMul(out, stride, &l.Weights, x, l.Bias, first, last)
-}
-
-// columns returns which columns of a product are this thread's: of whole groups, as far as there are any.
-func (p *Pass) columns(w *pool.Worker, l *Linear) (first, last int) {
-	first, last = panels(w, l)
-	return first * format.PanelRows, last * format.PanelRows
-}
-
-// panels returns this thread's share of a matrix.
-func panels(w *pool.Worker, l *Linear) (first, last int) {
-	unit := kernels.PanelTile
-	if l.Weights.Panels()%(unit*w.Count) != 0 { // a small matrix is split more evenly in halves
+// multiply computes this thread's share of out = l x, rows of the given stride, and returns which columns of out it is: of
+// whole groups, as far as there are any.
+func (p *Pass) multiply(w *pool.Worker, out []float32, stride int, l *Linear, x *kernels.Activations) (first, last int) {
+	panels, unit := l.Weights.Panels(), kernels.PanelTile
+	if panels%(unit*w.Count) != 0 { // a small matrix is split more evenly in halves
 		unit /= 2
 	}
-	return w.Split(l.Weights.Panels(), unit)
+	first, last = w.Split(panels, unit)
+	p.kernels.MatMul(out, stride, &l.Weights, x, l.Bias, first, last)
+	return first * format.PanelRows, last * format.PanelRows
 }

@@ -68,8 +68,9 @@ type thread struct {
 	attention  kernels.Activations // [rows, heads * width]
 	hidden     kernels.Activations // [rows, hidden]
 
-	narrowed bool                 // the residual stream has only rows whose logits are wanted
-	private  *kernels.Activations // [privateRows, embedding]
+	narrowed    bool                // the residual stream has only rows whose logits are wanted
+	first, last int                 // columns of the products with the branch's first matrix that this thread has computed
+	private     kernels.Activations // [privateRows, embedding]
 
 	head     kernels.KVHead
 	queries  []float32 // [queryBlock * heads / KV heads, padded width], scaled
@@ -97,7 +98,7 @@ func NewPass(shape Shape, layout kernels.KVLayout, set *kernels.Set, threads int
 	for i := range p.threads {
 		p.threads[i] = thread{
 			normalized: *normalized, attention: *attention, hidden: *hidden,
-			private:  kernels.NewActivations(privateRows, shape.Embedding),
+			private:  *kernels.NewActivations(privateRows, shape.Embedding),
 			queries:  make([]float32, queryBlock*group*layout.Width),
 			counts:   make([]int, queryBlock*group),
 			attended: make([]float32, queryBlock*group*layout.Width),

@@ -4,6 +4,7 @@ package amd64
 
 import (
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 	"github.com/mmcloughlin/avo/x86"
@@ -101,6 +102,13 @@ func (a *Assembler) Begin(name, signature string) {
 func (a *Assembler) End() {
 	a.VZEROUPPER() // Go's own code is SSE, which some CPUs slow down while the upper halves of registers are in use
 	a.RET()
+}
+
+// LoopLabel puts a label where a loop begins that most of the time is spent in, at the beginning of a cache line. Where code
+// happens to lie in a program otherwise makes such a loop up to 7 % slower.
+func (a *Assembler) LoopLabel(name string) {
+	a.Instruction(&ir.Instruction{Opcode: "PCALIGN", Operands: []operand.Op{operand.Imm(64)}})
+	a.Label(name)
 }
 
 // Parameter loads a parameter of the function into a new register.

@@ -206,7 +206,7 @@ func (k *kernel) lines(label string, count int) {
 	if unrolled < count {
 		counter = k.GP64()
 		k.MOVQ(operand.I32(count/unrolled), counter)
-		k.Label(label)
+		k.LoopLabel(label)
 	}
 	for line := range unrolled {
 		for p := range k.panels {
