@@ -38,7 +38,7 @@ func (a *attention) mix(w *pool.Worker, p *Pass, b *Branch) *kernels.Activations
 		p.narrow(w)
 	}
 	out := &p.threads[w.Index].attention
-	out.Resize(len(rows.rows), a.heads*a.width)
+	out.Resize(rows.count, a.heads*a.width)
 	first, last := 0, 0 // columns of out that are this thread's alone
 	switch {
 	case a.kvHeads >= w.Count && rows.short: // those that a thread has stored are the only ones it reads
@@ -74,11 +74,11 @@ func (a *attention) mix(w *pool.Worker, p *Pass, b *Branch) *kernels.Activations
 // too few, those of rows.
 func (a *attention) store(w *pool.Worker, p *Pass) {
 	own := &p.threads[w.Index]
-	firstHead, lastHead, firstRow, lastRow := 0, a.kvHeads, 0, len(p.all.rows)
+	firstHead, lastHead, firstRow, lastRow := 0, a.kvHeads, 0, p.all.count
 	if a.kvHeads >= w.Count {
 		firstHead, lastHead = w.Split(a.kvHeads, 1)
 	} else {
-		firstRow, lastRow = w.Split(len(p.all.rows), 1)
+		firstRow, lastRow = w.Split(p.all.count, 1)
 	}
 	keys, values := a.heads*a.width, (a.heads+a.kvHeads)*a.width
 	for h := firstHead; h < lastHead; h++ {

@@ -45,7 +45,7 @@ type Pass struct {
 
 // plan is how attention takes some of the rows.
 type plan struct {
-	rows  []int // their numbers in the batch
+	count int // rows
 	units []unit
 	short bool // no sequence has more than one unit
 	// positions is the largest number that a row sees.
@@ -147,26 +147,24 @@ func (p *Pass) reserveScores(positions int) {
 	}
 }
 
-func (q *plan) clear() { *q = plan{rows: q.rows[:0], units: q.units[:0], short: true} }
+func (q *plan) clear() { *q = plan{units: q.units[:0], short: true} }
 
 // add plans consecutive rows of a sequence.
 func (q *plan) add(segment, row, position, count int) {
 	q.short = q.short && count <= queryBlock
 	q.positions = max(q.positions, position+count)
 	for first := 0; first < count; first += queryBlock {
-		q.units = append(q.units, unit{segment, position + first, row + first, len(q.rows) + first, min(queryBlock, count-first)})
+		q.units = append(q.units, unit{segment, position + first, row + first, q.count + first, min(queryBlock, count-first)})
 	}
-	for i := range count {
-		q.rows = append(q.rows, row+i)
-	}
+	q.count += count
 }
 
 // active returns the number of rows in the residual stream.
 func (p *Pass) active(w *pool.Worker) int {
 	if p.threads[w.Index].narrowed {
-		return len(p.wanted.rows)
+		return p.wanted.count
 	}
-	return len(p.all.rows)
+	return p.all.count
 }
 
 // narrow leaves in the residual stream only the rows whose logits are wanted. Each thread moves its share of the columns;
@@ -174,9 +172,12 @@ func (p *Pass) active(w *pool.Worker) int {
 func (p *Pass) narrow(w *pool.Worker) {
 	stride := format.PaddedRows(p.shape.Embedding)
 	first, last := w.Split(stride, format.PanelRows)
-	for to, from := range p.wanted.rows {
-		if to != from { // they ascend, so none is overwritten before it is read
-			copy(p.residual[to*stride+first:to*stride+last], p.residual[from*stride+first:])
+	for _, u := range p.wanted.units {
+		if u.row == u.out {
+			continue
+		}
+		for i := range u.count { // rows ascend, so none is overwritten before it is read
+			copy(p.residual[(u.out+i)*stride+first:(u.out+i)*stride+last], p.residual[(u.row+i)*stride+first:])
 		}
 	}
 	p.threads[w.Index].narrowed = true
