@@ -103,18 +103,18 @@ func TestEndOfText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if token := g.Accept(5); g.Done() || token.ID != 5 {
-		t.Errorf("token %+v ends the text", token)
+	if token, err := g.Accept(5); err != nil || g.Done() || token.ID != 5 {
+		t.Errorf("token %+v ends the text: %v", token, err)
 	}
-	if token := g.Accept(end); !g.Done() || token.Text != "" || g.Outcome().Finish != runtime.FinishStop {
+	if token, err := g.Accept(end); err != nil || !g.Done() || token.Text != "" || g.Outcome().Finish != runtime.FinishStop {
 		t.Errorf("the end-of-text token %+v: %+v", token, g.Outcome())
 	}
 	g, err = m.NewGeneration(1, runtime.MaxTokens(10), runtime.IgnoreEOS())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g.Accept(end); g.Done() {
-		t.Error("an ignored end-of-text token ends the text")
+	if _, err := g.Accept(end); err != nil || g.Done() {
+		t.Errorf("an ignored end-of-text token ends the text: %v", err)
 	}
 }
 

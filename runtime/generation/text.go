@@ -28,14 +28,18 @@ func NewTextStream(t *tokenizer.Tokenizer, stops ...string) *TextStream {
 }
 
 // Push adds a token and returns the text that is certain now. stopped says that a stop string has
-// been found; what precedes it has been returned, and nothing more will come.
-func (s *TextStream) Push(id int32) (text string, stopped bool) {
+// been found; what precedes it has been returned, and nothing more will come. It fails as tokenizer.Stream.Next does.
+func (s *TextStream) Push(id int32) (text string, stopped bool, err error) {
 	if s.stopped {
-		return "", true
+		return "", true, nil
 	}
-	characters, _ := s.characters.Next(id) // Open has checked that every token of the model is known
+	characters, err := s.characters.Next(id)
+	if err != nil {
+		return "", false, err
+	}
 	s.held += characters
-	return s.release(false)
+	text, stopped = s.release(false)
+	return text, stopped, nil
 }
 
 // Flush returns what was held back, incomplete characters included.
