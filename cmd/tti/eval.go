@@ -80,15 +80,15 @@ token from the model's, in nats, how often both find the same token most likely,
 				return err
 			}
 			defer model.Close()
+			var found evaluation
 			ids, err := model.Tokenizer().Encode(text)
-			if errors.Is(err, tokenizer.ErrTooLong) {
+			if err == nil {
+				found, err = evaluate(ctx, cmd, model, reference, ids)
+			}
+			switch {
+			case errors.Is(err, tokenizer.ErrTooLong), errors.Is(err, runtime.ErrEmpty): // the text is at fault
 				return fmt.Errorf("%s: %w", path, err)
-			}
-			if err != nil {
-				return err
-			}
-			found, err := evaluate(ctx, cmd, model, reference, ids)
-			if err != nil {
+			case err != nil:
 				return about(args[0], err)
 			}
 			if asJSON {
