@@ -25,12 +25,16 @@ type ShapeErrors struct {
 // encoding in the order of the file. It fails if the source has other tensors, or has a weight file
 // of the same name as one that the file was made from, and with another SHA-256.
 func MeasureErrors(ctx context.Context, file *format.File, source Source) ([]ShapeErrors, error) {
+	meta, err := file.Meta()
+	if err != nil {
+		return nil, err
+	}
 	m, err := openModel(source.Directory)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", source.Name, err)
 	}
 	defer m.close()
-	if err := m.checkWeights(ctx, file); err != nil {
+	if err := m.checkWeights(ctx, meta); err != nil {
 		return nil, fmt.Errorf("%s: %w", source.Name, err)
 	}
 	var p plan
@@ -68,13 +72,9 @@ func MeasureErrors(ctx context.Context, file *format.File, source Source) ([]Sha
 	return shapes, nil
 }
 
-// checkWeights compares the weight files with those that a file was made from. Files of other names may hold the
+// checkWeights compares the weight files with those that a file of this meta was made from. Files of other names may hold the
 // same tensors: a model may have been divided anew.
-func (m *model) checkWeights(ctx context.Context, file *format.File) error {
-	meta, err := file.Meta()
-	if err != nil {
-		return err
-	}
+func (m *model) checkWeights(ctx context.Context, meta format.Meta) error {
 	digests, err := m.digests(ctx)
 	if err != nil {
 		return err

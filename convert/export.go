@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/architecture"
@@ -32,10 +33,14 @@ var ErrExists = format.ErrExists
 // The directory appears whole or not at all, see format.CreateDirectory; it must not exist or be
 // empty. Beside the file's own pages, Export holds at most one tensor for each worker.
 func Export(ctx context.Context, file, directory string, o ExportOptions) error {
-	if err := export(ctx, file, directory, o); err != nil {
-		return fmt.Errorf("export %s: %w", file, err)
+	err := export(ctx, file, directory, o)
+	switch {
+	case err == nil:
+		return nil
+	case strings.HasPrefix(err.Error(), file+": "): // as package format names it
+		return fmt.Errorf("export %w", err)
 	}
-	return nil
+	return fmt.Errorf("export %s: %w", file, err)
 }
 
 func export(ctx context.Context, path, directory string, o ExportOptions) error {

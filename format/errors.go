@@ -12,3 +12,6 @@ var (
 	ErrUnsupported = errors.New("unsupported by this version")
 	ErrCorrupt     = errors.New("file is corrupt")
 )
+
+// ErrClosed is returned by whatever reads a file that was closed.
+var ErrClosed = errors.New("closed")

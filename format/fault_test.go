@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -87,6 +88,9 @@ func TestGuardFaultPassesPanics(t *testing.T) {
 	var none *File
 	if got := recovered(func() error { _ = none.path; return nil }); got == nil {
 		t.Error("a nil pointer was taken for a fault of the file")
+	}
+	if err := GuardFault(func() error { panic(Changed("a length of -1")) }); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "-1") {
+		t.Errorf("changed contents: %v, want ErrCorrupt", err)
 	}
 	want := errors.New("mine")
 	if err := GuardFault(func() error { return want }); err != want {

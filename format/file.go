@@ -6,17 +6,19 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"sync"
 
 	"github.com/edsrzf/mmap-go"
 )
 
-// File is an open .tti file. Its methods may be called from several goroutines at once, Close
-// excepted: after Close, every view of the file is memory that no longer exists.
+// File is an open .tti file. Its methods may be called from several goroutines at once, in any order: Close waits for
+// those that read, and afterwards they fail with ErrClosed. Only views are their user's business, see Bytes.
 type File struct {
 	*Index
 	path    string
-	data    []byte    // the whole file
-	mapping mmap.MMap // what Close unmaps; nil for FromBytes
+	readers sync.RWMutex // what follows is read by many and written by Close
+	data    []byte       // the whole file, nil once closed
+	mapping mmap.MMap    // what Close unmaps; nil for FromBytes
 }
 
 // Open maps a file for reading and checks its header and index completely, and the contents of its
@@ -111,16 +113,28 @@ func (f *File) Path() string { return f.path }
 
 // Bytes returns the contents of a section of this file: a view, not a copy, that is valid until
 // Close and must not be written to (a mapping cannot be: the process would die). Nothing has
-// checked the contents unless Verify has. If others may truncate the file meanwhile, read the
-// view under GuardFault.
+// checked the contents unless Verify has. Whoever uses a view while others may truncate the file reads it under
+// GuardFault; while others may close the file, it must be got and read under Guard.
 func (f *File) Bytes(s Section) []byte {
 	end := s.Offset + s.Length
 	return f.data[s.Offset:end:end]
 }
 
+// Guard is GuardFault for a function that reads views of this file. Close waits until it has returned; after Close it is
+// not called, and the error is ErrClosed. It may not call Close or Guard, whose waiting would never end. What takes
+// long should be divided into several calls.
+func (f *File) Guard(read func() error) error {
+	f.readers.RLock()
+	defer f.readers.RUnlock()
+	if f.data == nil {
+		return ErrClosed
+	}
+	return GuardFault(read)
+}
+
 // Meta returns what the file says it holds, after checking that section's checksum.
 func (f *File) Meta() (meta Meta, err error) {
-	err = GuardFault(func() (err error) {
+	err = f.Guard(func() (err error) {
 		meta, err = f.ReadMeta(bytes.NewReader(f.data))
 		return err
 	})
@@ -138,8 +152,10 @@ func (f *File) about(err error) error {
 	return fmt.Errorf("%s: %w", f.path, err)
 }
 
-// Close unmaps the file. Views of it must not be touched afterwards.
+// Close unmaps the file, as soon as nobody reads it under Guard. Views of it must not be touched afterwards.
 func (f *File) Close() error {
+	f.readers.Lock()
+	defer f.readers.Unlock()
 	f.data = nil
 	if f.mapping == nil {
 		return nil

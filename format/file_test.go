@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
@@ -238,5 +239,56 @@ func TestOpenRefuses(t *testing.T) {
 			}
 			t.Log(err)
 		})
+	}
+}
+
+// TestCloseWaitsForReaders closes a file that others verify and read under Guard.
+func TestCloseWaitsForReaders(t *testing.T) {
+	path := newSample(t).write(t, WriteOptions{})
+	for range 200 {
+		f, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		section := f.Sections()[0]
+		var group sync.WaitGroup
+		for _, read := range []func() error{
+			func() error { return f.Verify(context.Background(), nil) },
+			func() error { _, err := f.Meta(); return err },
+			func() error {
+				return f.Guard(func() error { xxhash.Sum64(f.Bytes(section)); return nil })
+			},
+		} {
+			group.Go(func() {
+				for {
+					if err := read(); errors.Is(err, ErrClosed) {
+						return
+					} else if err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		for range 2 {
+			group.Go(func() {
+				if err := f.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+	}
+}
+
+// TestCloseWithinProgress closes a file from what is told how far its verification is.
+func TestCloseWithinProgress(t *testing.T) {
+	f, err := Open(newSample(t).write(t, WriteOptions{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = f.Verify(context.Background(), func(int64, int64) { f.Close() })
+	if !errors.Is(err, ErrClosed) {
+		t.Errorf("%v, want ErrClosed", err)
 	}
 }

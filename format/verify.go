@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -15,14 +14,15 @@ import (
 // Verify reads the whole file on all cores and checks the checksum of every section and that the
 // bytes between sections are zero; with what Open has checked, that is every bit of the file. The
 // error names the first bad section in file order. It wraps ErrChecksum, ErrCorrupt for the bytes
-// in between, ErrTruncated if the file has become shorter since it was opened, or is the context's.
+// in between, ErrTruncated if the file has become shorter since it was opened, ErrClosed if it is closed meanwhile, or is
+// the context's.
 //
 // progress, if not nil, is told how many bytes of the sections are done. Its calls never overlap.
 func (f *File) Verify(ctx context.Context, progress func(done, total int64)) error {
 	meter := newMeter(f.sections, progress)
 	errs := make([]error, len(f.sections))
 	err := forEachSection(ctx, 0, f.sections, func(ctx context.Context, i int) error {
-		errs[i] = GuardFault(func() error { return f.verifySection(ctx, f.sections[i], meter) })
+		errs[i] = f.verifySection(ctx, f.sections[i], meter)
 		return nil // lest a bad section hide one before it
 	})
 	if err != nil {
@@ -40,18 +40,25 @@ func (f *File) Verify(ctx context.Context, progress func(done, total int64)) err
 func (f *File) verifySection(ctx context.Context, s Section, meter *progress.Meter) error {
 	var digest xxhash.Digest
 	digest.Reset()
-	for chunk := range slices.Chunk(f.Bytes(s), chunkSize) {
+	for start := int64(0); start < s.Length; start += chunkSize {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		digest.Write(chunk) // never fails
-		meter.Add(len(chunk))
+		chunk := min(chunkSize, s.Length-start)
+		err := f.Guard(func() error {
+			digest.Write(f.Bytes(s)[start : start+chunk]) // never fails
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		meter.Add(int(chunk))
 	}
 	if err := checkSum(digest.Sum64(), s.Checksum); err != nil {
 		return err
 	}
 	end := s.Offset + s.Length
-	return checkGap(f.data[end:min(align(end), f.Size())], end)
+	return f.Guard(func() error { return checkGap(f.data[end:min(align(end), f.Size())], end) })
 }
 
 // VerifyReader reads the whole file from r, from its first byte to its last, and checks all that

@@ -65,10 +65,10 @@ func Compare(ctx context.Context, reference, model *Model, ids []int32, worst in
 		return Comparison{}, err
 	}
 	var c Comparison
-	if c.Reference, err = newScore(len(ids), len(all), sums.reference); err != nil {
+	if c.Reference, err = reference.score(len(ids), len(all), sums.reference); err != nil {
 		return Comparison{}, err
 	}
-	if c.Model, err = newScore(len(ids), len(all), sums.model); err != nil {
+	if c.Model, err = model.score(len(ids), len(all), sums.model); err != nil {
 		return Comparison{}, err
 	}
 	count := float64(len(all))

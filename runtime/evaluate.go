@@ -28,17 +28,17 @@ func (m *Model) Evaluate(ctx context.Context, ids []int32, progress func(done, t
 	if err != nil {
 		return Score{}, err
 	}
-	return newScore(len(ids), scored, sum)
+	return m.score(len(ids), scored, sum)
 }
 
-// newScore returns the score of a text from the sum of its negative log-likelihoods.
-func newScore(tokens, scored int, sum float64) (Score, error) {
+// score returns the model's score of a text from the sum of its negative log-likelihoods.
+func (m *Model) score(tokens, scored int, sum float64) (Score, error) {
 	if scored == 0 {
 		return Score{}, fmt.Errorf("%w: %d tokens leave nothing to score", ErrEmpty, tokens)
 	}
 	nll := sum / float64(scored)
 	if math.IsNaN(nll) {
-		return Score{}, ErrNotANumber
+		return Score{}, fmt.Errorf("%s: %w", m.file.Path(), ErrNotANumber)
 	}
 	return Score{Tokens: tokens, Scored: scored, NLL: nll, Perplexity: math.Exp(nll)}, nil
 }

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"slices"
 
@@ -42,8 +41,11 @@ func Report(o *Outcome) GenerateOption { return generation.Report(o) }
 func (m *Model) NewSampler(s Sampling) (*Sampler, error) { return generation.NewSampler(m.kernels, s) }
 
 // NewGeneration starts the bookkeeping of a text that follows a prompt of the given length, for those who draw its tokens
-// themselves; see generation.New.
+// themselves; see generation.New. It fails with ErrClosed too.
 func (m *Model) NewGeneration(promptTokens int, options ...GenerateOption) (*generation.Generation, error) {
+	if err := m.closed(); err != nil {
+		return nil, err
+	}
 	return generation.New(m.tokenizer, generation.Limits{Context: m.shape.Context, EOS: m.shape.EOS}, promptTokens, options...)
 }
 
@@ -93,7 +95,7 @@ func (s *Session) generate(ctx context.Context, prompt []int32, sampling Samplin
 		tokens = append(tokens, id)
 		token, err := g.Accept(id)
 		if err != nil {
-			return fmt.Errorf("%s: %w", s.model.file.Path(), err)
+			return err
 		}
 		if !yield(token, nil) {
 			return nil

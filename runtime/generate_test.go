@@ -104,7 +104,7 @@ func TestEOS(t *testing.T) {
 		t.Fatal(err)
 	}
 	if token, err := g.Accept(5); err != nil || g.Done() || token.ID != 5 {
-		t.Errorf("token %+v ends the text", token)
+		t.Errorf("token %+v ends the text: %v", token, err)
 	}
 	if token, err := g.Accept(end); err != nil || !g.Done() || token.Text != "" || g.Outcome().Finish != runtime.FinishStop {
 		t.Errorf("the end-of-text token %+v: %+v", token, g.Outcome())
@@ -114,7 +114,7 @@ func TestEOS(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := g.Accept(end); err != nil || g.Done() {
-		t.Error("an ignored end-of-text token ends the text")
+		t.Errorf("an ignored end-of-text token ends the text: %v", err)
 	}
 }
 

@@ -25,8 +25,8 @@ type Shape struct {
 }
 
 // Model is an open .tti file, ready to run. It is safe for concurrent use: passes of concurrent sessions take turns on
-// its threads. A model that is not needed any more should be closed; one that is forgotten is closed by the garbage
-// collector.
+// its threads, and Close may come at any time. A model that is not needed any more should be closed; one that is forgotten,
+// with its sessions and its tokenizer, is closed by the garbage collector.
 type Model struct {
 	file       *format.File
 	meta       format.Meta
@@ -41,7 +41,7 @@ type Model struct {
 	held    *held
 	cleanup goruntime.Cleanup
 	pass    *forward.Pass
-	forward func(*pool.Worker) // bound once, so that a pass allocates nothing
+	forward func() error // takes the pass through the network; bound once, so that a pass allocates nothing
 }
 
 // held is what a model must give back: it is apart from the model so that this can be done when the model has been
@@ -98,7 +98,7 @@ func (m *Model) open(chosen settings) (err error) {
 	if m.network, err = forward.Load(m.parameters, fileWeights{m.file}); err != nil {
 		return err
 	}
-	if m.tokenizer, err = openTokenizer(m.file); err != nil {
+	if err := m.openTokenizer(); err != nil {
 		return err
 	}
 	m.shape = Shape{Shape: m.network.Shape}
@@ -134,21 +134,36 @@ func (m *Model) open(chosen settings) (err error) {
 
 // prepare makes the pass for the model's threads.
 func (m *Model) prepare() {
-	pass, network := forward.NewPass(m.network.Shape, m.pages.Layout(), m.kernels, m.held.threads.Count()), m.network
-	m.pass, m.forward = pass, func(w *pool.Worker) { network.Forward(w, pass) }
+	pass, network, team := forward.NewPass(m.network.Shape, m.pages.Layout(), m.kernels, m.held.threads.Count()), m.network, m.held.threads.pool
+	part := func(w *pool.Worker) { network.Forward(w, pass) }
+	m.pass, m.forward = pass, func() error { return team.Run(part) }
 }
 
-func openTokenizer(file *format.File) (*tokenizer.Tokenizer, error) {
-	section, ok := file.Section(format.TokenizerName)
+func (m *Model) openTokenizer() error {
+	section, ok := m.file.Section(format.TokenizerName)
 	if !ok || section.Kind != format.KindTokenizer {
-		return nil, errors.New("section tokenizer is missing")
+		return errors.New("section tokenizer is missing")
 	}
-	t, err := tokenizer.New(file.Bytes(section))
+	err := format.GuardFault(func() (err error) {
+		m.tokenizer, err = tokenizer.NewGuarded(m.file.Bytes(section), m.guard)
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("section tokenizer: %w", err)
+		return fmt.Errorf("section tokenizer: %w", err)
 	}
-	return t, nil
+	return nil
 }
+
+// guard calls a function that reads the mapped file. It fails with ErrClosed, or with what has become of the file.
+func (m *Model) guard(read func() error) error {
+	if err := m.file.Guard(read); err != nil {
+		return fmt.Errorf("%s: %w", m.file.Path(), err)
+	}
+	return nil
+}
+
+// closed returns ErrClosed once the model is closed.
+func (m *Model) closed() error { return m.guard(func() error { return nil }) }
 
 func defaultKV(file *format.File) KV {
 	for _, s := range file.Sections() {
@@ -159,18 +174,21 @@ func defaultKV(file *format.File) KV {
 	return F32
 }
 
-// Close unmaps the file, once running passes are through. What is called afterwards on the model or its sessions fails
-// with ErrClosed; its tokenizer must not be used any more.
+// Close unmaps the file. It may be called at any time, also within the loop over a text that is being generated: calls
+// that run on other goroutines end with ErrClosed, and Close waits for them. So does whatever is called afterwards and
+// needs the model, on its sessions, batches and tokenizer too. Views of the file, as File().Bytes returns them, must not
+// be touched any more.
 func (m *Model) Close() error {
+	// First the file: once Close waits for it, no further pass or step of a tokenizer begins.
+	err := m.file.Close()
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	if m.held == nil {
-		return nil
+	if m.held != nil {
+		m.cleanup.Stop()
+		m.held.threads.release()
+		m.held = nil
 	}
-	m.cleanup.Stop()
-	h := m.held
-	m.held = nil
-	return h.release()
+	return err
 }
 
 // Tokenizer returns the model's tokenizer.
@@ -182,7 +200,7 @@ func (m *Model) Shape() Shape { return m.shape }
 // Meta returns what the file says of itself.
 func (m *Model) Meta() format.Meta { return m.meta }
 
-// File returns the open container.
+// File returns the open container, which Close closes.
 func (m *Model) File() *format.File { return m.file }
 
 // Kernels returns the name of the kernels in use.
@@ -213,11 +231,13 @@ func (m *Model) Threads() *Threads {
 func (m *Model) UseThreads(t *Threads) error {
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	if m.held == nil {
+	switch {
+	case m.held == nil:
 		return fmt.Errorf("%s: %w", m.file.Path(), ErrClosed)
-	}
-	if t == m.held.threads {
+	case t == m.held.threads:
 		return nil
+	case t == nil: // as a closed model has them
+		return fmt.Errorf("threads: %w", ErrClosed)
 	}
 	if err := t.use(); err != nil {
 		return err
@@ -232,12 +252,6 @@ func (m *Model) UseThreads(t *Threads) error {
 func (m *Model) run(segments []forward.Segment, logits []float32) error {
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	if m.held == nil {
-		return fmt.Errorf("%s: %w", m.file.Path(), ErrClosed)
-	}
 	m.pass.Begin(segments, logits)
-	if err := m.held.threads.pool.Run(m.forward); err != nil {
-		return fmt.Errorf("%s: %w", m.file.Path(), err)
-	}
-	return nil
+	return m.guard(m.forward)
 }

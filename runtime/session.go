@@ -12,7 +12,8 @@ import (
 
 // Session is one sequence of tokens and its KV cache. Sessions of a model are independent and may be used from different
 // goroutines; one session may not. Its cache grows with it: a session costs nothing until it is used. A session that is
-// not needed any more gives its memory back by Close, or when it is collected.
+// not needed any more gives its memory back by Close, or when it is collected. Once its model is closed, its calls fail
+// with ErrClosed.
 type Session struct {
 	model    *Model
 	sequence *kv.Sequence // nil once closed
@@ -101,10 +102,13 @@ func (s *Session) Truncate(n int) {
 }
 
 // Fork returns a session that holds the same tokens. Both share the memory of what they have in common, and go on
-// independently.
+// independently. It fails with ErrClosed.
 func (s *Session) Fork() (*Session, error) {
 	if s.sequence == nil {
 		return nil, fmt.Errorf("session: %w", ErrClosed)
+	}
+	if err := s.model.closed(); err != nil {
+		return nil, err
 	}
 	return s.model.newSession(s.sequence.Fork(len(s.tokens)), slices.Clone(s.tokens)), nil
 }

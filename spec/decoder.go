@@ -173,6 +173,10 @@ func (t *text) step(ctx context.Context, yield func(Token, error) bool) (more bo
 		}
 		r.drawTime += time.Since(start)
 		t.tokens = append(t.tokens, id)
+		token, err := t.Accept(id)
+		if err != nil {
+			return false, err
+		}
 
 		origin := FromTarget
 		if agreed = r.tokens < len(draft) && draft[r.tokens] == id; agreed {
@@ -181,10 +185,6 @@ func (t *text) step(ctx context.Context, yield func(Token, error) bool) (more bo
 		}
 		r.rejected = !agreed && r.tokens < len(draft)
 		t.statistics.count(origin, r.rejected)
-		token, err := t.Accept(id)
-		if err != nil {
-			return false, fmt.Errorf("%s: %w", t.target.File().Path(), err)
-		}
 		if !yield(Token{token, origin}, nil) {
 			return false, nil
 		}

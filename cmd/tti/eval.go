@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/runtime/tokenizer"
 )
 
 // evaluation is the object of eval --json.
@@ -78,13 +80,16 @@ token from the model's, in nats, how often both find the same token most likely,
 				return err
 			}
 			defer model.Close()
+			var found evaluation
 			ids, err := model.Tokenizer().Encode(text)
-			if err != nil {
-				return fmt.Errorf("%s: %w", path, err)
+			if err == nil {
+				found, err = evaluate(ctx, cmd, model, reference, ids)
 			}
-			found, err := evaluate(ctx, cmd, model, reference, ids)
-			if err != nil {
-				return fmt.Errorf("%s of %s: %w", args[0], path, err)
+			switch {
+			case errors.Is(err, tokenizer.ErrTooLong), errors.Is(err, runtime.ErrEmpty): // the text is at fault
+				return fmt.Errorf("%s: %w", path, err)
+			case err != nil:
+				return about(args[0], err)
 			}
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), found)
@@ -117,8 +122,11 @@ func evaluate(ctx context.Context, cmd *cobra.Command, model *runtime.Model, ref
 	}
 	defer other.Close()
 	c, err := runtime.Compare(ctx, other, model, ids, worstCases, progress)
+	if errors.Is(err, runtime.ErrMismatch) {
+		err = fmt.Errorf("compare with %s: %w", reference, err)
+	}
 	if err != nil {
-		return found, fmt.Errorf("compare with %s: %w", reference, err)
+		return found, err
 	}
 	found.Score = c.Model
 	found.Compare = &comparison{
@@ -126,14 +134,16 @@ func evaluate(ctx context.Context, cmd *cobra.Command, model *runtime.Model, ref
 		Divergence: c.Divergence, Agreement: c.Agreement, Worst: []worstCase{},
 	}
 	for _, d := range c.Worst {
-		token := func(ids ...int32) string {
-			text, _ := model.Tokenizer().Decode(ids) // ids that the models know
-			return text
+		worst := worstCase{Deviation: d}
+		for text, tokens := range map[*string][]int32{
+			&worst.Before: ids[max(0, d.Position-contextTokens):d.Position], &worst.Text: {d.Token},
+			&worst.ReferenceText: {d.ReferenceBest}, &worst.ModelText: {d.ModelBest},
+		} {
+			if *text, err = model.Tokenizer().Decode(tokens); err != nil {
+				return found, err
+			}
 		}
-		found.Compare.Worst = append(found.Compare.Worst, worstCase{
-			Deviation: d, Before: token(ids[max(0, d.Position-contextTokens):d.Position]...),
-			Text: token(d.Token), ReferenceText: token(d.ReferenceBest), ModelText: token(d.ModelBest),
-		})
+		found.Compare.Worst = append(found.Compare.Worst, worst)
 	}
 	return found, nil
 }

@@ -35,7 +35,7 @@ func measureErrors(ctx context.Context, cmd *cobra.Command, file container, name
 	}
 	shapes, err := convert.MeasureErrors(ctx, mapped, source)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file.Path(), err)
+		return nil, about(file.Path(), err)
 	}
 	errors := []matrixErrors{}
 	for _, s := range shapes {

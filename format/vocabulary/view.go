@@ -12,8 +12,10 @@ import (
 )
 
 // View answers look-ups in a checked section. It holds slices of the section and nothing else: the
-// section must stay mapped, and unchanged, for as long as the view is used. It is safe for
-// concurrent use.
+// section must stay mapped for as long as the view is used. It is safe for concurrent use.
+//
+// A look-up never reads outside of the section, whatever has become of it: where it meets what Open would have refused it
+// panics with format.Changed. So a mapped section is to be read under format.GuardFault.
 //
 // What Open guarantees of every View: each byte has a token that is just that byte; each merge's
 // result is as long as its two parts together, which is at most MaxMergedLength, and holds their bytes;
@@ -46,6 +48,14 @@ func Open(section []byte) (*View, error) {
 func corrupt(text string, arguments ...any) error {
 	return fmt.Errorf("%w: %s", format.ErrCorrupt, fmt.Sprintf(text, arguments...))
 }
+
+// What a look-up panics with where it meets what Open would have refused.
+const (
+	changedToken  format.Changed = "an id that no token has"
+	changedEnds   format.Changed = "a token outside of the text"
+	changedMerges format.Changed = "merges outside of their table"
+	changedRank   format.Changed = "a rank that no merge has"
+)
 
 // view cuts the section into its parts, which is all that the header decides.
 func view(section []byte) (*View, error) {
@@ -208,6 +218,15 @@ func (v *View) number(part []byte, i int) int32 {
 	return int32(binary.LittleEndian.Uint32(part[4*i:]))
 }
 
+// token reads element i of a part that holds ids.
+func (v *View) token(part []byte, i int) int32 {
+	id := v.number(part, i)
+	if !v.known(id) {
+		panic(changedToken)
+	}
+	return id
+}
+
 // Tokens returns the size of the vocabulary. Ids are 0 up to, and without, it. The methods below
 // panic on other ids.
 func (v *View) Tokens() int { return int(v.tokens) }
@@ -228,11 +247,15 @@ func (v *View) bounds(id int32) (start, end uint32) {
 	if id > 0 {
 		start = binary.LittleEndian.Uint32(v.tokenEnds[4*int(id)-4:])
 	}
-	return start, binary.LittleEndian.Uint32(v.tokenEnds[4*int(id):])
+	end = binary.LittleEndian.Uint32(v.tokenEnds[4*int(id):])
+	if start > end || uint64(end) > uint64(len(v.text)) {
+		panic(changedEnds)
+	}
+	return start, end
 }
 
 // Byte returns the token that is just this byte.
-func (v *View) Byte(b byte) int32 { return v.number(v.bytes, int(b)) }
+func (v *View) Byte(b byte) int32 { return v.token(v.bytes, int(b)) }
 
 // Merge looks up what left followed by right becomes. Of several possible merges the one of the
 // lowest rank comes first.
@@ -240,6 +263,9 @@ func (v *View) Merge(left, right int32) (rank, result int32, ok bool) {
 	low, end := 0, int(v.number(v.mergeEnds, int(left)))
 	if left > 0 {
 		low = int(v.number(v.mergeEnds, int(left)-1))
+	}
+	if low < 0 || low > end || end > int(v.merges) {
+		panic(changedMerges)
 	}
 	for high := end; low < high; {
 		middle := int(uint(low+high) >> 1)
@@ -252,7 +278,16 @@ func (v *View) Merge(left, right int32) (rank, result int32, ok bool) {
 	if low == end || v.number(v.rights, low) != right {
 		return 0, 0, false
 	}
-	return v.number(v.ranks, low), v.number(v.results, low), true
+	return v.rank(low), v.token(v.results, low), true
+}
+
+// rank reads the rank of a merge.
+func (v *View) rank(slot int) int32 {
+	rank := v.number(v.ranks, slot)
+	if rank < 0 || rank >= v.merges {
+		panic(changedRank)
+	}
+	return rank
 }
 
 // Merges returns the number of merges. Ranks are 0 up to, and without, it.
@@ -265,10 +300,11 @@ func (v *View) Added() int { return len(v.added) / addedSize }
 // AddedToken returns added token i.
 func (v *View) AddedToken(i int) Added {
 	entry := v.added[addedSize*i:]
-	return Added{
-		ID:      int32(binary.LittleEndian.Uint32(entry)),
-		Control: binary.LittleEndian.Uint32(entry[4:])&controlFlag != 0,
+	id := int32(binary.LittleEndian.Uint32(entry))
+	if !v.known(id) {
+		panic(changedToken)
 	}
+	return Added{ID: id, Control: binary.LittleEndian.Uint32(entry[4:])&controlFlag != 0}
 }
 
 // EOS returns the token that ends a text, if there is one.
@@ -288,8 +324,10 @@ func (v *View) Definition() Definition {
 	for id := range v.tokens {
 		d.Tokens[id] = string(v.Token(id))
 		for end := v.number(v.mergeEnds, int(id)); slot < end; slot++ {
-			rank := v.number(v.ranks, int(slot))
-			d.Merges[rank] = Merge{Left: id, Right: v.number(v.rights, int(slot)), Result: v.number(v.results, int(slot))}
+			if slot >= v.merges {
+				panic(changedMerges)
+			}
+			d.Merges[v.rank(int(slot))] = Merge{Left: id, Right: v.token(v.rights, int(slot)), Result: v.token(v.results, int(slot))}
 		}
 	}
 	for i := range d.Added {

@@ -134,29 +134,27 @@ func (g *Generation) Remaining() int { return g.limit - g.outcome.Tokens }
 // Outcome returns what can be said so far.
 func (g *Generation) Outcome() Outcome { return *g.outcome }
 
-// Accept takes the next token of the text. It must not be called once the text is Done. It fails where the tokenizer cannot be
-// read any more.
+// Accept takes the next token of the text. It must not be called once the text is Done. Where the tokenizer cannot tell
+// what the token means, because its file is closed or has changed, the error says so, and the text cannot go on.
 func (g *Generation) Accept(id int32) (Token, error) {
+	token, ended := Token{ID: id}, id == g.eos
+	if !ended {
+		var err error
+		if token.Text, ended, err = g.text.Push(id); err != nil {
+			return Token{}, err
+		}
+	}
 	g.outcome.Tokens++
 	if elapsed := time.Since(g.start); g.outcome.Tokens == 1 {
 		g.outcome.Prefill = elapsed
 	} else {
 		g.outcome.Decode = elapsed - g.outcome.Prefill
 	}
-	token := Token{ID: id}
-	if id == g.eos {
+	switch {
+	case ended:
 		g.outcome.Finish = FinishStop
-	} else {
-		text, stopped, err := g.text.Push(id)
-		if err != nil {
-			return token, err
-		}
-		token.Text = text
-		if stopped {
-			g.outcome.Finish = FinishStop
-		} else if g.Remaining() <= 0 {
-			g.outcome.Finish = FinishLength
-		}
+	case g.Remaining() <= 0:
+		g.outcome.Finish = FinishLength
 	}
 	if g.Done() {
 		token.Text += g.text.Flush()

@@ -28,8 +28,7 @@ func NewTextStream(t *tokenizer.Tokenizer, stops ...string) *TextStream {
 }
 
 // Push adds a token and returns the text that is certain now. stopped says that a stop string has
-// been found; what precedes it has been returned, and nothing more will come. It fails for a token that
-// the tokenizer does not know, or cannot read any more.
+// been found; what precedes it has been returned, and nothing more will come. It fails as tokenizer.Stream.Next does.
 func (s *TextStream) Push(id int32) (text string, stopped bool, err error) {
 	if s.stopped {
 		return "", true, nil

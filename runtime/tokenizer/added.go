@@ -17,9 +17,10 @@ type finder struct {
 func newFinder(view *vocabulary.View, control bool) finder {
 	f := finder{vocabulary: view, control: control}
 	for i := range view.Added() {
-		if added := view.AddedToken(i); f.wants(added) {
+		added := view.AddedToken(i)
+		if token := view.Token(added.ID); f.wants(added) && len(token) > 0 { // it is not empty, unless it has changed
 			f.any = true
-			f.first[view.Token(added.ID)[0]] = true
+			f.first[token[0]] = true
 		}
 	}
 	return f

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/vocabulary"
 )
 
@@ -101,15 +102,18 @@ func (m *merger) queue(ids []int32, word string) []int32 {
 	for len(w.ranks) > 0 {
 		w.mergeAll(heap.Pop(&w.ranks).(int32))
 	}
-	for at := 0; at < len(w.tags); at += m.vocabulary.Length(w.tags[at]) {
-		ids = append(ids, w.tags[at])
+	for _, tag := range w.tags {
+		if tag >= 0 {
+			ids = append(ids, tag)
+		}
 	}
 	return ids
 }
 
 // longWord is a word with its tokens in place: a token that covers bytes [start, end) has its id at
 // start and, when it is longer than a byte, ^id at end-1. So both neighbours of any token are found
-// without links, and a position is the start of a token if and only if its tag is not negative.
+// without links, and a position is the start of a token if and only if its tag is not negative. Every merge makes one
+// more tag negative, so this ends even if the lengths of tokens change meanwhile, as those of a mapped file can.
 type longWord struct {
 	vocabulary *vocabulary.View
 	tags       []int32
@@ -157,12 +161,18 @@ func (w *longWord) mergeAll(rank int32) {
 	b := w.buckets[rank]
 	slices.Sort(b.positions)
 	leftLength, rightLength := w.vocabulary.Length(b.left), w.vocabulary.Length(b.right)
+	if leftLength == 0 || rightLength == 0 {
+		panic(format.Changed("a merge of empty tokens"))
+	}
 	for _, position := range b.positions {
 		start := int(position)
 		middle := start + leftLength
 		end := middle + rightLength
-		if w.tags[start] != b.left || middle == len(w.tags) || w.tags[middle] != b.right {
+		if w.tags[start] != b.left || middle >= len(w.tags) || w.tags[middle] != b.right {
 			continue
+		}
+		if end > len(w.tags) {
+			panic(format.Changed("a token longer than its word"))
 		}
 		w.tags[middle] = ^b.right // inside the result now
 		w.tags[end-1] = ^b.result
@@ -173,7 +183,11 @@ func (w *longWord) mergeAll(rank int32) {
 			if before < 0 {
 				before = ^before
 			}
-			w.push(start-w.vocabulary.Length(before), before, b.result)
+			from := start - w.vocabulary.Length(before)
+			if from < 0 {
+				panic(format.Changed("a token longer than its word"))
+			}
+			w.push(from, before, b.result)
 		}
 		if end < len(w.tags) {
 			w.push(start, b.result, w.tags[end])

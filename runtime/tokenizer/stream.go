@@ -18,13 +18,13 @@ type Stream struct {
 // NewStream starts decoding a sequence.
 func (t *Tokenizer) NewStream() *Stream { return &Stream{tokenizer: t} }
 
-// Next takes a token and returns the text that is whole with it, often none. It fails with
-// ErrUnknownToken on an id outside the vocabulary, and the stream is then as before.
+// Next takes a token and returns the text that is whole with it, often none. It fails as Decode does, and the stream is
+// then as before.
 func (s *Stream) Next(id int32) (string, error) {
 	if !s.tokenizer.known(id) {
 		return "", fmt.Errorf("decode: id %d: %w, the vocabulary has %d", id, ErrUnknownToken, s.tokenizer.Size())
 	}
-	err := guarded(func() error {
+	err := s.tokenizer.guard(func() error {
 		s.held = append(s.held, s.tokenizer.vocabulary.Token(id)...)
 		return nil
 	})

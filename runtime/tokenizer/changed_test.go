@@ -1,0 +1,116 @@
+package tokenizer_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/vocabulary"
+	"github.com/tti-llm/tti/runtime/tokenizer"
+)
+
+// changeable returns a small section and its tokenizer, which goes on when the section is written to.
+func changeable(t testing.TB) ([]byte, *tokenizer.Tokenizer) {
+	t.Helper()
+	d := randomDefinition(rand.New(rand.NewPCG(29, 31)))
+	for _, token := range []string{"<end>", "<e", "ab"} {
+		d.Added = append(d.Added, vocabulary.Added{ID: int32(len(d.Tokens)), Control: token == "<end>"})
+		d.Tokens = append(d.Tokens, token)
+	}
+	section, err := vocabulary.Build(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := tokenizer.NewGuarded(section, format.GuardFault)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return section, tok
+}
+
+// useChanged calls everything that reads the section. A panic would be none of its errors.
+func useChanged(t *testing.T, tok *tokenizer.Tokenizer, text string) (corrupt bool) {
+	t.Helper()
+	check := func(err error) {
+		if corrupt = corrupt || err != nil; err != nil && !errors.Is(err, format.ErrCorrupt) {
+			t.Errorf("%v, want ErrCorrupt", err)
+		}
+	}
+	for _, encode := range []func(string) ([]int32, error){tok.Encode, tok.EncodeSpecial} {
+		ids, err := encode(text)
+		check(err)
+		for _, id := range ids {
+			if id < 0 || int(id) >= tok.Size() {
+				t.Errorf("id %d of %d", id, tok.Size())
+			}
+		}
+	}
+	all := make([]int32, tok.Size())
+	for i := range all {
+		all[i] = int32(i)
+	}
+	_, err := tok.Decode(all)
+	check(err)
+	stream := tok.NewStream()
+	for _, id := range all {
+		if _, err := stream.Next(id); err != nil {
+			check(err)
+		}
+	}
+	tok.Digest()
+	return corrupt
+}
+
+// changedTexts have short words, words that are merged by another way because they are long, and added tokens.
+var changedTexts = []string{"abcabab <end> <e ab cc", strings.Repeat("abcab", 60), strings.Repeat("a", 200) + "<end>"}
+
+// TestChangedSection writes to a section that has been checked: numbers that point anywhere. What is read then may make
+// no sense, but nothing outside of the section is read and every call ends.
+func TestChangedSection(t *testing.T) {
+	random := rand.New(rand.NewPCG(37, 41))
+	section, tok := changeable(t)
+	whole := slices.Clone(section)
+	corrupt := 0
+	for round := range 3000 {
+		copy(section, whole)
+		switch at := random.IntN(len(section) - 4); round % 4 {
+		case 0:
+			for i := range section {
+				section[i] = byte(random.Uint32())
+			}
+		case 1:
+			clear(section[at:])
+		case 2:
+			binary.LittleEndian.PutUint32(section[at:], random.Uint32())
+		case 3: // a number that is small: another token, another end
+			binary.LittleEndian.PutUint16(section[at&^1:], uint16(random.IntN(400)))
+		}
+		if useChanged(t, tok, changedTexts[random.IntN(len(changedTexts))]) {
+			corrupt++
+		}
+	}
+	if corrupt < 500 || corrupt == 3000 {
+		t.Errorf("%d of 3000 changes are noticed", corrupt)
+	}
+}
+
+// FuzzChangedSection replaces a part of a section that has been checked.
+func FuzzChangedSection(f *testing.F) {
+	section, tok := changeable(f)
+	whole := slices.Clone(section)
+	for i, text := range changedTexts {
+		f.Add(uint16(i*1000), []byte{255, 255, 0, 1}, text)
+	}
+	f.Fuzz(func(t *testing.T, at uint16, part []byte, text string) {
+		if len(text) > 4096 {
+			return
+		}
+		copy(section, whole)
+		copy(section[int(at)%len(section):], part)
+		useChanged(t, tok, text)
+	})
+}
