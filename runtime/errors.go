@@ -14,7 +14,8 @@ var (
 	// ErrToken is returned for a token that the model does not have.
 	ErrToken = errors.New("no such token")
 	// ErrMismatch is returned for models, or sessions of models, that do not go together.
-	ErrMismatch    = errors.New("models do not match")
+	ErrMismatch = errors.New("models do not match")
+
 	ErrClosed      = format.ErrClosed          // what is used, or its model, was closed
 	ErrContextFull = generation.ErrContextFull // tokens do not fit into the positions that are left
 	ErrEmpty       = generation.ErrEmpty       // no tokens where at least one is needed

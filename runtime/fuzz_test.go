@@ -3,9 +3,12 @@ package runtime_test
 import (
 	"context"
 	"encoding/binary"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	goruntime "runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -145,6 +148,91 @@ func FuzzOpen(f *testing.F) {
 		}
 		if err := use(t, path); err != nil && strings.ContainsRune(err.Error(), '\n') {
 			t.Errorf("not one line: %q", err)
+		}
+	})
+}
+
+// numberPattern finds what mutated may replace in meta.
+var numberPattern = regexp.MustCompile(`-?[0-9][0-9.e]*|true|false|null`)
+
+// mutated returns the parts changed as a program says, in steps of four bytes: what to do, to which section, and two
+// bytes for where and what. Whatever comes out has sums that are right: only what is checked beyond them can refuse it.
+func (p parts) mutated(program []byte) parts {
+	p.sections, p.contents = append([]format.Section{}, p.sections...), append([][]byte{}, p.contents...)
+	numbers := []string{"0", "1", "2", "-1", "3", "16", "17", "257", "65535", "2147483647", "2147483648", "1e300", "0.5", "null", "true", "[]"}
+	for ; len(program) >= 4; program = program[4:] {
+		if len(p.sections) == 0 {
+			return p
+		}
+		i, a, b := int(program[1])%len(p.sections), int(program[2]), int(program[3])
+		s, content := &p.sections[i], append([]byte{}, p.contents[i]...)
+		switch program[0] % 10 {
+		case 0: // one byte
+			if len(content) > 0 {
+				content[a*b%len(content)] = byte(a)
+			}
+		case 1: // four bytes that may be a number of a table
+			if at := (a*b&^3 + a*4); at+4 <= len(content) {
+				binary.LittleEndian.PutUint32(content[at:], uint32(b)<<(a%32))
+			}
+		case 2: // a longer or shorter section, whose shape says so
+			content = append(content[:len(content)*a/256:len(content)*a/256], make([]byte, b)...)
+			if s.Encoding == format.Bytes {
+				s.Shape = []int{len(content)}
+			}
+		case 3: // another shape
+			s.Shape = append([]int{}, s.Shape...)
+			s.Shape[a%len(s.Shape)] = b
+		case 4:
+			s.Encoding = format.Encoding(a % 20)
+		case 5:
+			s.Kind = format.Kind(a % 6)
+		case 6: // another section's contents, and what they are
+			other := (i + a) % len(p.sections)
+			name := s.Name
+			*s, content = p.sections[other], p.contents[other]
+			s.Name = name
+		case 7: // no section at all
+			p.sections = append(p.sections[:i:i], p.sections[i+1:]...)
+			p.contents = append(p.contents[:i:i], p.contents[i+1:]...)
+			continue
+		case 8: // another number in meta
+			if matches := numberPattern.FindAllIndex(content, -1); s.Name == format.MetaName && len(matches) > 0 {
+				m := matches[a%len(matches)]
+				content = slices.Concat(content[:m[0]], []byte(numbers[b%len(numbers)]), content[m[1]:])
+				s.Shape = []int{len(content)}
+			}
+		case 9: // noise
+			noise := rand.New(rand.NewPCG(uint64(a), uint64(b)))
+			for j := range content {
+				content[j] = byte(noise.Uint32())
+			}
+		}
+		p.contents[i] = content
+	}
+	return p
+}
+
+// FuzzWholeFile opens files that are changed anywhere, section by section, and whose sums are right. Those that are
+// accepted run a few tokens.
+func FuzzWholeFile(f *testing.F) {
+	whole := takeApart(f)
+	for what := range byte(10) {
+		for section := range byte(6) {
+			f.Add([]byte{what, section, 3, 200})
+		}
+	}
+	f.Add([]byte{8, 0, 5, 1, 8, 0, 9, 3, 9, 4, 1, 1, 1, 1, 40, 40})
+	path := filepath.Join(f.TempDir(), "fuzzed.tti")
+	f.Fuzz(func(t *testing.T, program []byte) {
+		if len(program) > 64 {
+			return
+		}
+		if err := os.WriteFile(path, whole.mutated(program).file(), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := use(t, path); err != nil && strings.ContainsAny(err.Error(), "\n\x1b") {
+			t.Errorf("not one plain line: %q", err)
 		}
 	})
 }

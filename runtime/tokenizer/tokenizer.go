@@ -110,7 +110,8 @@ const (
 	stepTokens = 1 << 14
 )
 
-// step encodes some more of the text: a single word as a whole, however long.
+// step encodes some more of the text: a single word, however long, as a whole. The next added token is looked for at once
+// too, be it ever so far.
 func (e *encoder) step() error {
 	for last := min(len(e.text), e.at+stepBytes); e.at < last; {
 		if e.at == e.end {
