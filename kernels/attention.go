@@ -45,6 +45,19 @@ func (s *Set) Attend(out []float32, stride int, q []float32, h *KVHead, counts [
 	}
 }
 
+// Fetch asks for what attention over count positions will read first, the keys and values of a page, so that they come while
+// something else is computed. It changes nothing but the time.
+func (h *KVHead) Fetch(count int) {
+	count = min(count, h.Positions, h.capacity())
+	if count < 1 {
+		return
+	}
+	const line = 64
+	page := h.pages[0]
+	fetchLines(&page[h.keys], PaddedPositions(count)*h.Width*h.Encoding.Bytes()/line)
+	fetchLines(&page[h.values], (count*h.Width*h.Encoding.Bytes()+line-1)/line)
+}
+
 // attendTile is Attend for at most queryTile rows without a window.
 func (s *Set) attendTile(out []float32, stride int, q []float32, h *KVHead, counts []int, scores []float32) {
 	rows := len(counts)

@@ -31,6 +31,11 @@ func Processor() int32 {
 	return processor()
 }
 
+// fetchLines asks for cache lines from the one that p lies in on. It reads nothing, so they may be anywhere.
+//
+//go:noescape
+func fetchLines(p *byte, lines int)
+
 func hasRDTSCP() bool
 
 func processor() int32

@@ -27,3 +27,17 @@ TEXT ·processor(SB), NOSPLIT, $0-4
 	ANDL $0xfff, CX
 	MOVL CX, ret+0(FP)
 	RET
+
+// func fetchLines(p *byte, lines int)
+TEXT ·fetchLines(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), AX
+	MOVQ lines+8(FP), CX
+	TESTQ CX, CX
+	JZ   done
+line:
+	PREFETCHT0 (AX)
+	ADDQ $64, AX
+	DECQ CX
+	JNZ  line
+done:
+	RET

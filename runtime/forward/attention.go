@@ -43,8 +43,15 @@ func (a *attention) mix(w *pool.Worker, p *Pass, b *Branch) *kernels.Activations
 	switch {
 	case a.kvHeads >= w.Count && rows.short: // those that a thread has stored are the only ones it reads
 		head, end := w.Split(a.kvHeads, 1)
-		for _, u := range rows.units {
+		for i, u := range rows.units {
 			for h := head; h < end; h++ {
+				switch {
+				case len(rows.units) == 1: // the processor sees what comes next
+				case h+1 < end:
+					a.fetch(p, u, h+1)
+				case i+1 < len(rows.units):
+					a.fetch(p, rows.units[i+1], head)
+				}
 				a.attend(w, p, u, h, out)
 			}
 		}
@@ -103,6 +110,13 @@ func (a *attention) attend(w *pool.Worker, p *Pass, u unit, kvHead int, out *ker
 	counts := a.gather(p, own, u, kvHead)
 	p.kernels.Attend(own.attended, own.head.Width, own.queries, &own.head, counts, a.window, own.scores)
 	a.scatter(out, own.attended, u, kvHead, 0, a.width)
+}
+
+// fetch asks for the keys and values that a unit will read first. Short texts are read in pieces that are too small for the
+// processor to foresee.
+func (a *attention) fetch(p *Pass, u unit, kvHead int) {
+	head := p.layout.Head(p.segments[u.segment].Pages, a.layer, kvHead)
+	head.Fetch(u.position + u.count)
 }
 
 // gather collects the scaled queries of a unit, head after head for each position, and returns how many positions each
