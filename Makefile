@@ -44,7 +44,7 @@ $(PACKAGES)/package.json: runtime/tokenizer/conformance/package.json
 
 .PHONY: conformance
 conformance: $(PACKAGES)/package.json ## stored cases of the tokenizers of models in use, which are fetched
-	$(REFERENCE) 'TestCases/$(TOKENIZERS)'
+	$(REFERENCE) 'Test(Cases|Oracle)/$(TOKENIZERS)'
 
 .PHONY: tokenizer-fuzz
 tokenizer-fuzz: $(PACKAGES)/package.json ## random texts by tti and by HuggingFace's tokenizers, which are fetched

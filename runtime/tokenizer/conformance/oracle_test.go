@@ -55,6 +55,30 @@ func newOracle(t testing.TB, directory string) *oracle {
 	return &oracle{t: t, name: directory, in: bufio.NewWriterSize(in, 1<<20), out: bufio.NewReaderSize(out, 1<<20)}
 }
 
+// The reference says today what it said when the cases were stored: it is the same one, and rightly asked.
+func TestOracle(t *testing.T) {
+	if *packages == "" {
+		t.Skip("needs -packages: see make conformance")
+	}
+	for _, v := range vocabularies {
+		t.Run(v.name, func(t *testing.T) {
+			o := newOracle(t, v.directory(t))
+			for _, name := range v.cases {
+				cases := readCases(t, testdata+"tokenizers/"+name)
+				texts := make([]string, len(cases))
+				for i, c := range cases {
+					texts[i] = c.Text
+				}
+				for i, got := range o.read(texts) {
+					if want := cases[i]; got.String() != want.String() {
+						t.Errorf("%s: line %d:\n%s, want\n%s", name, i+1, got, want)
+					}
+				}
+			}
+		})
+	}
+}
+
 // read returns what the reference makes of texts.
 func (o *oracle) read(texts []string) []reading {
 	o.t.Helper()
