@@ -109,7 +109,7 @@ func TestAttendIsTheReference(t *testing.T) {
 						causal(37, 1, 2), causal(63, 1, 3), causal(64, 1, 4), causal(47, 3, 3), causal(90, 1, 8), causal(20, 8, 7), causal(111, 1, 5), causal(79, 2, 6),
 						{1, 1, 40, 40, 41, 112}, {16, 112, 112}, {17, 33, 65, 66, 100},
 					} {
-						for _, window := range []int{0, 1, 1 + random.IntN(20), 16, 24, 200} {
+						for _, window := range []int{0, 1 + random.IntN(20), []int{1, 16, 24}[random.IntN(3)], 200} {
 							softCap := softCaps[random.IntN(len(softCaps))]
 							want := c.attend(t, &reference, counts, window, softCap)
 							for _, s := range Sets() {

@@ -40,7 +40,7 @@ type attentionKernels struct {
 type (
 	layerNormKernel func(dst *float32, dstStride int, x *float32, xStride int, weight, bias *float32, n int, epsilon float32)
 	rmsNormKernel   func(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
-	scoresKernel    func(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys, scales, pageBlocks, blocks int)
+	scoresKernel    func(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys, scales, pageBlocks, skip, blocks int)
 	weighKernel     func(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions, width int, pages *[]byte, values, pagePositions, first int, ends [queryTile]int)
 )
 
@@ -229,17 +229,17 @@ func (k *rowKernels) store(h *KVHead, position int, key, value []float32) {
 // to ask for positions that there are pages for.
 func (h *KVHead) walk(position int) *[]byte { return (*[]byte)(&h.pages[h.page(position)]) }
 
-// attentionScores also computes the scores of positions behind the last one, where these lie in the same block;
-// nobody uses them.
+// attentionScores begins with a whole block. It also computes the scores of positions behind the last one, where these lie
+// in the same block; nobody uses them.
 func (k *rowKernels) attentionScores(scores []float32, stride int, q []float32, rows int, h *KVHead, first, last int) {
 	kernels := &k.attention[h.Encoding].scores
-	blocks := PaddedPositions(last-first) / blockPositions
+	skip, blocks := h.inside(first)/blockPositions, PaddedPositions(last-first)/blockPositions
 	for i := 0; i < rows; {
 		tile := rows - i
 		for kernels[tile-1] == nil {
 			tile--
 		}
-		kernels[tile-1](&scores[i*stride+first], stride, &q[i*h.Width], h.Width, h.walk(first), h.keys, h.keyScales, h.Positions/blockPositions, blocks)
+		kernels[tile-1](&scores[i*stride+first], stride, &q[i*h.Width], h.Width, h.walk(first), h.keys, h.keyScales, h.Positions/blockPositions, skip, blocks)
 		i += tile
 	}
 }

@@ -3781,9 +3781,9 @@ done6:
 	VZEROUPPER
 	RET
 
-// func scoresF32x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF32x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF32x1AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF32x1AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   q+16(FP), CX
 	MOVQ   $+0, (SP)
@@ -3793,22 +3793,27 @@ TEXT ·scoresF32x1AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+64, DI, DI
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R8
-	MOVQ pageBlocks+56(FP), DX
-	ADDQ $0x18, pages+32(FP)
-	MOVQ DX, (SP)
-	MOVQ (R8), R8
-	MOVQ R8, DX
-	ADDQ keys+40(FP), DX
-	MOVQ blocks+64(FP), BX
-	CMPQ BX, pageBlocks+56(FP)
-	MOVQ $+0, BX
-	JLE  last3
-	MOVQ pages+32(FP), BX
-	MOVQ (BX), BX
-	SUBQ R8, BX
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R8
+	MOVQ  pageBlocks+56(FP), DX
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  DX, (SP)
+	MOVQ  (R8), R8
+	MOVQ  R8, DX
+	ADDQ  keys+40(FP), DX
+	MOVQ  skip+64(FP), BX
+	SUBQ  BX, (SP)
+	IMULQ DI, BX
+	ADDQ  BX, DX
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), BX
+	CMPQ  BX, (SP)
+	MOVQ  $+0, BX
+	JLE   last3
+	MOVQ  pages+32(FP), BX
+	MOVQ  (BX), BX
+	SUBQ  R8, BX
 
 last3:
 inside2:
@@ -3908,14 +3913,14 @@ done5:
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x40, AX
 	ADDQ    DI, DX
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresF32x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF32x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF32x2AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF32x2AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -3929,22 +3934,27 @@ TEXT ·scoresF32x2AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+64, R9, R9
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R10
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R10), R10
-	MOVQ R10, SI
-	ADDQ keys+40(FP), SI
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R10, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R10
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R10), R10
+	MOVQ  R10, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	IMULQ R9, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R10, DI
 
 last3:
 inside2:
@@ -4105,14 +4115,14 @@ done7:
 	VMOVUPS Z1, (AX)(CX*1)
 	ADDQ    $0x40, AX
 	ADDQ    R9, SI
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresF32x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF32x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF32x3AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF32x3AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -4126,22 +4136,27 @@ TEXT ·scoresF32x3AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+64, R9, R9
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R10
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R10), R10
-	MOVQ R10, SI
-	ADDQ keys+40(FP), SI
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R10, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R10
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R10), R10
+	MOVQ  R10, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	IMULQ R9, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R10, DI
 
 last3:
 inside2:
@@ -4376,14 +4391,14 @@ done11:
 	VMOVUPS Z2, (AX)(CX*2)
 	ADDQ    $0x40, AX
 	ADDQ    R9, SI
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresF32x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF32x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF32x4AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF32x4AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -4399,22 +4414,27 @@ TEXT ·scoresF32x4AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+64, R11, R11
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R12
-	MOVQ pageBlocks+56(FP), R8
-	ADDQ $0x18, pages+32(FP)
-	MOVQ R8, (SP)
-	MOVQ (R12), R12
-	MOVQ R12, R8
-	ADDQ keys+40(FP), R8
-	MOVQ blocks+64(FP), R9
-	CMPQ R9, pageBlocks+56(FP)
-	MOVQ $+0, R9
-	JLE  last3
-	MOVQ pages+32(FP), R9
-	MOVQ (R9), R9
-	SUBQ R12, R9
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R12
+	MOVQ  pageBlocks+56(FP), R8
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  R8, (SP)
+	MOVQ  (R12), R12
+	MOVQ  R12, R8
+	ADDQ  keys+40(FP), R8
+	MOVQ  skip+64(FP), R9
+	SUBQ  R9, (SP)
+	IMULQ R11, R9
+	ADDQ  R9, R8
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), R9
+	CMPQ  R9, (SP)
+	MOVQ  $+0, R9
+	JLE   last3
+	MOVQ  pages+32(FP), R9
+	MOVQ  (R9), R9
+	SUBQ  R12, R9
 
 last3:
 inside2:
@@ -4697,7 +4717,7 @@ done11:
 	VMOVUPS Z3, (AX)(DX*1)
 	ADDQ    $0x40, AX
 	ADDQ    R11, R8
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
@@ -6226,9 +6246,9 @@ done26:
 	VZEROUPPER
 	RET
 
-// func scoresF16x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF16x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF16x1AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF16x1AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   q+16(FP), CX
 	MOVQ   $+0, (SP)
@@ -6238,22 +6258,27 @@ TEXT ·scoresF16x1AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+32, DI, DI
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R8
-	MOVQ pageBlocks+56(FP), DX
-	ADDQ $0x18, pages+32(FP)
-	MOVQ DX, (SP)
-	MOVQ (R8), R8
-	MOVQ R8, DX
-	ADDQ keys+40(FP), DX
-	MOVQ blocks+64(FP), BX
-	CMPQ BX, pageBlocks+56(FP)
-	MOVQ $+0, BX
-	JLE  last3
-	MOVQ pages+32(FP), BX
-	MOVQ (BX), BX
-	SUBQ R8, BX
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R8
+	MOVQ  pageBlocks+56(FP), DX
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  DX, (SP)
+	MOVQ  (R8), R8
+	MOVQ  R8, DX
+	ADDQ  keys+40(FP), DX
+	MOVQ  skip+64(FP), BX
+	SUBQ  BX, (SP)
+	IMULQ DI, BX
+	ADDQ  BX, DX
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), BX
+	CMPQ  BX, (SP)
+	MOVQ  $+0, BX
+	JLE   last3
+	MOVQ  pages+32(FP), BX
+	MOVQ  (BX), BX
+	SUBQ  R8, BX
 
 last3:
 inside2:
@@ -6345,14 +6370,14 @@ done5:
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x40, AX
 	ADDQ    DI, DX
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresF16x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF16x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF16x2AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF16x2AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -6366,22 +6391,27 @@ TEXT ·scoresF16x2AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+32, R9, R9
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R10
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R10), R10
-	MOVQ R10, SI
-	ADDQ keys+40(FP), SI
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R10, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R10
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R10), R10
+	MOVQ  R10, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	IMULQ R9, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R10, DI
 
 last3:
 inside2:
@@ -6534,14 +6564,14 @@ done7:
 	VMOVUPS Z1, (AX)(CX*1)
 	ADDQ    $0x40, AX
 	ADDQ    R9, SI
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresF16x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF16x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF16x3AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF16x3AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -6555,22 +6585,27 @@ TEXT ·scoresF16x3AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+32, R9, R9
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R10
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R10), R10
-	MOVQ R10, SI
-	ADDQ keys+40(FP), SI
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R10, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R10
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R10), R10
+	MOVQ  R10, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	IMULQ R9, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R10, DI
 
 last3:
 inside2:
@@ -6797,14 +6832,14 @@ done11:
 	VMOVUPS Z2, (AX)(CX*2)
 	ADDQ    $0x40, AX
 	ADDQ    R9, SI
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresF16x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF16x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF16x4AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF16x4AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -6820,22 +6855,27 @@ TEXT ·scoresF16x4AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+32, R11, R11
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R12
-	MOVQ pageBlocks+56(FP), R8
-	ADDQ $0x18, pages+32(FP)
-	MOVQ R8, (SP)
-	MOVQ (R12), R12
-	MOVQ R12, R8
-	ADDQ keys+40(FP), R8
-	MOVQ blocks+64(FP), R9
-	CMPQ R9, pageBlocks+56(FP)
-	MOVQ $+0, R9
-	JLE  last3
-	MOVQ pages+32(FP), R9
-	MOVQ (R9), R9
-	SUBQ R12, R9
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R12
+	MOVQ  pageBlocks+56(FP), R8
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  R8, (SP)
+	MOVQ  (R12), R12
+	MOVQ  R12, R8
+	ADDQ  keys+40(FP), R8
+	MOVQ  skip+64(FP), R9
+	SUBQ  R9, (SP)
+	IMULQ R11, R9
+	ADDQ  R9, R8
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), R9
+	CMPQ  R9, (SP)
+	MOVQ  $+0, R9
+	JLE   last3
+	MOVQ  pages+32(FP), R9
+	MOVQ  (R9), R9
+	SUBQ  R12, R9
 
 last3:
 inside2:
@@ -7110,7 +7150,7 @@ done11:
 	VMOVUPS Z3, (AX)(DX*1)
 	ADDQ    $0x40, AX
 	ADDQ    R11, R8
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
@@ -8114,9 +8154,9 @@ done26:
 	VZEROUPPER
 	RET
 
-// func scoresInt8x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresInt8x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresInt8x1AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresInt8x1AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   q+16(FP), CX
 	MOVQ   $+0, (SP)
@@ -8126,24 +8166,31 @@ TEXT ·scoresInt8x1AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+16, R8, R8
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R9
-	MOVQ pageBlocks+56(FP), DX
-	ADDQ $0x18, pages+32(FP)
-	MOVQ DX, (SP)
-	MOVQ (R9), R9
-	MOVQ R9, DX
-	ADDQ keys+40(FP), DX
-	MOVQ R9, SI
-	ADDQ scales+48(FP), SI
-	MOVQ blocks+64(FP), BX
-	CMPQ BX, pageBlocks+56(FP)
-	MOVQ $+0, BX
-	JLE  last3
-	MOVQ pages+32(FP), BX
-	MOVQ (BX), BX
-	SUBQ R9, BX
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R9
+	MOVQ  pageBlocks+56(FP), DX
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  DX, (SP)
+	MOVQ  (R9), R9
+	MOVQ  R9, DX
+	ADDQ  keys+40(FP), DX
+	MOVQ  skip+64(FP), BX
+	SUBQ  BX, (SP)
+	MOVQ  BX, SI
+	SHLQ  $0x06, SI
+	LEAQ  (R9)(SI*1), SI
+	ADDQ  scales+48(FP), SI
+	IMULQ R8, BX
+	ADDQ  BX, DX
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), BX
+	CMPQ  BX, (SP)
+	MOVQ  $+0, BX
+	JLE   last3
+	MOVQ  pages+32(FP), BX
+	MOVQ  (BX), BX
+	SUBQ  R9, BX
 
 last3:
 inside2:
@@ -8249,14 +8296,14 @@ done5:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, SI
 	ADDQ    R8, DX
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresInt8x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresInt8x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresInt8x2AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresInt8x2AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -8270,24 +8317,31 @@ TEXT ·scoresInt8x2AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+16, R10, R10
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R11
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R11), R11
-	MOVQ R11, SI
-	ADDQ keys+40(FP), SI
-	MOVQ R11, R8
-	ADDQ scales+48(FP), R8
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R11, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R11
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R11), R11
+	MOVQ  R11, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	MOVQ  DI, R8
+	SHLQ  $0x06, R8
+	LEAQ  (R11)(R8*1), R8
+	ADDQ  scales+48(FP), R8
+	IMULQ R10, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R11, DI
 
 last3:
 inside2:
@@ -8455,14 +8509,14 @@ done7:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, R8
 	ADDQ    R10, SI
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresInt8x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresInt8x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresInt8x3AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresInt8x3AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -8476,24 +8530,31 @@ TEXT ·scoresInt8x3AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+16, R10, R10
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R11
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R11), R11
-	MOVQ R11, SI
-	ADDQ keys+40(FP), SI
-	MOVQ R11, R8
-	ADDQ scales+48(FP), R8
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R11, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R11
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R11), R11
+	MOVQ  R11, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	MOVQ  DI, R8
+	SHLQ  $0x06, R8
+	LEAQ  (R11)(R8*1), R8
+	ADDQ  scales+48(FP), R8
+	IMULQ R10, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R11, DI
 
 last3:
 inside2:
@@ -8736,14 +8797,14 @@ done11:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, R8
 	ADDQ    R10, SI
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresInt8x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresInt8x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresInt8x4AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresInt8x4AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -8759,24 +8820,31 @@ TEXT ·scoresInt8x4AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+16, R12, R12
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R13
-	MOVQ pageBlocks+56(FP), R8
-	ADDQ $0x18, pages+32(FP)
-	MOVQ R8, (SP)
-	MOVQ (R13), R13
-	MOVQ R13, R8
-	ADDQ keys+40(FP), R8
-	MOVQ R13, R10
-	ADDQ scales+48(FP), R10
-	MOVQ blocks+64(FP), R9
-	CMPQ R9, pageBlocks+56(FP)
-	MOVQ $+0, R9
-	JLE  last3
-	MOVQ pages+32(FP), R9
-	MOVQ (R9), R9
-	SUBQ R13, R9
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R13
+	MOVQ  pageBlocks+56(FP), R8
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  R8, (SP)
+	MOVQ  (R13), R13
+	MOVQ  R13, R8
+	ADDQ  keys+40(FP), R8
+	MOVQ  skip+64(FP), R9
+	SUBQ  R9, (SP)
+	MOVQ  R9, R10
+	SHLQ  $0x06, R10
+	LEAQ  (R13)(R10*1), R10
+	ADDQ  scales+48(FP), R10
+	IMULQ R12, R9
+	ADDQ  R9, R8
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), R9
+	CMPQ  R9, (SP)
+	MOVQ  $+0, R9
+	JLE   last3
+	MOVQ  pages+32(FP), R9
+	MOVQ  (R9), R9
+	SUBQ  R13, R9
 
 last3:
 inside2:
@@ -9068,7 +9136,7 @@ done11:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, R10
 	ADDQ    R12, R8
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
@@ -13972,9 +14040,9 @@ done6:
 	VZEROUPPER
 	RET
 
-// func scoresF32x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF32x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·scoresF32x1AVX2(SB), NOSPLIT, $8-72
+TEXT ·scoresF32x1AVX2(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   q+16(FP), CX
 	MOVQ   $+0, (SP)
@@ -13984,22 +14052,27 @@ TEXT ·scoresF32x1AVX2(SB), NOSPLIT, $8-72
 	IMUL3Q $+64, DI, DI
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R8
-	MOVQ pageBlocks+56(FP), DX
-	ADDQ $0x18, pages+32(FP)
-	MOVQ DX, (SP)
-	MOVQ (R8), R8
-	MOVQ R8, DX
-	ADDQ keys+40(FP), DX
-	MOVQ blocks+64(FP), BX
-	CMPQ BX, pageBlocks+56(FP)
-	MOVQ $+0, BX
-	JLE  last3
-	MOVQ pages+32(FP), BX
-	MOVQ (BX), BX
-	SUBQ R8, BX
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R8
+	MOVQ  pageBlocks+56(FP), DX
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  DX, (SP)
+	MOVQ  (R8), R8
+	MOVQ  R8, DX
+	ADDQ  keys+40(FP), DX
+	MOVQ  skip+64(FP), BX
+	SUBQ  BX, (SP)
+	IMULQ DI, BX
+	ADDQ  BX, DX
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), BX
+	CMPQ  BX, (SP)
+	MOVQ  $+0, BX
+	JLE   last3
+	MOVQ  pages+32(FP), BX
+	MOVQ  (BX), BX
+	SUBQ  R8, BX
 
 last3:
 inside2:
@@ -14139,14 +14212,14 @@ done9:
 
 done5:
 	ADDQ DI, DX
-	DECQ blocks+64(FP)
+	DECQ blocks+72(FP)
 	JNZ  block1
 	VZEROUPPER
 	RET
 
-// func scoresF32x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF32x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·scoresF32x2AVX2(SB), NOSPLIT, $8-72
+TEXT ·scoresF32x2AVX2(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -14160,22 +14233,27 @@ TEXT ·scoresF32x2AVX2(SB), NOSPLIT, $8-72
 	IMUL3Q $+64, R9, R9
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R10
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R10), R10
-	MOVQ R10, SI
-	ADDQ keys+40(FP), SI
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R10, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R10
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R10), R10
+	MOVQ  R10, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	IMULQ R9, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R10, DI
 
 last3:
 inside2:
@@ -14405,7 +14483,7 @@ done13:
 
 done5:
 	ADDQ R9, SI
-	DECQ blocks+64(FP)
+	DECQ blocks+72(FP)
 	JNZ  block1
 	VZEROUPPER
 	RET
@@ -15229,9 +15307,9 @@ done2:
 	VZEROUPPER
 	RET
 
-// func scoresF16x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF16x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·scoresF16x1AVX2(SB), NOSPLIT, $8-72
+TEXT ·scoresF16x1AVX2(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   q+16(FP), CX
 	MOVQ   $+0, (SP)
@@ -15241,22 +15319,27 @@ TEXT ·scoresF16x1AVX2(SB), NOSPLIT, $8-72
 	IMUL3Q $+32, DI, DI
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R8
-	MOVQ pageBlocks+56(FP), DX
-	ADDQ $0x18, pages+32(FP)
-	MOVQ DX, (SP)
-	MOVQ (R8), R8
-	MOVQ R8, DX
-	ADDQ keys+40(FP), DX
-	MOVQ blocks+64(FP), BX
-	CMPQ BX, pageBlocks+56(FP)
-	MOVQ $+0, BX
-	JLE  last3
-	MOVQ pages+32(FP), BX
-	MOVQ (BX), BX
-	SUBQ R8, BX
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R8
+	MOVQ  pageBlocks+56(FP), DX
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  DX, (SP)
+	MOVQ  (R8), R8
+	MOVQ  R8, DX
+	ADDQ  keys+40(FP), DX
+	MOVQ  skip+64(FP), BX
+	SUBQ  BX, (SP)
+	IMULQ DI, BX
+	ADDQ  BX, DX
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), BX
+	CMPQ  BX, (SP)
+	MOVQ  $+0, BX
+	JLE   last3
+	MOVQ  pages+32(FP), BX
+	MOVQ  (BX), BX
+	SUBQ  R8, BX
 
 last3:
 inside2:
@@ -15388,14 +15471,14 @@ done9:
 
 done5:
 	ADDQ DI, DX
-	DECQ blocks+64(FP)
+	DECQ blocks+72(FP)
 	JNZ  block1
 	VZEROUPPER
 	RET
 
-// func scoresF16x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF16x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·scoresF16x2AVX2(SB), NOSPLIT, $8-72
+TEXT ·scoresF16x2AVX2(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -15409,22 +15492,27 @@ TEXT ·scoresF16x2AVX2(SB), NOSPLIT, $8-72
 	IMUL3Q $+32, R9, R9
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R10
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R10), R10
-	MOVQ R10, SI
-	ADDQ keys+40(FP), SI
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R10, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R10
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R10), R10
+	MOVQ  R10, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	IMULQ R9, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R10, DI
 
 last3:
 inside2:
@@ -15646,7 +15734,7 @@ done13:
 
 done5:
 	ADDQ R9, SI
-	DECQ blocks+64(FP)
+	DECQ blocks+72(FP)
 	JNZ  block1
 	VZEROUPPER
 	RET
@@ -16466,9 +16554,9 @@ done2:
 	VZEROUPPER
 	RET
 
-// func scoresInt8x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresInt8x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·scoresInt8x1AVX2(SB), NOSPLIT, $8-72
+TEXT ·scoresInt8x1AVX2(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   q+16(FP), CX
 	MOVQ   $+0, (SP)
@@ -16478,24 +16566,31 @@ TEXT ·scoresInt8x1AVX2(SB), NOSPLIT, $8-72
 	IMUL3Q $+16, R8, R8
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R9
-	MOVQ pageBlocks+56(FP), DX
-	ADDQ $0x18, pages+32(FP)
-	MOVQ DX, (SP)
-	MOVQ (R9), R9
-	MOVQ R9, DX
-	ADDQ keys+40(FP), DX
-	MOVQ R9, SI
-	ADDQ scales+48(FP), SI
-	MOVQ blocks+64(FP), BX
-	CMPQ BX, pageBlocks+56(FP)
-	MOVQ $+0, BX
-	JLE  last3
-	MOVQ pages+32(FP), BX
-	MOVQ (BX), BX
-	SUBQ R9, BX
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R9
+	MOVQ  pageBlocks+56(FP), DX
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  DX, (SP)
+	MOVQ  (R9), R9
+	MOVQ  R9, DX
+	ADDQ  keys+40(FP), DX
+	MOVQ  skip+64(FP), BX
+	SUBQ  BX, (SP)
+	MOVQ  BX, SI
+	SHLQ  $0x06, SI
+	LEAQ  (R9)(SI*1), SI
+	ADDQ  scales+48(FP), SI
+	IMULQ R8, BX
+	ADDQ  BX, DX
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), BX
+	CMPQ  BX, (SP)
+	MOVQ  $+0, BX
+	JLE   last3
+	MOVQ  pages+32(FP), BX
+	MOVQ  (BX), BX
+	SUBQ  R9, BX
 
 last3:
 inside2:
@@ -16641,14 +16736,14 @@ done9:
 
 done5:
 	ADDQ R8, DX
-	DECQ blocks+64(FP)
+	DECQ blocks+72(FP)
 	JNZ  block1
 	VZEROUPPER
 	RET
 
-// func scoresInt8x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresInt8x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·scoresInt8x2AVX2(SB), NOSPLIT, $8-72
+TEXT ·scoresInt8x2AVX2(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -16662,24 +16757,31 @@ TEXT ·scoresInt8x2AVX2(SB), NOSPLIT, $8-72
 	IMUL3Q $+16, R10, R10
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R11
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R11), R11
-	MOVQ R11, SI
-	ADDQ keys+40(FP), SI
-	MOVQ R11, R8
-	ADDQ scales+48(FP), R8
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R11, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R11
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R11), R11
+	MOVQ  R11, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	MOVQ  DI, R8
+	SHLQ  $0x06, R8
+	LEAQ  (R11)(R8*1), R8
+	ADDQ  scales+48(FP), R8
+	IMULQ R10, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R11, DI
 
 last3:
 inside2:
@@ -16916,7 +17018,7 @@ done13:
 
 done5:
 	ADDQ R10, SI
-	DECQ blocks+64(FP)
+	DECQ blocks+72(FP)
 	JNZ  block1
 	VZEROUPPER
 	RET

@@ -159,25 +159,25 @@ func softmaxAVX512(scores *float32, count int) float32
 //go:noescape
 func softmaxScaledAVX512(scores *float32, pages *[]byte, scales int, pageBlocks int, skip int, count int) float32
 
-// scoresF32x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
+// scoresF32x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF32x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF32x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF32x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+// scoresF32x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF32x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF32x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF32x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions.
+// scoresF32x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF32x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF32x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF32x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions.
+// scoresF32x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF32x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF32x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
 // weighF32x1AVX512 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
@@ -199,25 +199,25 @@ func weighF32x3AVX512(out *float32, outStride int, weights *float32, weightStrid
 //go:noescape
 func weighF32x4AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// scoresF16x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
+// scoresF16x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF16x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF16x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF16x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+// scoresF16x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF16x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF16x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF16x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions.
+// scoresF16x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF16x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF16x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF16x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions.
+// scoresF16x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF16x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF16x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
 // weighF16x3AVX512 adds to the results of 3 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
@@ -229,25 +229,25 @@ func weighF16x3AVX512(out *float32, outStride int, weights *float32, weightStrid
 //go:noescape
 func weighF16x4AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// scoresInt8x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
+// scoresInt8x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresInt8x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresInt8x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresInt8x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+// scoresInt8x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresInt8x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresInt8x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresInt8x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions.
+// scoresInt8x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresInt8x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresInt8x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresInt8x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions.
+// scoresInt8x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresInt8x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresInt8x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
 // weighInt8x1AVX512 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
@@ -409,15 +409,15 @@ func softmaxAVX2(scores *float32, count int) float32
 //go:noescape
 func softmaxScaledAVX2(scores *float32, pages *[]byte, scales int, pageBlocks int, skip int, count int) float32
 
-// scoresF32x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
+// scoresF32x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF32x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF32x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF32x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+// scoresF32x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF32x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF32x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
 // weighF32x1AVX2 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
@@ -434,15 +434,15 @@ func weighF32x2AVX2(out *float32, outStride int, weights *float32, weightStride 
 //go:noescape
 func weighF32x4AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// scoresF16x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
+// scoresF16x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF16x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF16x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF16x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+// scoresF16x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF16x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF16x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
 // weighF16x1AVX2 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
@@ -459,15 +459,15 @@ func weighF16x2AVX2(out *float32, outStride int, weights *float32, weightStride 
 //go:noescape
 func weighF16x4AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// scoresInt8x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
+// scoresInt8x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresInt8x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresInt8x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresInt8x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+// scoresInt8x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresInt8x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresInt8x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
 // weighInt8x1AVX2 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
