@@ -102,7 +102,7 @@ func rowsInside(s *Set, m *guardtest.Memory, random *rand.Rand) {
 
 func attentionInside(s *Set, m *guardtest.Memory, random *rand.Rand) {
 	for _, encoding := range kvEncodingList {
-		width, positions, rows := 1+random.IntN(140), 1+random.IntN(150), 1+random.IntN(12)
+		width, positions, rows := 1+random.IntN(260), 1+random.IntN(150), 1+random.IntN(12)
 		// One head of one layer: its first and last bytes are those of the page.
 		layout := NewKVLayout(encoding, 1, 1, width, 16<<random.IntN(3))
 		var pages []KVPage
