@@ -462,6 +462,36 @@ func TestReadIsTheReference(t *testing.T) {
 	}
 }
 
+// TestSizesThatDoNotFit: assembly checks nothing, so the methods must refuse what would lead it out of a slice.
+func TestSizesThatDoNotFit(t *testing.T) {
+	row := func(n int) []float32 { return make([]float32, n) }
+	for _, s := range Sets() {
+		for name, call := range map[string]func(){
+			"norm into a short row":      func() { s.RMSNorm(row(15), 16, row(16), 16, 1, row(16), 1e-6) },
+			"norm of a short row":        func() { s.RMSNorm(row(32), 16, row(31), 16, 2, row(16), 1e-6) },
+			"norm of rows that overlap":  func() { s.RMSNorm(row(64), 16, row(64), 15, 2, row(16), 1e-6) },
+			"norm of fewer rows than 0":  func() { s.RMSNorm(row(64), 16, row(64), 16, -1, row(16), 1e-6) },
+			"rotation of a short head":   func() { s.Rotate(row(31), row(16), row(16)) },
+			"rotation without sines":     func() { s.Rotate(row(32), row(16), row(15)) },
+			"gate of a short row":        func() { s.Gate(SiLU, row(17), row(16)) },
+			"gate of no function":        func() { s.Gate(activationFunctions, row(16), row(16)) },
+			"soft cap of zero":           func() { s.SoftCap(row(16), 0) },
+			"soft cap below zero":        func() { s.SoftCap(row(16), -30) },
+			"soft cap that is infinite":  func() { s.SoftCap(row(16), float32(math.Inf(1))) },
+			"soft cap that is no number": func() { s.SoftCap(row(16), float32(math.NaN())) },
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s: %s is taken", s.Name(), name)
+					}
+				}()
+				call()
+			}()
+		}
+	}
+}
+
 func BenchmarkRows(b *testing.B) {
 	random := rand.New(rand.NewPCG(14, 14))
 	const n = 768
