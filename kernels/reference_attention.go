@@ -12,14 +12,14 @@ import (
 //
 // scores: the dot products of the query with the keys, summed by dimension modulo 16 and the fixed tree.
 //
-// softmax: the maximum of the scores, then e^(score-maximum), and the sum of these by position modulo 16
+// softmax: the scores bounded by softCapReference where a model asks for that; then their maximum, then e^(score-maximum), and the sum of these by position modulo 16
 // and the fixed tree.
 //
 // weigh: the sum of values weighted by these exponentials, in ascending position, by fused
 // multiply-adds; at last the division by their sum. With int8 a weight first takes up the scale of its value.
 
 // scoresReference writes the scores of some queries q [rows, Width] with positions first <= t < last, to
-// scores[row*stride+t].
+// scores[row*stride+t]. first begins a block.
 func scoresReference(scores []float32, stride int, q []float32, rows int, h *KVHead, first, last int) {
 	for t := first; t < last; t++ {
 		for i := range rows {

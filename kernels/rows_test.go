@@ -109,6 +109,32 @@ func TestLayerNormIsTheReference(t *testing.T) {
 	})
 }
 
+func TestRMSNormIsTheReference(t *testing.T) {
+	eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
+		weight := row()
+		for rows := range 10 {
+			xStride, dstStride := n+rows, n+3
+			x, want := make([]float32, max(0, rows-1)*xStride+n), make([]float32, max(0, rows-1)*dstStride+n)
+			for i := range rows {
+				copy(x[i*xStride:], row())
+			}
+			got, intact := guarded(want)
+			reference.RMSNorm(want, dstStride, x, xStride, rows, weight, 1e-6)
+			s.RMSNorm(got, dstStride, x, xStride, rows, weight, 1e-6)
+			if i := unequal(got, want); i >= 0 || !intact() {
+				t.Fatalf("n=%d, %d rows: element %d is %x, want %x", n, rows, i, got[max(i, 0)], want[max(i, 0)])
+			}
+
+			inPlace, intact := guarded(x)
+			reference.RMSNorm(x, xStride, x, xStride, rows, weight, 1e-6)
+			s.RMSNorm(inPlace, xStride, inPlace, xStride, rows, weight, 1e-6)
+			if i := unequal(inPlace, x); i >= 0 || !intact() {
+				t.Fatalf("n=%d, %d rows in place: element %d is %x, want %x", n, rows, i, inPlace[max(i, 0)], x[max(i, 0)])
+			}
+		}
+	})
+}
+
 func TestScaleIsTheReference(t *testing.T) {
 	eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
 		x, factor, want := row(), row()[0], make([]float32, n)
@@ -122,7 +148,7 @@ func TestScaleIsTheReference(t *testing.T) {
 }
 
 func TestActivationsAreTheReference(t *testing.T) {
-	for _, f := range []ActivationFunction{GELUTanh, GELU, ReLU} {
+	for f := range ActivationFunction(activationFunctions) {
 		t.Run(fmt.Sprint(f), func(t *testing.T) {
 			eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
 				x := row()
@@ -138,16 +164,80 @@ func TestActivationsAreTheReference(t *testing.T) {
 	}
 }
 
-// TestGELUNearTheLimitsOfExp passes the arguments around the one where the exponential inside reaches
+func TestGateIsTheReference(t *testing.T) {
+	for f := range ActivationFunction(activationFunctions) {
+		t.Run(fmt.Sprint(f), func(t *testing.T) {
+			eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
+				gate, up := row(), row()
+				want := slices.Clone(gate)
+				got, intact := guarded(gate)
+				reference.Gate(f, want, up)
+				s.Gate(f, got, up)
+				if i := unequal(got, want); i >= 0 || !intact() {
+					t.Fatalf("n=%d: f(%x) times %x is %x, want %x", n, gate[max(i, 0)], up[max(i, 0)], got[max(i, 0)], want[max(i, 0)])
+				}
+			})
+		})
+	}
+}
+
+func TestSoftCapIsTheReference(t *testing.T) {
+	eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
+		for _, limit := range []float32{1, 30, 50, 0x1p-126, math.SmallestNonzeroFloat32, math.MaxFloat32} {
+			x := row()
+			want := slices.Clone(x)
+			got, intact := guarded(x)
+			reference.SoftCap(want, limit)
+			s.SoftCap(got, limit)
+			if i := unequal(got, want); i >= 0 || !intact() {
+				t.Fatalf("n=%d: %x bounded by %v is %x, want %x", n, x[max(i, 0)], limit, got[max(i, 0)], want[max(i, 0)])
+			}
+		}
+	})
+}
+
+// TestSoftCapNearItsLimit passes the arguments around the one from where on the exponential inside no longer counts.
+func TestSoftCapNearItsLimit(t *testing.T) {
+	var x []float32
+	middle := math.Float32bits(-expM1Min / 2)
+	for bits := middle - 500; bits < middle+500; bits++ {
+		x = append(x, math.Float32frombits(bits), -math.Float32frombits(bits))
+	}
+	want := slices.Clone(x)
+	reference.SoftCap(want, 1)
+	for _, s := range Sets() {
+		got := slices.Clone(x)
+		s.SoftCap(got, 1)
+		if i := unequal(got, want); i >= 0 {
+			t.Errorf("%s: %x bounded is %x, want %x", s.Name(), x[i], got[i], want[i])
+		}
+	}
+}
+
+func TestRotateIsTheReference(t *testing.T) {
+	eachRow(t, append([]int{0, 40, 48}, lengths...), func(t *testing.T, s *Set, half int, row func() []float32) {
+		cos, sin, x := row(), row(), append(row(), row()...)
+		x = append(x, 3, 4, 5) // which stay
+		want := slices.Clone(x)
+		got, intact := guarded(x)
+		reference.Rotate(want, cos, sin)
+		s.Rotate(got, cos, sin)
+		if i := unequal(got, want); i >= 0 || !intact() {
+			t.Fatalf("half of %d: element %d is %x, want %x", half, i, got[max(i, 0)], want[max(i, 0)])
+		}
+	})
+}
+
+// TestFunctionsNearTheLimitsOfExp passes the arguments around the one where the exponential inside reaches
 // its limit and the result becomes zero.
-func TestGELUNearTheLimitsOfExp(t *testing.T) {
-	for _, f := range []ActivationFunction{GELUTanh, GELU} {
+func TestFunctionsNearTheLimitsOfExp(t *testing.T) {
+	for _, f := range []ActivationFunction{GELUTanh, GELU, SiLU} {
 		apply := func(s *Set, x []float32) []float32 {
 			x = slices.Clone(x)
 			s.Activate(f, x)
 			return x
 		}
-		low, high := uint32(math.Float32bits(5)), uint32(math.Float32bits(20))
+		low, high := uint32(math.Float32bits(5)), uint32(math.Float32bits(200))
 		for high-low > 1 {
 			middle := (low + high) / 2
 			if apply(&reference, []float32{-math.Float32frombits(middle)})[0] == 0 {
@@ -372,6 +462,36 @@ func TestReadIsTheReference(t *testing.T) {
 	}
 }
 
+// TestSizesThatDoNotFit: assembly checks nothing, so the methods must refuse what would lead it out of a slice.
+func TestSizesThatDoNotFit(t *testing.T) {
+	row := func(n int) []float32 { return make([]float32, n) }
+	for _, s := range Sets() {
+		for name, call := range map[string]func(){
+			"norm into a short row":      func() { s.RMSNorm(row(15), 16, row(16), 16, 1, row(16), 1e-6) },
+			"norm of a short row":        func() { s.RMSNorm(row(32), 16, row(31), 16, 2, row(16), 1e-6) },
+			"norm of rows that overlap":  func() { s.RMSNorm(row(64), 16, row(64), 15, 2, row(16), 1e-6) },
+			"norm of fewer rows than 0":  func() { s.RMSNorm(row(64), 16, row(64), 16, -1, row(16), 1e-6) },
+			"rotation of a short head":   func() { s.Rotate(row(31), row(16), row(16)) },
+			"rotation without sines":     func() { s.Rotate(row(32), row(16), row(15)) },
+			"gate of a short row":        func() { s.Gate(SiLU, row(17), row(16)) },
+			"gate of no function":        func() { s.Gate(activationFunctions, row(16), row(16)) },
+			"soft cap of zero":           func() { s.SoftCap(row(16), 0) },
+			"soft cap below zero":        func() { s.SoftCap(row(16), -30) },
+			"soft cap that is infinite":  func() { s.SoftCap(row(16), float32(math.Inf(1))) },
+			"soft cap that is no number": func() { s.SoftCap(row(16), float32(math.NaN())) },
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s: %s is taken", s.Name(), name)
+					}
+				}()
+				call()
+			}()
+		}
+	}
+}
+
 func BenchmarkRows(b *testing.B) {
 	random := rand.New(rand.NewPCG(14, 14))
 	const n = 768
@@ -389,11 +509,19 @@ func BenchmarkRows(b *testing.B) {
 			{"LayerNorm768", 4 * n, func() { s.LayerNorm(dst, n, x, n, 1, weight, bias, 1e-5) }},
 			{"LayerNorm768x2", 8 * n, func() { s.LayerNorm(row, n, x, n, 2, weight, bias, 1e-5) }},
 			{"LayerNorm768x4", 16 * n, func() { s.LayerNorm(row, n, x, n, 4, weight, bias, 1e-5) }},
+			{"RMSNorm768", 4 * n, func() { s.RMSNorm(dst, n, x, n, 1, weight, 1e-6) }},
+			{"RMSNorm768x4", 16 * n, func() { s.RMSNorm(row, n, x, n, 4, weight, 1e-6) }},
+			{"RMSNorm128x16", 64 * 128, func() { s.RMSNorm(row, 128, x, 128, 16, weight[:128], 1e-6) }},
+			{"Rotate128", 4 * 128, func() { s.Rotate(row[:128], weight[:64], bias[:64]) }},
 			{"Add768", 4 * n, func() { s.Add(dst, x[:n]) }},
 			{"Quantize768", 4 * n, func() { s.quantize(in.Codes[:n], in.Scales[:n/64], in.Sums[:n/64], in.Values[:n]) }},
 			{"Quantize3072", 16 * n, func() { s.Quantize(in, 0, 1) }},
 			{"GELUTanh3072", 16 * n, func() { copy(row, x); s.Activate(GELUTanh, row) }},
 			{"GELU3072", 16 * n, func() { copy(row, x); s.Activate(GELU, row) }},
+			{"SiLU3072", 16 * n, func() { copy(row, x); s.Activate(SiLU, row) }},
+			{"SwiGLU3072", 16 * n, func() { copy(row, x); s.Gate(SiLU, row, logits) }},
+			{"GeGLU3072", 16 * n, func() { copy(row, x); s.Gate(GELUTanh, row, logits) }},
+			{"SoftCap3072", 16 * n, func() { copy(row, x); s.SoftCap(row, 30) }},
 			{"ReLU3072", 16 * n, func() { copy(row, x); s.Activate(ReLU, row) }},
 			{"ArgMax50257", 4 * 50257, func() { s.ArgMax(logits) }},
 			{"Threshold2048", 4 * 2048, func() { s.Threshold(logits[:2048], 40) }},
