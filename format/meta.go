@@ -64,7 +64,7 @@ func (m Meta) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("meta: %w", err)
 	}
-	if b, err = canonicalJSON(b); err != nil {
+	if b, err = CanonicalJSON(b); err != nil {
 		return nil, fmt.Errorf("meta: %w", err)
 	}
 	if len(b) > maxMetaLength {
@@ -91,7 +91,7 @@ func parseMeta(b []byte) (m Meta, err error) {
 	if err := strictjson.Unmarshal(b, &m); err != nil {
 		return m, fmt.Errorf("meta: %w", err)
 	}
-	canonical, err := canonicalJSON(b)
+	canonical, err := CanonicalJSON(b)
 	if err != nil {
 		return m, fmt.Errorf("meta: %w", err)
 	}
@@ -101,9 +101,9 @@ func parseMeta(b []byte) (m Meta, err error) {
 	return m, m.Validate()
 }
 
-// canonicalJSON returns the one JSON text that FORMAT.md allows for a value: keys sorted by
+// CanonicalJSON returns the one JSON text that FORMAT.md allows for the value that b is: keys sorted by
 // their bytes and unique, no white space, numbers as they stand.
-func canonicalJSON(b []byte) ([]byte, error) {
+func CanonicalJSON(b []byte) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(b))
 	decoder.UseNumber()
 	var value any
