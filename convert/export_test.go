@@ -199,7 +199,7 @@ func TestExportIntoEmptyDirectory(t *testing.T) {
 	if err := Export(t.Context(), file, directory, ExportOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	want := "config.json generation_config.json merges.txt model.safetensors special_tokens_map.json tokenizer_config.json vocab.json"
+	want := "config.json generation_config.json merges.txt model.safetensors special_tokens_map.json tokenizer.json tokenizer_config.json vocab.json"
 	var names []string
 	entries, err := os.ReadDir(directory)
 	for _, entry := range entries {

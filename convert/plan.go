@@ -99,6 +99,9 @@ func (m *model) ask(p *planner) (f family, h architecture.Hyperparameters, err e
 	if f, err = findFamily(c); err == nil {
 		h, err = f.plan(c, p)
 	}
+	if ends := c.tokens("eos_token_id"); len(ends) > 1 {
+		p.tokenizer.EOS = slices.DeleteFunc(ends, func(id int) bool { return id < 0 || id >= p.tokenizer.Size })
+	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", configurationFile, err)
 	}
@@ -201,12 +204,13 @@ func knownToken(id *int, vocabulary int) *int32 {
 
 // tokenizerOptions are what the tokenizer's files are read with.
 func tokenizerOptions(vocabulary int, eos, bos *int32) bpe.Options {
-	number := func(id *int32) *int {
-		if id == nil {
-			return nil
-		}
-		n := int(*id)
-		return &n
+	o := bpe.Options{Size: vocabulary}
+	if eos != nil {
+		o.EOS = []int{int(*eos)}
 	}
-	return bpe.Options{Size: vocabulary, EOS: number(eos), BOS: number(bos)}
+	if bos != nil {
+		begin := int(*bos)
+		o.BOS = &begin
+	}
+	return o
 }

@@ -77,7 +77,7 @@ var users = map[string]func(m *runtime.Model) error{
 		return err
 	},
 	"bookkeeping": func(m *runtime.Model) error {
-		g, err := m.NewGeneration(1)
+		g, err := m.NewGeneration([]int32{0})
 		if err == nil {
 			_, err = g.Accept(5)
 		}

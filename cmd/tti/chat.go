@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"io"
 	"os"
 	"path/filepath"
@@ -208,7 +209,7 @@ func (c *chat) answer(ctx context.Context, prompt []int32, outcome *runtime.Outc
 			return err
 		}
 	}
-	if n := len(tokens); n > len(prompt) && tokens[n-1] == c.model.Shape().EOS && outcome.Finish == runtime.FinishStop {
+	if n := len(tokens); n > len(prompt) && slices.Contains(c.model.Ends(), tokens[n-1]) && outcome.Finish == runtime.FinishStop {
 		tokens = tokens[:n-1] // or the model would take what comes next for another text
 	}
 	c.tokens = tokens

@@ -8,7 +8,6 @@
 package bpe
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -38,7 +37,7 @@ const maxPadding = 1 << 16
 // the names of the files read. Errors name the file, and the line, id or token in it.
 //
 // The ends of text are those of generation_config.json or, where that has none, Options.EOS and the eos_token of
-// tokenizer_config.json or special_tokens_map.json.
+// tokenizer_config.json or special_tokens_map.json; where all are silent, <|endoftext|>, if there is such a token.
 //
 // Control tokens are those that tokenizer.json declares special. Where there is only vocab.json, they are those declared
 // special in any of the files, <|endoftext|>, and the end and beginning of text that config.json names where no
@@ -59,9 +58,9 @@ type loader struct {
 	merges []rule
 	names  struct{ tokens, merge string } // where tokens and merges came from, for errors
 
-	special  specialNames // of tokenizer_config.json and special_tokens_map.json
-	template chatTemplate // of tokenizer_config.json
-	ends     []int        // eos_token_id of generation_config.json
+	config  tokenizerConfigFile
+	special specialNames // of tokenizer_config.json and special_tokens_map.json
+	ends    []int        // eos_token_id of generation_config.json
 
 	added []addedToken // where there is no tokenizer.json
 }
@@ -197,11 +196,16 @@ func (l *loader) resolveEnds(d vocabulary.Definition, o Options) ([]int32, error
 		}
 		ends = append(ends, int32(id))
 	}
-	if name := l.special.End.text(); name != nil && len(l.ends) == 0 {
-		for _, a := range d.Added {
-			if a.Content == *name && !slices.Contains(ends, a.ID) {
-				ends = append(ends, a.ID)
-			}
+	if len(l.ends) > 0 {
+		return ends, nil
+	}
+	name := l.special.End.text()
+	if usual := eos; name == nil && len(ends) == 0 {
+		name = &usual
+	}
+	for _, a := range d.Added {
+		if name != nil && a.Content == *name && !slices.Contains(ends, a.ID) {
+			ends = append(ends, a.ID)
 		}
 	}
 	return ends, nil

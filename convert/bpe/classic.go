@@ -92,10 +92,6 @@ func (l *loader) defineClassic(o Options) (d vocabulary.Definition, err error) {
 			ID: int32(id), Content: token.content, Pattern: token.content, Control: token.control, Word: word,
 		})
 	}
-	if l.special.End.text() == nil && len(o.EOS) == 0 {
-		name := eos
-		l.special.End = &declared{Content: name}
-	}
 	if _, err := d.ByteTokens(); err != nil {
 		return d, fmt.Errorf("%s: %w", l.names.tokens, err)
 	}
@@ -169,16 +165,7 @@ var tokenizerClasses = []string{
 // readDecoder reads what tokenizer_config.json says that tokenizer.json would have the last word on.
 func (l *loader) readDecoder() error {
 	const file = modelfiles.TokenizerConfig
-	var config struct {
-		Class          string              `json:"tokenizer_class"`
-		AddPrefixSpace bool                `json:"add_prefix_space"`
-		AddBegin       bool                `json:"add_bos_token"`
-		AddEnd         bool                `json:"add_eos_token"`
-		Decoder        map[string]declared `json:"added_tokens_decoder"` // by id
-	}
-	if err := l.files.parseIfThere(file, &config); err != nil {
-		return err
-	}
+	config := &l.config
 	if err := refuse([]refusal{
 		{fmt.Sprintf("tokenizer_class %q", config.Class), !slices.Contains(tokenizerClasses, config.Class)},
 		{"add_prefix_space", config.AddPrefixSpace},

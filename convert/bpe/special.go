@@ -55,20 +55,27 @@ type specialNames struct {
 	Additional []declared `json:"additional_special_tokens"`
 }
 
+// tokenizerConfigFile is tokenizer_config.json. Where there is tokenizer.json only names and template count.
+type tokenizerConfigFile struct {
+	specialNames
+	Template       chatTemplate        `json:"chat_template"`
+	Class          string              `json:"tokenizer_class"`
+	AddPrefixSpace bool                `json:"add_prefix_space"`
+	AddBegin       bool                `json:"add_bos_token"`
+	AddEnd         bool                `json:"add_eos_token"`
+	Decoder        map[string]declared `json:"added_tokens_decoder"` // by id
+}
+
 // readNames reads the names of special tokens, and the chat template that stands beside them.
 func (l *loader) readNames() error {
-	var config struct {
-		specialNames
-		Template chatTemplate `json:"chat_template"`
-	}
-	if err := l.files.parseIfThere(modelfiles.TokenizerConfig, &config); err != nil {
+	config := &l.config
+	if err := l.files.parseIfThere(modelfiles.TokenizerConfig, config); err != nil {
 		return err
 	}
 	var others specialNames
 	if err := l.files.parseIfThere(modelfiles.SpecialTokensMap, &others); err != nil {
 		return err
 	}
-	l.template = config.Template
 	l.special = config.specialNames
 	for _, name := range []struct{ first, second **declared }{
 		{&l.special.Begin, &others.Begin}, {&l.special.End, &others.End}, {&l.special.Unknown, &others.Unknown}, {&l.special.Padding, &others.Padding},

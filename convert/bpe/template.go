@@ -47,7 +47,7 @@ func (l *loader) readTemplates() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	templates := map[string]string(l.template)
+	templates := map[string]string(l.config.Template)
 	if present {
 		text, err := l.files.contents(modelfiles.ChatTemplate)
 		if err != nil {

@@ -183,16 +183,26 @@ func (l *loader) defineTokens(d *vocabulary.Definition, added []declared, ids []
 		if other := spelled[id]; other != "" && other != token.Content {
 			return fmt.Errorf("added token %d is %q, but the vocabulary has %q there", id, token.Content, other)
 		}
-		// A decoder reads letter by letter what it can.
-		_, notSpelled := unspell(token.Content)
-		raw := d.Unit == vocabulary.Characters || notSpelled != nil
-		all[id] = spelling{token.Content, raw}
-		d.Added = append(d.Added, vocabulary.Added{
+		a := vocabulary.Added{
 			ID: int32(id), Content: token.Content, Pattern: token.Content,
 			Control: token.Special, Normalized: token.Normalized, SingleWord: token.SingleWord,
 			LeftStrip: token.LeftStrip, RightStrip: token.RightStrip,
-			Word: spelled[id] != "" && (d.Unit == vocabulary.Characters || !raw),
-		})
+		}
+		if err := normalizePattern(&a, d.Normalizer); err != nil {
+			return err
+		}
+		all[id] = spelling{token.Content, true}
+		a.Word = spelled[id] != ""
+		if d.Unit == vocabulary.Bytes {
+			if a.Word && a.Pattern != a.Content {
+				return fmt.Errorf("added token %q is normalized and in the vocabulary: not supported", token.Content)
+			}
+			// A decoder reads letter by letter what it can.
+			_, err := unspell(a.Pattern)
+			all[id] = spelling{a.Pattern, err != nil}
+			a.Word = a.Word && err == nil
+		}
+		d.Added = append(d.Added, a)
 	}
 	// Of two that are found by the same text a special one is meant first, then the one that is listed first.
 	slices.SortStableFunc(d.Added, func(a, b vocabulary.Added) int {
@@ -207,18 +217,17 @@ func (l *loader) defineTokens(d *vocabulary.Definition, added []declared, ids []
 	if d.Tokens, err = l.tokenBytes(all, size, true); err != nil {
 		return strip(err, modelfiles.Tokenizer)
 	}
-	return normalizePatterns(d)
+	return nil
 }
 
-// normalizePatterns makes of every normalized added token what it is found by.
-func normalizePatterns(d *vocabulary.Definition) error {
-	for i := range d.Added {
-		if a := &d.Added[i]; a.Normalized {
-			a.Pattern = tokenizer.Normalize(d.Normalizer, a.Content)
-			if a.Pattern == "" || len(a.Pattern) > vocabulary.MaxAddedLength {
-				return fmt.Errorf("added token %.60q is %d bytes long when it is normalized, want 1 to %d", a.Content, len(a.Pattern), vocabulary.MaxAddedLength)
-			}
-		}
+// normalizePattern makes of a normalized added token what it is found by.
+func normalizePattern(a *vocabulary.Added, normalizer []vocabulary.Step) error {
+	if !a.Normalized {
+		return nil
+	}
+	a.Pattern = tokenizer.Normalize(normalizer, a.Content)
+	if a.Pattern == "" || len(a.Pattern) > vocabulary.MaxAddedLength {
+		return fmt.Errorf("added token %.60q is %d bytes long when it is normalized, want 1 to %d", a.Content, len(a.Pattern), vocabulary.MaxAddedLength)
 	}
 	return nil
 }

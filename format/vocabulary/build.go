@@ -36,11 +36,17 @@ func (d Definition) build() ([]byte, error) {
 		return nil, err
 	}
 	d.Added = d.completeAdded()
+	if err := d.checkAdded(); err != nil {
+		return nil, err
+	}
 	bytes, err := d.ByteTokens()
 	if err != nil {
 		return nil, err
 	}
-	b := builder{Definition: d, version: d.version()}
+	b := builder{Definition: d, version: version2}
+	if d.Classic() {
+		b.version = version1
+	}
 	if b.version == version2 {
 		d.Cut = d.findCut()
 		b.Settings = d.Settings
@@ -83,6 +89,22 @@ func (d Definition) checkIDs() error {
 			return fmt.Errorf("added token %d is not below %d", added.ID, len(d.Tokens))
 		}
 	}
+	for _, id := range d.End {
+		if !known(id) {
+			return fmt.Errorf("end of text %d is not below %d", id, len(d.Tokens))
+		}
+	}
+	return nil
+}
+
+func (d Definition) checkAdded() error {
+	for _, a := range d.Added {
+		for _, text := range []string{a.Content, a.Pattern} {
+			if len(text) == 0 || len(text) > MaxAddedLength {
+				return fmt.Errorf("added token %d is %d bytes long, want 1 to %d", a.ID, len(text), MaxAddedLength)
+			}
+		}
+	}
 	return nil
 }
 
@@ -106,22 +128,22 @@ func (d Definition) completeAdded() []Added {
 	return added
 }
 
-// version returns the lowest version that can say what the definition says.
-func (d Definition) version() uint32 {
+// Classic reports whether the tokenizer does no more than GPT-2's: then version 1 of the section can say it.
+func (d Definition) Classic() bool {
 	end := None
 	if len(d.End) > 0 {
 		end = d.End[0]
 	}
 	if !reflect.DeepEqual(d.Settings, Classic(end)) {
-		return version2
+		return false
 	}
-	for _, a := range d.Added {
+	for _, a := range d.completeAdded() {
 		plain := Added{ID: a.ID, Content: d.Tokens[a.ID], Pattern: d.Tokens[a.ID], Control: a.Control, Word: a.Word}
 		if a != plain {
-			return version2
+			return false
 		}
 	}
-	return version1
+	return true
 }
 
 // ByteTokens finds the token every byte starts as, or None where characters do not fall back to it. It fails naming a

@@ -172,6 +172,9 @@ func (v *View) token(part []byte, i int) int32 {
 	return id
 }
 
+// Version returns the version of the section.
+func (v *View) Version() int { return int(v.version) }
+
 // Tokens returns the size of the vocabulary. Ids are 0 up to, and without, it. The methods below
 // panic on other ids.
 func (v *View) Tokens() int { return int(v.tokens) }
@@ -288,4 +291,28 @@ func (v *View) Definition() Definition {
 		}
 	}
 	return d
+}
+
+// Extends reports whether every id of other means the same here: its tokens are the first of these, and the merges are
+// the same, in the same order. Tokens without bytes at other's end do not count.
+func (v *View) Extends(other *View) bool {
+	tokens := other.tokens
+	for tokens > 0 && other.Length(tokens-1) == 0 {
+		tokens--
+	}
+	if tokens > v.tokens || v.merges != other.merges || v.Settings.Unit != other.Settings.Unit {
+		return false
+	}
+	slot := 0
+	for id := range tokens {
+		if string(v.Token(id)) != string(other.Token(id)) || v.number(v.mergeEnds, int(id)) != other.number(other.mergeEnds, int(id)) {
+			return false
+		}
+		for end := int(min(v.number(v.mergeEnds, int(id)), v.merges)); slot < end; slot++ {
+			if v.number(v.rights, slot) != other.number(other.rights, slot) || v.rank(slot) != other.rank(slot) {
+				return false
+			}
+		}
+	}
+	return slot == int(v.merges)
 }

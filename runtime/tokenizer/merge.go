@@ -236,7 +236,7 @@ func entry(rank int32, at int) uint64 { return uint64(rank)<<32 | uint64(uint32(
 const heapArity = 4
 
 func (q *queue) order() {
-	for i := (len(q.waiting) - 2) / heapArity; i >= 0; i-- {
+	for i := (len(q.waiting) - 1) / heapArity; i >= 0 && len(q.waiting) > 0; i-- {
 		q.sink(i)
 	}
 }
