@@ -102,7 +102,7 @@ func TestCloseAtAnyTime(t *testing.T) {
 	shared := runtime.NewThreads(2)
 	defer shared.Close()
 	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
-	for round := range trials.Count(t, 60, 200) {
+	for round := range trials.Count(t, 60, 150) {
 		options := []runtime.Option{runtime.WithoutVerify()}
 		if round%2 == 0 {
 			options = append(options, runtime.WithThreads(shared))
