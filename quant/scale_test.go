@@ -50,7 +50,7 @@ func squaredError(values, importance []float32, scale float32, low, high float64
 func TestSearchInt4(t *testing.T) {
 	seeds := uint64(200)
 	if testing.Short() {
-		seeds = 72 // each size twice, with and without importance
+		seeds = 72 // each size twice
 	}
 	random := rand.New(rand.NewPCG(11, 12))
 	for name, kind := range kinds {
