@@ -169,7 +169,7 @@ func TestChangingFile(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("%d of %d trials end with an error, within %v; %d have written something, which is whole", refused, times*len(changes), whole, wrote)
+			t.Logf("%d of %d trials end with an error, within %v; %d times something was written, whole", refused, times*len(changes), whole, wrote)
 		})
 	}
 }
