@@ -21,6 +21,12 @@ test: ## all tests
 	$(GO) test ./...
 	$(GO) test -C kernels/asm ./...
 
+.PHONY: trials
+trials: ## what only chance finds, many times: kills, files that change, models that close
+	TTI_TRIALS=60 $(GO) test ./convert ./format/... ./cmd/tti -run 'Killed$$|KilledAnyTime' -v -count 1
+	TTI_TRIALS=50 $(GO) test ./cmd/tti -run TestChangingFile -v -count 1 -timeout 1h
+	TTI_TRIALS=1000 $(GO) test ./runtime ./spec -run TestCloseAtAnyTime -v -count 1
+
 .PHONY: spec-grid
 spec-grid: ## texts with every kind of draft against plain decoding, all combinations
 	TTI_SPEC_GRID=1 $(GO) test ./spec -run TestSameTokens -v -count 1 -timeout 2h

@@ -11,8 +11,8 @@ import (
 	"github.com/tti-llm/tti/format/strictjson"
 )
 
-// maxMetaLength bounds the meta section, in bytes: thousands of source files, and little to parse.
-const maxMetaLength = 1 << 20
+// MaxMetaLength bounds the meta section, in bytes: thousands of source files, and little to parse.
+const MaxMetaLength = 1 << 20
 
 // Meta says what a file holds and what it was made from. It contains no clock and no path, so that
 // the same source and options give the same bytes.
@@ -67,8 +67,8 @@ func (m Meta) Encode() ([]byte, error) {
 	if b, err = CanonicalJSON(b); err != nil {
 		return nil, fmt.Errorf("meta: %w", err)
 	}
-	if len(b) > maxMetaLength {
-		return nil, fmt.Errorf("meta: %d bytes, want at most %d", len(b), maxMetaLength)
+	if len(b) > MaxMetaLength {
+		return nil, fmt.Errorf("meta: %d bytes, want at most %d", len(b), MaxMetaLength)
 	}
 	return b, nil
 }
@@ -85,8 +85,8 @@ func ParseMeta(b []byte) (Meta, error) {
 }
 
 func parseMeta(b []byte) (m Meta, err error) {
-	if len(b) > maxMetaLength {
-		return m, fmt.Errorf("meta: %d bytes, want at most %d", len(b), maxMetaLength)
+	if len(b) > MaxMetaLength {
+		return m, fmt.Errorf("meta: %d bytes, want at most %d", len(b), MaxMetaLength)
 	}
 	if err := strictjson.Unmarshal(b, &m); err != nil {
 		return m, fmt.Errorf("meta: %w", err)
