@@ -25,7 +25,12 @@ type translator struct {
 	assigned     []map[string]bool // names set in each loop or macro around, outermost first
 	substitution map[string]string // for names in the condition of a loop over tuples
 	temporaries  int               // names that we made up
+	macros       parameterLists
 }
+
+// parameterLists are the parameters of macros by their names in the engine's language. Of a name that has several lists it
+// holds nil: which macro is meant is known when it is called only.
+type parameterLists map[string][]string
 
 // maxNesting limits how deep blocks and expressions nest; the largest templates known nest 25 deep.
 const maxNesting = 100
@@ -45,13 +50,13 @@ func (t *translator) enter() {
 
 func (t *translator) leave() { t.nesting-- }
 
-// translate returns a template in the engine's language.
-func translate(source string) (translated string, err error) {
+// translate returns a template in the engine's language, and its macros.
+func translate(source string) (translated string, macros parameterLists, err error) {
 	pieces, err := scan(source)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	t := translator{pieces: pieces, line: 1, out: new(strings.Builder)}
+	t := translator{pieces: pieces, line: 1, out: new(strings.Builder), macros: parameterLists{}}
 	defer func() {
 		switch caught := recover().(type) {
 		case nil:
@@ -62,7 +67,7 @@ func translate(source string) (translated string, err error) {
 		}
 	}()
 	t.body()
-	return t.out.String(), nil
+	return t.out.String(), t.macros, nil
 }
 
 func (t *translator) write(format string, values ...any) { fmt.Fprintf(t.out, format, values...) }
@@ -139,6 +144,8 @@ func init() {
 		"call":       (*translator).callStatement,
 		"filter":     (*translator).filterStatement,
 		"generation": (*translator).generationStatement,
+		"with":       (*translator).withStatement,
+		"print":      (*translator).printStatement,
 		"break":      func(t *translator) { t.jump("break") },
 		"continue":   func(t *translator) { t.jump("continue") },
 	}
@@ -150,6 +157,45 @@ func (t *translator) jump(keyword string) {
 	}
 	t.finish()
 	t.write("{%% %s %%}", keyword)
+}
+
+func (t *translator) printStatement() {
+	t.write("{{ out(%d, %s) }}", t.line, t.tuple(t.conditional).text)
+	t.finish()
+}
+
+// withStatement translates a block with names of its own: what it sets is put back behind it.
+func (t *translator) withStatement() {
+	var targets, values []string
+	for t.peek().kind != endToken {
+		targets = append(targets, t.expect(nameToken, "a name"))
+		t.require("=")
+		values = append(values, t.conditional().text)
+		if !t.accept(",") {
+			t.finish()
+		}
+	}
+	body, set, _ := t.scope(t.loops, "endwith")
+	t.finish()
+	for _, target := range targets {
+		set[variable(target)] = true
+	}
+	restore := ""
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		kept := t.temporary()
+		t.write("{%% set %s = %s %%}", kept, name)
+		restore += fmt.Sprintf("{%% set %s = %s %%}", name, kept)
+		if n := len(t.assigned); n > 0 {
+			t.assigned[n-1][name] = true // for a turn of a loop that ends inside
+		}
+	}
+	given := ""
+	for i, target := range targets {
+		value := t.temporary()
+		t.write("{%% set %s = %s %%}", value, values[i])
+		given += fmt.Sprintf("{%% set %s = %s %%}", variable(target), value)
+	}
+	t.out.WriteString(given + body + restore)
 }
 
 func (t *translator) ifStatement() {
@@ -323,14 +369,19 @@ func (t *translator) macroStatement() {
 	t.require("(")
 	parameters, prologue := t.parameters()
 	t.finish()
+	if known, found := t.macros[variable(macro)]; !found || slices.Equal(known, parameters) {
+		t.macros[variable(macro)] = parameters
+	} else {
+		t.macros[variable(macro)] = nil
+	}
 	body, _, _ := t.scope(0, "endmacro")
 	t.finish()
-	t.write("{%% macro %s(%s) %%}%s%s{%% endmacro %%}", variable(macro), parameters, prologue, body)
+	t.write("{%% macro %s(%s) %%}%s%s{%% endmacro %%}", variable(macro), strings.Join(parameters, ", "), prologue, body)
 }
 
 // parameters reads parameters up to the closing parenthesis.
-func (t *translator) parameters() (list, prologue string) {
-	var names []string
+func (t *translator) parameters() (names []string, prologue string) {
+	names = []string{}
 	for !t.accept(")") {
 		parameter := variable(t.expect(nameToken, "a parameter"))
 		names = append(names, parameter)
@@ -344,12 +395,13 @@ func (t *translator) parameters() (list, prologue string) {
 			break
 		}
 	}
-	return strings.Join(names, ", "), prologue
+	return names, prologue
 }
 
 // callStatement translates a call of a macro with a block, which the macro calls "caller".
 func (t *translator) callStatement() {
-	parameters, prologue := "", ""
+	var parameters []string
+	prologue := ""
 	if t.accept("(") {
 		parameters, prologue = t.parameters()
 	}
@@ -364,7 +416,7 @@ func (t *translator) callStatement() {
 	// The engine writes what the call gives by itself, so the block is the content of a variable first.
 	result := t.temporary()
 	t.write("{%% set %s %%}{%% call(%s) %s %%}%s%s{%% endcall %%}{%% endset %%}{{ out(%d, %s) }}",
-		result, parameters, call, prologue, body, line, result)
+		result, strings.Join(parameters, ", "), call, prologue, body, line, result)
 }
 
 func (t *translator) generationStatement() {

@@ -110,7 +110,7 @@ func (t *translator) tuple(element func() code) code {
 		}
 		list = append(list, element())
 	}
-	return t.operation("list", list...)
+	return t.operation("tuple", list...)
 }
 
 // conditional reads "a if b else c".
@@ -265,6 +265,9 @@ func (t *translator) primary() code {
 	case next.kind == nameToken && constants[next.value] != "":
 		return code{constants[next.value], 1}
 	case next.kind == nameToken:
+		if next.value == "varargs" || next.value == "kwargs" {
+			t.failf("%s of macros are not supported", next.value)
+		}
 		if value, found := t.substitution[next.value]; found {
 			return code{value, 3}
 		}
@@ -276,10 +279,15 @@ func (t *translator) primary() code {
 		}
 		return quoted(value)
 	case next.kind == integerToken:
-		if _, err := strconv.ParseInt(next.value, 10, 64); err != nil {
+		base := 10
+		if len(next.value) > digits(next.value) {
+			base = 0
+		}
+		value, err := strconv.ParseInt(next.value, base, 64)
+		if err != nil {
 			t.failf("%s is no integer of 64 bits", next.value)
 		}
-		return code{next.value, 1}
+		return code{strconv.FormatInt(value, 10), 1}
 	case next.kind == floatToken:
 		value, err := strconv.ParseFloat(next.value, 64)
 		if err != nil {
@@ -288,7 +296,7 @@ func (t *translator) primary() code {
 		return code{engineFloat(value), 1}
 	case next == token{operatorToken, "("}:
 		if t.accept(")") {
-			return t.operation("list")
+			return t.operation("tuple")
 		}
 		value := t.tuple(t.conditional)
 		t.require(")")

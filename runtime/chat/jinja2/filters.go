@@ -213,7 +213,11 @@ func intFilter(r *rendering, a arguments) (jinja.Value, error) {
 		if base < 2 || base > 36 {
 			return jinja.Undefined(), fmt.Errorf("a base of %d", base)
 		}
-		if n, err := strconv.ParseInt(s, base, 64); err == nil {
+		digits := s
+		if prefix := map[int]string{16: "0x", 8: "0o", 2: "0b"}[base]; prefix != "" {
+			digits = strings.TrimPrefix(strings.ToLower(s), prefix)
+		}
+		if n, err := strconv.ParseInt(digits, base, 64); err == nil {
 			return jinja.NewInt(n), nil
 		}
 		if f, err := strconv.ParseFloat(s, 64); err == nil && math.Abs(f) < 1<<62 {
@@ -275,6 +279,9 @@ func round(_ *rendering, a arguments) (jinja.Value, error) {
 	scale := math.Pow10(precision)
 	switch method {
 	case "common":
+		if isInteger(v) {
+			return jinja.NewInt(integerOf(v)), nil
+		}
 		// Python's round is that of the decimal spelling, ties to even.
 		f, err := strconv.ParseFloat(strconv.FormatFloat(numberOf(v), 'f', precision, 64), 64)
 		return jinja.NewFloat(f), err
@@ -346,8 +353,8 @@ func reverse(r *rendering, a arguments) (jinja.Value, error) {
 	return generator(items), nil
 }
 
-// attributeOf returns what lies under a path with points: "function.name".
-func (r *rendering) attributeOf(v, path jinja.Value) (jinja.Value, error) {
+// attributeOf returns what lies under a path with points, as "function.name"; absent takes the place of what is undefined.
+func (r *rendering) attributeOf(v, path, absent jinja.Value) (jinja.Value, error) {
 	if isInteger(path) {
 		return item(r, arguments{values: []jinja.Value{v, path}})
 	}
@@ -363,6 +370,9 @@ func (r *rendering) attributeOf(v, path jinja.Value) (jinja.Value, error) {
 		if v, err = item(r, arguments{values: []jinja.Value{v, key}}); err != nil {
 			return jinja.Undefined(), err
 		}
+		if v.IsUndefined() {
+			v = absent
+		}
 	}
 	return v, nil
 }
@@ -377,7 +387,7 @@ func (r *rendering) attributes(items []jinja.Value, path jinja.Value) ([]jinja.V
 	}
 	values := make([]jinja.Value, len(items))
 	for i, item := range items {
-		v, err := r.attributeOf(item, path)
+		v, err := r.attributeOf(item, path, jinja.Undefined())
 		if err != nil {
 			return nil, err
 		}
@@ -619,11 +629,7 @@ func mapFilter(r *rendering, a arguments) (jinja.Value, error) {
 		return jinja.Undefined(), err
 	}
 	change := func(v jinja.Value) (jinja.Value, error) {
-		found, err := r.attributeOf(v, a.named["attribute"])
-		if other, given := a.named["default"]; given && err == nil && found.IsUndefined() {
-			return other, nil
-		}
-		return found, err
+		return r.attributeOf(v, a.named["attribute"], a.named["default"])
 	}
 	if len(a.values) > 1 {
 		name, err := a.textAt(1, "filter")

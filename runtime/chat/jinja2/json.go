@@ -3,7 +3,6 @@ package jinja2
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -15,7 +14,7 @@ func tojson(r *rendering, a arguments) (jinja.Value, error) {
 	if err := a.check(1, "value", "ensure_ascii", "indent", "separators", "sort_keys"); err != nil {
 		return jinja.Undefined(), err
 	}
-	w := jsonWriter{rendering: r, item: ", ", key: ": ", ascii: a.at(1, "ensure_ascii").IsTruthy(), sorted: a.at(4, "sort_keys").IsTruthy()}
+	w := jsonWriter{rendering: r, item: ", ", key: ": ", ascii: a.at(1, "ensure_ascii").IsTruthy(), sort: a.at(4, "sort_keys").IsTruthy()}
 	switch indent := a.at(2, "indent"); {
 	case indent.IsString():
 		w.indent, w.lines = indent.AsString(), true
@@ -43,11 +42,11 @@ func tojson(r *rendering, a arguments) (jinja.Value, error) {
 type jsonWriter struct {
 	*rendering
 	strings.Builder
-	item, key     string // separators
-	indent        string
-	lines         bool // each item on a line of its own
-	ascii, sorted bool
-	from          string // a marked text that is in it, if there is any
+	item, key   string // separators
+	indent      string
+	lines       bool // each item on a line of its own
+	ascii, sort bool
+	from        string // a marked text that is in it, if there is any
 }
 
 func (w *jsonWriter) value(v jinja.Value, level int) error {
@@ -80,23 +79,42 @@ func (w *jsonWriter) value(v jinja.Value, level int) error {
 		items := v.AsList().Items
 		return w.block("[]", len(items), level, func(i int) error { return w.value(items[i], level+1) })
 	case v.IsDict() && !w.namespaces[v.AsDict()]:
-		d := v.AsDict()
-		keys := d.Keys
-		if w.sorted {
-			keys = slices.Clone(keys)
-			slices.SortFunc(keys, func(a, b string) int { return strings.Compare(w.plain(a), w.plain(b)) })
-		}
-		return w.block("{}", len(keys), level, func(i int) error {
-			if err := w.quoted(keys[i]); err != nil {
-				return err
-			}
-			w.WriteString(w.key)
-			return w.value(d.Data[keys[i]], level+1)
-		})
+		return w.object(v.AsDict(), level)
 	default:
 		return fmt.Errorf("%s is no JSON", kindOf(v))
 	}
 	return nil
+}
+
+// names are the keys of JSON that Python writes for keys that are no texts.
+var names = map[string]string{"None": "null", "True": "true", "False": "false"}
+
+func (w *jsonWriter) object(d *jinja.Dict, level int) error {
+	keys, err := w.keysOf(d)
+	if err != nil {
+		return err
+	}
+	places := make([]int, len(keys))
+	for i := range places {
+		places[i] = i
+	}
+	if w.sort {
+		if places, err = w.sorted(keys, false); err != nil {
+			return err
+		}
+	}
+	return w.block("{}", len(keys), level, func(i int) error {
+		place := places[i]
+		key := d.Keys[place]
+		if name, found := names[key]; found && !keys[place].IsString() {
+			key = name
+		}
+		if err := w.quoted(key); err != nil {
+			return err
+		}
+		w.WriteString(w.key)
+		return w.value(d.Data[d.Keys[place]], level+1)
+	})
 }
 
 func (w *jsonWriter) block(brackets string, count, level int, write func(int) error) error {

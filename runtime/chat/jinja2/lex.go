@@ -37,13 +37,13 @@ var operators = []string{
 	"//", "**", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "~", "<", ">", "=", ".", ",", ":", "|", "(", ")", "[", "]", "{", "}",
 }
 
-// lex cuts the inside of a tag into tokens; the last is an end.
+// lex cuts the inside of a tag into tokens. Two ends follow, so that one may always look one token ahead.
 func lex(s string) ([]token, error) {
 	var tokens []token
 	for {
 		s = strings.TrimLeftFunc(s, IsSpace)
 		if s == "" {
-			return append(tokens, token{}), nil
+			return append(tokens, token{}, token{}), nil
 		}
 		t, length, err := lexOne(s)
 		if err != nil {
@@ -91,6 +91,9 @@ func digits(s string) int {
 }
 
 func lexNumber(s string) (token, int) {
+	if n := basedLength(s); n > digits(s) {
+		return token{integerToken, s[:n]}, n
+	}
 	kind, length := integerToken, digits(s)
 	if rest := s[length:]; len(rest) > 1 && rest[0] == '.' && digits(rest[1:]) > 0 {
 		kind = floatToken
@@ -107,6 +110,20 @@ func lexNumber(s string) (token, int) {
 		}
 	}
 	return token{kind, s[:length]}, length
+}
+
+// basedLength returns the length of an integer with a base or with underscores.
+func basedLength(s string) int {
+	n := strings.IndexFunc(s, func(r rune) bool {
+		return r != '_' && !unicode.In(r, unicode.ASCII_Hex_Digit) && !strings.ContainsRune("xXoO", r)
+	})
+	if n < 0 {
+		n = len(s)
+	}
+	if _, err := strconv.ParseInt(s[:n], 0, 64); err != nil {
+		return 0
+	}
+	return n
 }
 
 // escapes are Python's of one letter.

@@ -134,7 +134,7 @@ func (r *rendering) fields(s string, limit int, right bool) []string {
 	if start >= 0 {
 		spans = append(spans, [2]int{start, len(c.plain)})
 	}
-	if limit >= 0 && len(spans) > limit+1 {
+	if limit >= 0 && len(spans) > limit {
 		if right {
 			rest := len(spans) - limit
 			spans = slices.Concat([][2]int{{0, spans[rest-1][1]}}, spans[rest:])

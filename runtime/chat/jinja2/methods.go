@@ -33,6 +33,8 @@ func init() {
 		"find":         findMethod(strings.Index),
 		"rfind":        findMethod(strings.LastIndex),
 		"count":        countMethod,
+		"partition":    partitionMethod(false),
+		"rpartition":   partitionMethod(true),
 		"replace":      replaceMethod,
 		"join":         joinMethod,
 		"upper":        casingMethod(strings.ToUpper),
@@ -165,6 +167,33 @@ func splitMethod(right bool) func(*rendering, string, arguments) (jinja.Value, e
 			return jinja.Undefined(), err
 		}
 		return r.texts(r.split(s, separator, limit, right))
+	}
+}
+
+// partitionMethod cuts a text in three at the first separator, or the last.
+func partitionMethod(right bool) func(*rendering, string, arguments) (jinja.Value, error) {
+	return func(r *rendering, s string, a arguments) (jinja.Value, error) {
+		if err := a.check(1, "sep"); err != nil {
+			return jinja.Undefined(), err
+		}
+		separator, err := a.textAt(0, "sep")
+		if err == nil && separator == "" {
+			err = errors.New("an empty separator")
+		}
+		if err == nil {
+			err = r.make(len(s))
+		}
+		if err != nil {
+			return jinja.Undefined(), err
+		}
+		parts := []string{s, "", ""}
+		if right {
+			parts = []string{"", "", s}
+		}
+		if pieces := r.split(s, separator, 1, right); len(pieces) == 2 {
+			parts = []string{pieces[0], separator, pieces[1]}
+		}
+		return r.tuple(jinja.NewString(parts[0]), jinja.NewString(parts[1]), jinja.NewString(parts[2])), nil
 	}
 }
 
@@ -436,14 +465,14 @@ func getMethod(r *rendering, d *jinja.Dict, a arguments) (jinja.Value, error) {
 func pairs(r *rendering, d *jinja.Dict, _ arguments) (jinja.Value, error) {
 	keys, err := r.keysOf(d)
 	if err == nil {
-		err = r.makeItems(2 * len(keys))
+		err = r.makeItems(3 * len(keys))
 	}
 	if err != nil {
 		return jinja.Undefined(), err
 	}
 	items := make([]jinja.Value, len(keys))
 	for i, key := range keys {
-		items[i] = jinja.NewList([]jinja.Value{key, d.Data[d.Keys[i]]})
+		items[i] = r.tuple(key, d.Data[d.Keys[i]])
 	}
 	return jinja.NewList(items), nil
 }

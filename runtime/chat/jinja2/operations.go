@@ -30,6 +30,7 @@ func init() {
 		"slice":     slice,
 
 		"list":       list,
+		"tuple":      tuple,
 		"dictionary": dictionary,
 
 		"concatenate":   concatenate,
@@ -110,6 +111,11 @@ func call(r *rendering, a arguments) (jinja.Value, error) {
 	}
 	defer r.leave()
 	if name := function.AsCallable().Name; name == "caller" || strings.HasPrefix(name, variable("")) {
+		if names := r.macros[name]; names != nil {
+			if err := (arguments{values, a.named}).check(0, append(slices.Clone(names), "caller")...); err != nil || len(values) > len(names) {
+				return jinja.Undefined(), fmt.Errorf("the macro %s has the parameters %q only", name[len(variable("")):], names)
+			}
+		}
 		for i, v := range values {
 			if v.IsUndefined() {
 				values[i] = jinja.NewCallable(undefinedArgument, nil)
@@ -233,6 +239,9 @@ func slice(r *rendering, a arguments) (jinja.Value, error) {
 	for i := range sliced {
 		sliced[i] = items[start+int64(i)*step]
 	}
+	if r.tuples[v.AsList()] {
+		return r.tuple(sliced...), nil
+	}
 	return jinja.NewList(sliced), nil
 }
 
@@ -301,6 +310,10 @@ func list(r *rendering, a arguments) (jinja.Value, error) {
 	return jinja.NewList(slices.Clone(a.values)), r.makeItems(len(a.values))
 }
 
+func tuple(r *rendering, a arguments) (jinja.Value, error) {
+	return r.tuple(slices.Clone(a.values)...), r.makeItems(2 * len(a.values))
+}
+
 // dictionary takes keys and values in turn.
 func dictionary(r *rendering, a arguments) (jinja.Value, error) {
 	v := jinja.NewDict()
@@ -362,10 +375,13 @@ func add(r *rendering, a, b jinja.Value) (jinja.Value, error) {
 			return jinja.Undefined(), err
 		}
 		return jinja.NewString(a.AsString() + b.AsString()), nil
-	case a.IsList() && b.IsList():
+	case a.IsList() && b.IsList() && r.tuples[a.AsList()] == r.tuples[b.AsList()]:
 		x, y := a.AsList().Items, b.AsList().Items
 		if err := r.makeItems(len(x) + len(y)); err != nil {
 			return jinja.Undefined(), err
+		}
+		if r.tuples[a.AsList()] {
+			return r.tuple(slices.Concat(x, y)...), nil
 		}
 		return jinja.NewList(slices.Concat(x, y)), nil
 	}

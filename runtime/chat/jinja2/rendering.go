@@ -29,9 +29,11 @@ const maxDepth = 200
 type rendering struct {
 	environment Environment
 	mark        string
+	macros      parameterLists
 	left        int // work
 	depth       int
 	namespaces  map[*jinja.Dict]bool
+	tuples      map[*jinja.List]bool
 	keys        map[*jinja.Dict][]jinja.Value // of mappings with keys that are no texts, which the engine does not have
 }
 
@@ -61,6 +63,13 @@ func (r *rendering) makeItems(count int) error {
 
 // text returns a text after it has been paid for.
 func (r *rendering) text(s string) (jinja.Value, error) { return jinja.NewString(s), r.make(len(s)) }
+
+// tuple returns a list that is a tuple to Python.
+func (r *rendering) tuple(items ...jinja.Value) jinja.Value {
+	v := jinja.NewList(items)
+	r.tuples[v.AsList()] = true
+	return v
+}
 
 // texts returns a list of texts.
 func (r *rendering) texts(list []string) (jinja.Value, error) {

@@ -28,7 +28,7 @@ func (r *rendering) plainText(v jinja.Value) string {
 	return s
 }
 
-// spelling writes a value as Python's repr does. Tuples are lists to us and are spelled so.
+// spelling writes a value as Python's repr does.
 type spelling struct {
 	*rendering
 	strings.Builder
@@ -59,7 +59,8 @@ func (w *spelling) value(v jinja.Value) error {
 	case v.IsString():
 		return w.quoted(v.AsString())
 	case v.IsList():
-		w.WriteByte('[')
+		tuple := w.tuples[v.AsList()]
+		w.WriteString(map[bool]string{false: "[", true: "("}[tuple])
 		for i, item := range v.AsList().Items {
 			if i > 0 {
 				w.WriteString(", ")
@@ -68,7 +69,14 @@ func (w *spelling) value(v jinja.Value) error {
 				return err
 			}
 		}
-		w.WriteByte(']')
+		switch {
+		case !tuple:
+			w.WriteString("]")
+		case len(v.AsList().Items) == 1:
+			w.WriteString(",)")
+		default:
+			w.WriteString(")")
+		}
 	case v.IsDict() && !w.namespaces[v.AsDict()]:
 		keys, err := w.keysOf(v.AsDict())
 		if err != nil {

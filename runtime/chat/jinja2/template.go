@@ -26,6 +26,7 @@ const (
 // Template is a compiled template. It may be rendered by several goroutines at once.
 type Template struct {
 	engine *jinja.Template
+	macros parameterLists
 	size   int
 }
 
@@ -48,7 +49,7 @@ func Parse(source string) (*Template, error) {
 	if !utf8.ValidString(source) {
 		return nil, errors.New("a template that is no UTF-8")
 	}
-	translated, err := translate(source)
+	translated, macros, err := translate(source)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func Parse(source string) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Template{engine, len(source)}, nil
+	return &Template{engine, macros, len(source)}, nil
 }
 
 // Render renders a template with these variables. Size is that of the variables' texts in bytes: a template may spend work
@@ -68,8 +69,10 @@ func (t *Template) Render(variables map[string]jinja.Value, size int, e Environm
 	}
 	r := &rendering{
 		environment: e,
+		macros:      t.macros,
 		left:        baseWork + workPerByte*(size+t.size),
 		namespaces:  map[*jinja.Dict]bool{},
+		tuples:      map[*jinja.List]bool{},
 		keys:        map[*jinja.Dict][]jinja.Value{},
 	}
 	if e.Mark != 0 {

@@ -159,7 +159,7 @@ func (r *rendering) equal(a, b jinja.Value) (bool, error) {
 		return r.plain(x) == r.plain(y), r.spend(len(x) + len(y))
 	case a.IsList() && b.IsList():
 		x, y := a.AsList().Items, b.AsList().Items
-		if len(x) != len(y) {
+		if len(x) != len(y) || r.tuples[a.AsList()] != r.tuples[b.AsList()] {
 			return false, nil
 		}
 		for i := range x {
