@@ -60,6 +60,15 @@ func (c chatCase) options(now func() time.Time) chat.Options {
 	return chat.Options{AddGenerationPrompt: c.AddGenerationPrompt, Variables: c.Kwargs, Now: now}
 }
 
+// object makes an object of names and values in turn.
+func object(pairs ...any) chat.Object {
+	o := chat.Object{}
+	for i := 0; i < len(pairs); i += 2 {
+		o = append(o, chat.Field{Name: pairs[i].(string), Value: pairs[i+1]})
+	}
+	return o
+}
+
 // readCases reads a file of cases.
 func readCases(t testing.TB, name string) (f format, cases []chatCase) {
 	t.Helper()

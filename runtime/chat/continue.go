@@ -68,5 +68,5 @@ func cutFinal(rendered, final, tag string, mark rune) (string, error) {
 	if strings.HasPrefix(rendered[at:], tag) {
 		return rendered[:at], nil
 	}
-	return strings.TrimRightFunc(rendered[:at], jinja2.IsSpace), nil
+	return strings.TrimRightFunc(rendered[:at], func(c rune) bool { return jinja2.IsSpace(c) || mark != 0 && c == mark }), nil
 }

@@ -87,7 +87,7 @@ func (b breaker) breaks(s string) string {
 	return broken.String()
 }
 
-// strings yields all texts of a value.
+// texts yields all texts of a value.
 func texts(v any, yield func(string) bool) bool {
 	switch v := v.(type) {
 	case string:
@@ -116,7 +116,7 @@ func (t *Template) allTexts(messages []Message, o Options, control []string) ite
 				return
 			}
 		}
-		for _, text := range append(control, t.source.Template, t.source.BOS.text(), t.source.EOS.text(), t.source.UNK.text(), t.source.PAD.text()) {
+		for _, text := range append(slices.Clone(control), t.source.Template, t.source.BOS.text(), t.source.EOS.text(), t.source.UNK.text(), t.source.PAD.text()) {
 			if !yield(text) {
 				return
 			}

@@ -147,7 +147,7 @@ func indent(r *rendering, a arguments) (jinja.Value, error) {
 		return jinja.Undefined(), err
 	}
 	for i, line := range lines {
-		if i == 0 && !a.at(2, "first").IsTruthy() || i > 0 && line == "" && !a.at(3, "blank").IsTruthy() {
+		if i == 0 && !a.at(2, "first").IsTruthy() || i > 0 && r.plain(line) == "" && !a.at(3, "blank").IsTruthy() {
 			continue
 		}
 		lines[i] = indention + line

@@ -94,5 +94,9 @@ func (t *Template) Render(variables map[string]jinja.Value, size int, e Environm
 			text, err = "", fmt.Errorf("the template engine failed: %v", caught)
 		}
 	}()
-	return t.engine.RenderValues(data)
+	text, err = t.engine.RenderValues(data)
+	if err == nil && len(text) > MaxOutput {
+		return "", fmt.Errorf("%w: an output of more than %d bytes", ErrTooCostly, MaxOutput)
+	}
+	return text, err
 }
