@@ -175,27 +175,37 @@ func (t *translator) withStatement() {
 			t.finish()
 		}
 	}
-	body, set, _ := t.scope(t.loops, "endwith")
+	body := t.contained(targets, "endwith")
 	t.finish()
-	for _, target := range targets {
-		set[variable(target)] = true
-	}
-	restore := ""
-	for _, name := range slices.Sorted(maps.Keys(set)) {
-		kept := t.temporary()
-		t.write("{%% set %s = %s %%}", kept, name)
-		restore += fmt.Sprintf("{%% set %s = %s %%}", name, kept)
-		if n := len(t.assigned); n > 0 {
-			t.assigned[n-1][name] = true // for a turn of a loop that ends inside
-		}
-	}
+	t.out.WriteString(body.save)
 	given := ""
 	for i, target := range targets {
 		value := t.temporary()
 		t.write("{%% set %s = %s %%}", value, values[i])
 		given += fmt.Sprintf("{%% set %s = %s %%}", variable(target), value)
 	}
-	t.out.WriteString(given + body + restore)
+	t.out.WriteString(given + body.text + body.restore)
+}
+
+// block is a body that sets names for itself only.
+type block struct{ save, text, restore, keyword string }
+
+// contained translates a body in the same loop and puts back what it sets, the targets too: the engine would not.
+func (t *translator) contained(targets []string, stops ...string) block {
+	text, set, keyword := t.scope(t.loops, stops...)
+	for _, target := range targets {
+		set[variable(target)] = true
+	}
+	b := block{text: text, keyword: keyword}
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		kept := t.temporary()
+		b.save += fmt.Sprintf("{%% set %s = %s %%}", kept, name)
+		b.restore += fmt.Sprintf("{%% set %s = %s %%}", name, kept)
+		if n := len(t.assigned); n > 0 {
+			t.assigned[n-1][name] = true // for a turn of a loop that ends inside
+		}
+	}
+	return b
 }
 
 func (t *translator) ifStatement() {
@@ -260,8 +270,8 @@ func (t *translator) forStatement() {
 	t.out.WriteString(head + turn)
 	if keyword == "else" {
 		t.finish()
-		t.write("{%% else %%}")
-		t.body("endfor")
+		other := t.contained(nil, "endfor")
+		t.write("{%% else %%}%s%s%s", other.save, other.text, other.restore)
 	}
 	t.finish()
 	t.write("{%% endfor %%}")
@@ -340,18 +350,16 @@ func (t *translator) filtersNext() bool { return t.tokens[t.token+1] == (token{o
 
 // captured translates filters, and a block that is captured in a variable and goes through them.
 func (t *translator) captured(target, stop string) {
-	value := code{target, 1}
+	captured := t.temporary()
+	value := code{captured, 1}
 	for t.accept("|") {
 		value = t.filter(value)
 	}
 	t.finish()
-	t.write("{%% set %s %%}", target)
-	t.body(stop)
+	body := t.contained(nil, stop)
 	t.finish()
-	t.write("{%% endset %%}")
-	if value.depth > 1 {
-		t.write("{%% set %s = %s %%}", target, value.text)
-	}
+	t.write("%s{%% set %s %%}%s{%% endset %%}%s", body.save, captured, body.text, body.restore)
+	t.write("{%% set %s = %s %%}", target, value.text)
 }
 
 func (t *translator) filterStatement() {
@@ -421,6 +429,7 @@ func (t *translator) callStatement() {
 
 func (t *translator) generationStatement() {
 	t.finish()
-	t.body("endgeneration")
+	body := t.contained(nil, "endgeneration")
 	t.finish()
+	t.out.WriteString(body.save + body.text + body.restore)
 }
