@@ -40,7 +40,7 @@ var fileLimits = []limit{
 func sourceLimits() (limits []limit) {
 	for _, name := range []string{
 		modelfiles.Configuration, modelfiles.Generation, modelfiles.Tokenizer, modelfiles.Vocabulary, modelfiles.Merges,
-		modelfiles.TokenizerConfig, modelfiles.AddedTokens, modelfiles.SpecialTokensMap, modelfiles.Index,
+		modelfiles.TokenizerConfig, modelfiles.AddedTokens, modelfiles.SpecialTokensMap, modelfiles.ChatTemplate, modelfiles.Index,
 	} {
 		limits = append(limits, limit{"`" + name + "`", modelfiles.MaxSize(name), "bytes"})
 	}

@@ -71,6 +71,7 @@ type plan struct {
 	hyperparameters architecture.Hyperparameters
 	tokenizer       bpe.Options
 	weights         []weight // in file order
+	generation      *format.Generation
 }
 
 // plan makes the plan of a model. Errors name the configuration's field or the tensor.
@@ -83,7 +84,11 @@ func (m *model) plan() (plan, error) {
 	if err := p.finish(); err != nil {
 		return plan{}, err
 	}
-	return plan{family.modelType(), hyperparameters, p.tokenizer, p.weights}, nil
+	generation, err := m.wishes()
+	if err != nil {
+		return plan{}, err
+	}
+	return plan{family.modelType(), hyperparameters, p.tokenizer, p.weights, generation}, nil
 }
 
 // ask finds the family that the configuration names and has it ask the planner for every tensor.

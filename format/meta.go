@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"unicode/utf8"
 
 	"github.com/tti-llm/tti/format/strictjson"
@@ -23,6 +24,40 @@ type Meta struct {
 	Sources         map[string]string `json:"sources"`         // name of each source file: its SHA-256 in lower-case hexadecimal
 	Specification   string            `json:"specification"`   // version of FORMAT.md: "1.0"
 	Tool            string            `json:"tool"`            // what wrote the file: "tti 0.1.0"
+	Generation      *Generation       `json:"generation,omitempty"`
+}
+
+// Generation is how a model's makers want its texts drawn, as far as they say: fields of generation_config.json, nil where
+// it is silent. Without Sample it says nothing about whether to draw at all.
+type Generation struct {
+	Sample            *bool    `json:"do_sample,omitempty"` // false: always the most probable token
+	Temperature       *float64 `json:"temperature,omitempty"`
+	TopK              *int     `json:"top_k,omitempty"`
+	TopP              *float64 `json:"top_p,omitempty"`
+	MinP              *float64 `json:"min_p,omitempty"`
+	RepetitionPenalty *float64 `json:"repetition_penalty,omitempty"`
+}
+
+// Validate returns an error for settings that no texts can be drawn by.
+func (g *Generation) Validate() error {
+	for _, number := range []struct {
+		name        string
+		value       *float64
+		least, most float64
+	}{
+		{"temperature", g.Temperature, 0, math.MaxFloat32},
+		{"top_p", g.TopP, 0, 1},
+		{"min_p", g.MinP, 0, 1},
+		{"repetition_penalty", g.RepetitionPenalty, math.SmallestNonzeroFloat32, math.MaxFloat32},
+	} {
+		if v := number.value; v != nil && !(*v >= number.least && *v <= number.most) {
+			return fmt.Errorf("%s is %g", number.name, *v)
+		}
+	}
+	if g.TopK != nil && (*g.TopK < 0 || *g.TopK > math.MaxInt32) {
+		return fmt.Errorf("top_k is %d", *g.TopK)
+	}
+	return nil
 }
 
 // Validate checks what every file's meta must say; what the values mean is for others.
@@ -43,6 +78,11 @@ func (m Meta) Validate() error {
 	}
 	if m.Sources == nil {
 		return errors.New("meta: sources are missing")
+	}
+	if m.Generation != nil {
+		if err := m.Generation.Validate(); err != nil {
+			return fmt.Errorf("meta: generation: %w", err)
+		}
 	}
 	for name, sum := range m.Sources {
 		if name == "" || !utf8.ValidString(name) {

@@ -158,7 +158,7 @@ func tokenizerConfig(d vocabulary.Definition, names map[string]*string, position
 	for key, token := range names {
 		config[key] = token // null where there is none: transformers would assume <|endoftext|>
 	}
-	if template, ok := d.Templates[DefaultTemplate]; ok && len(d.Templates) == 1 {
+	if template, ok := d.Templates[vocabulary.DefaultTemplate]; ok && len(d.Templates) == 1 {
 		config["chat_template"] = template
 	} else if d.Templates != nil {
 		config["chat_template"] = namedTemplates(d.Templates)

@@ -6,10 +6,8 @@ import (
 	"fmt"
 
 	"github.com/tti-llm/tti/convert/modelfiles"
+	"github.com/tti-llm/tti/format/vocabulary"
 )
-
-// DefaultTemplate is the name of the chat template that is meant where none is named.
-const DefaultTemplate = "default"
 
 // chatTemplate is what tokenizer_config.json has of chat templates: one, or a list of them with names.
 type chatTemplate map[string]string
@@ -21,7 +19,7 @@ func (t *chatTemplate) UnmarshalJSON(data []byte) error {
 	}
 	var one string
 	if json.Unmarshal(data, &one) == nil {
-		*t = chatTemplate{DefaultTemplate: one}
+		*t = chatTemplate{vocabulary.DefaultTemplate: one}
 		return nil
 	}
 	var list []struct {
@@ -53,7 +51,7 @@ func (l *loader) readTemplates() (map[string]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		templates = map[string]string{DefaultTemplate: string(text)}
+		templates = map[string]string{vocabulary.DefaultTemplate: string(text)}
 	}
 	if len(templates) == 0 {
 		return nil, nil

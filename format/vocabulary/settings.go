@@ -45,9 +45,12 @@ type Settings struct {
 	EOS *string `json:"eos_token,omitempty"`
 	UNK *string `json:"unk_token,omitempty"`
 	PAD *string `json:"pad_token,omitempty"`
-	// Templates are the chat templates by name; the one that is meant where none is named is called "default".
+	// Templates are the chat templates by name; the one that is meant where none is named is called DefaultTemplate.
 	Templates map[string]string `json:"chat_templates,omitempty"`
 }
+
+// DefaultTemplate is the name of the chat template that is meant where none is named.
+const DefaultTemplate = "default"
 
 // Unit is what a word is cut into before any merge.
 type Unit string

@@ -74,24 +74,30 @@ func (t *Tokenizer) append(text []byte, id int32, first bool) []byte {
 // stepTokens bounds what is decoded under one guard, for whoever waits to close the file.
 const stepTokens = 1 << 14
 
-func (t *Tokenizer) decode(ids []int32) (string, error) {
+// decode returns the text of ids and, if ends is not nil, where in it each token ends.
+func (t *Tokenizer) decode(ids []int32, ends []int) (string, error) {
 	var text []byte
-	first := true
-	for {
-		step := ids[:min(len(ids), stepTokens)]
+	for done := 0; ; {
+		step := ids[done:min(len(ids), done+stepTokens)]
 		err := t.guard(func() error {
-			for _, id := range step {
-				text = t.append(text, id, first)
-				first = false
+			for i, id := range step {
+				text = t.append(text, id, done+i == 0)
+				if ends != nil {
+					ends[done+i] = len(text)
+				}
 			}
 			return nil
 		})
 		if err != nil {
 			return "", err
 		}
-		if ids = ids[len(step):]; len(ids) == 0 {
-			text, _ = t.decoder.stripStart(text, t.decoder.count)
-			return string(text), nil
+		if done += len(step); done == len(ids) {
+			break
 		}
 	}
+	whole, stripped := t.decoder.stripStart(text, t.decoder.count)
+	for i := range ends {
+		ends[i] = max(0, ends[i]-stripped*len(t.decoder.strip))
+	}
+	return string(whole), nil
 }

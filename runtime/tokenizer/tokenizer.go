@@ -111,7 +111,16 @@ func (t *Tokenizer) EncodePrompt(text string) ([]int32, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat(t.vocabulary.Settings.Prefix, ids), nil
+	return t.WithPrefix(ids), nil
+}
+
+// WithPrefix returns ids with what the post-processor puts before a text, unless they begin with it already.
+func (t *Tokenizer) WithPrefix(ids []int32) []int32 {
+	prefix := t.vocabulary.Settings.Prefix
+	if len(ids) >= len(prefix) && slices.Equal(ids[:len(prefix)], prefix) {
+		return ids
+	}
+	return slices.Concat(prefix, ids)
 }
 
 // Wrap returns the ids of a text with all that the post-processor puts around it.
@@ -131,12 +140,29 @@ func (t *Tokenizer) EncodeTemplate(text string, reserved rune) ([]int32, error) 
 // HuggingFace's tokenizers return U+FFFD for bytes that are no UTF-8 and, where bytes are spelled as tokens such as <0xE2>,
 // for all bytes in a row of these if any of them is wrong.
 func (t *Tokenizer) Decode(ids []int32) (string, error) {
+	if err := t.checkIDs(ids); err != nil {
+		return "", err
+	}
+	return t.decode(ids, nil)
+}
+
+// Pieces is Decode, and says where in the text each token ends.
+func (t *Tokenizer) Pieces(ids []int32) (text string, ends []int, err error) {
+	if err := t.checkIDs(ids); err != nil {
+		return "", nil, err
+	}
+	ends = make([]int, len(ids))
+	text, err = t.decode(ids, ends)
+	return text, ends, err
+}
+
+func (t *Tokenizer) checkIDs(ids []int32) error {
 	for i, id := range ids {
 		if !t.known(id) {
-			return "", fmt.Errorf("decode: id %d at %d: %w, the vocabulary has %d", id, i, ErrUnknownToken, t.Size())
+			return fmt.Errorf("decode: id %d at %d: %w, the vocabulary has %d", id, i, ErrUnknownToken, t.Size())
 		}
 	}
-	return t.decode(ids)
+	return nil
 }
 
 func (t *Tokenizer) known(id int32) bool { return id >= 0 && int(id) < t.Size() }

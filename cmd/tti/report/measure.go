@@ -286,7 +286,7 @@ func (m meter) quality(ctx context.Context, reference, path, text string) (*Qual
 		return nil, err
 	}
 	defer other.Close()
-	ids, err := model.Tokenizer().Encode(text)
+	ids, err := model.Tokenizer().EncodePrompt(text)
 	if err != nil {
 		return nil, err
 	}
