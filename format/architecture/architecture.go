@@ -23,16 +23,22 @@ import (
 type Role int
 
 const (
-	TokenEmbedding    Role = iota // [vocabulary, embedding]; the output head as well where that is tied to it
-	PositionEmbedding             // [context, embedding]
-	AttentionNorm                 // [embedding]
-	QKV                           // queries, then keys, then values
-	AttentionOutput               // of all heads, back to the embedding
-	MLPNorm                       // [embedding]
-	Up                            // [hidden, embedding]
-	Down                          // [embedding, hidden]
-	FinalNorm                     // [embedding]
-	Head                          // [vocabulary, embedding], where it is not tied
+	TokenEmbedding      Role = iota // [vocabulary, embedding]; the output head as well where that is tied to it
+	PositionEmbedding               // [context, embedding]
+	AttentionNorm                   // [embedding]
+	QKV                             // queries, then keys, then values
+	AttentionOutput                 // of all heads, back to the embedding
+	MLPNorm                         // [embedding]
+	Up                              // [hidden, embedding]; of a gated block the gate first, [2 hidden, embedding]
+	Down                            // [embedding, hidden]
+	FinalNorm                       // [embedding]
+	Head                            // [vocabulary, embedding], where it is not tied
+	Frequencies                     // angles of a rotary embedding from one position to the next, [pairs]
+	LongFrequencies                 // those for long contexts
+	QueryNorm                       // of a query head, or of all together
+	KeyNorm                         // of a key head, or of all together
+	AttentionOutputNorm             // [embedding]
+	MLPOutputNorm                   // [embedding]
 )
 
 // Tensor is one tensor section of a file.
@@ -58,6 +64,8 @@ type Hyperparameters interface {
 	// Validate returns an error that names a hyper-parameter that makes no sense. It wraps format.ErrUnsupported where a later
 	// version may know better.
 	Validate() error
+	// Architecture returns the name of the architecture in the meta section.
+	Architecture() string
 	// Tensors lists the tensors in the order of the file. They are as many as the hyper-parameters say, be that
 	// ever so many: who walks through them should stop at the first that is not there.
 	Tensors() iter.Seq[Tensor]
@@ -70,13 +78,15 @@ type Hyperparameters interface {
 
 // architectures makes the hyper-parameters of each architecture, by its name in the meta section.
 var architectures = map[string]func() Hyperparameters{
-	GPT2Name: func() Hyperparameters { return &GPT2{} },
+	GPT2Name:    func() Hyperparameters { return &GPT2{} },
+	DecoderName: func() Hyperparameters { return &Decoder{} },
 }
 
 // Names returns the names of all architectures, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(architectures)) }
 
-// Parse reads and validates the hyper-parameters of the architecture of that name.
+// Parse reads and validates the hyper-parameters of the architecture of that name. All of them must be there: a missing
+// one is no zero.
 func Parse(name string, hyperparameters json.RawMessage) (Hyperparameters, error) {
 	create, ok := architectures[name]
 	if !ok {
@@ -86,10 +96,57 @@ func Parse(name string, hyperparameters json.RawMessage) (Hyperparameters, error
 	if err := strictjson.Unmarshal(hyperparameters, h); err != nil {
 		return nil, fmt.Errorf("hyperparameters: %w", err)
 	}
+	if err := checkComplete(h, hyperparameters); err != nil {
+		return nil, fmt.Errorf("hyperparameters: %w", err)
+	}
 	if err := h.Validate(); err != nil {
 		return nil, fmt.Errorf("hyperparameters: %w", err)
 	}
 	return h, nil
+}
+
+// checkComplete refuses hyper-parameters that were read from a text which does not have them all.
+func checkComplete(h Hyperparameters, text json.RawMessage) error {
+	complete, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	var want, have any
+	if err := json.Unmarshal(complete, &want); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, &have); err != nil {
+		return err
+	}
+	if missing := firstMissing(want, have); missing != "" {
+		return fmt.Errorf("%s is missing", missing)
+	}
+	return nil
+}
+
+// firstMissing returns the path to the first key, in alphabetical order, that objects in want have and those in have lack.
+func firstMissing(want, have any) string {
+	switch want := want.(type) {
+	case map[string]any:
+		object, _ := have.(map[string]any)
+		for _, key := range slices.Sorted(maps.Keys(want)) {
+			value, ok := object[key]
+			if !ok || value == nil && want[key] != nil {
+				return key
+			}
+			if missing := firstMissing(want[key], value); missing != "" {
+				return key + "." + missing
+			}
+		}
+	case []any:
+		list, _ := have.([]any)
+		for i := range min(len(want), len(list)) {
+			if missing := firstMissing(want[i], list[i]); missing != "" {
+				return fmt.Sprintf("%d.%s", i, missing)
+			}
+		}
+	}
+	return ""
 }
 
 // Streamed lists the matrices that a pass of one token reads from one end to the other: all but those it only

@@ -55,6 +55,9 @@ func (h *GPT2) Validate() error {
 	return nil
 }
 
+// Architecture implements Hyperparameters.
+func (h *GPT2) Architecture() string { return GPT2Name }
+
 // Tied implements Hyperparameters.
 func (h *GPT2) Tied() bool { return h.TiedHead }
 
