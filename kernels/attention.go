@@ -20,9 +20,9 @@ func ScoreSpace(positions int) int { return AttendRows * (PaddedPositions(positi
 // Attend runs causal attention with one KV head. A row is a query of some position and some query head that
 // shares the KV head: q holds the rows, times the attention scale, [len(counts), h.Width]. Row i sees the positions
 // below counts[i], which do not decrease from row to row; of these, unless window is 0, the last window ones.
-// Their keys and values have been stored before, and no others take part in its result, of h.Width values at
+// Unless softCap is 0, each score is replaced by softCap*tanh(score/softCap), see SoftCap. Their keys and values have been stored before, and no others take part in its result, of h.Width values at
 // out[i*stride:]. scores is scratch of at least ScoreSpace(the largest count) values.
-func (s *Set) Attend(out []float32, stride int, q []float32, h *KVHead, counts []int, window int, scores []float32) {
+func (s *Set) Attend(out []float32, stride int, q []float32, h *KVHead, counts []int, window int, softCap float32, scores []float32) {
 	if len(counts) == 0 {
 		return
 	}
@@ -36,10 +36,10 @@ func (s *Set) Attend(out []float32, stride int, q []float32, h *KVHead, counts [
 		rows := len(counts) - first
 		if rows > queryTile && rows <= AttendRows && counts[first] > attendPositions || window > 0 { // the last rows share what they read
 			rows = min(rows, AttendRows)
-			s.attendTogether(out[first*stride:], stride, q[first*h.Width:], h, counts[first:first+rows], window, scores)
+			s.attendTogether(out[first*stride:], stride, q[first*h.Width:], h, counts[first:first+rows], window, softCap, scores)
 		} else {
 			rows = min(rows, queryTile)
-			s.attendTile(out[first*stride:], stride, q[first*h.Width:], h, counts[first:first+rows], scores)
+			s.attendTile(out[first*stride:], stride, q[first*h.Width:], h, counts[first:first+rows], softCap, scores)
 		}
 		first += rows
 	}
@@ -59,7 +59,7 @@ func (h *KVHead) Fetch(count int) {
 }
 
 // attendTile is Attend for at most queryTile rows without a window.
-func (s *Set) attendTile(out []float32, stride int, q []float32, h *KVHead, counts []int, scores []float32) {
+func (s *Set) attendTile(out []float32, stride int, q []float32, h *KVHead, counts []int, softCap float32, scores []float32) {
 	rows := len(counts)
 	end := counts[rows-1]
 	row := PaddedPositions(end)
@@ -67,7 +67,7 @@ func (s *Set) attendTile(out []float32, stride int, q []float32, h *KVHead, coun
 	sums := scores[AttendRows*row:][:queryTile]
 	var ends [queryTile]int
 	for i, count := range counts {
-		sums[i] = s.softmax(scores[i*row:][:row], h, 0, count)
+		sums[i] = s.Softmax(scores[i*row:][:row], h, count, 0, softCap)
 		ends[i] = count
 		clear(out[i*stride:][:h.Width])
 	}
@@ -75,7 +75,7 @@ func (s *Set) attendTile(out []float32, stride int, q []float32, h *KVHead, coun
 }
 
 // attendTogether is Attend for at most AttendRows rows.
-func (s *Set) attendTogether(out []float32, stride int, q []float32, h *KVHead, counts []int, window int, scores []float32) {
+func (s *Set) attendTogether(out []float32, stride int, q []float32, h *KVHead, counts []int, window int, softCap float32, scores []float32) {
 	rows, end := len(counts), counts[len(counts)-1]
 	row := PaddedPositions(end)
 	begin := seenFrom(counts[0], window)
@@ -96,7 +96,7 @@ func (s *Set) attendTogether(out []float32, stride int, q []float32, h *KVHead, 
 	}
 	sums := scores[AttendRows*row:][:AttendRows]
 	for i, count := range counts {
-		sums[i] = s.softmax(scores[i*row:][:row], h, seenFrom(count, window), count)
+		sums[i] = s.Softmax(scores[i*row:][:row], h, count, window, softCap)
 		clear(out[i*stride:][:h.Width])
 	}
 	for first := begin; first < end; first += step {
@@ -158,8 +158,12 @@ func (s *Set) Scores(scores []float32, stride int, q []float32, h *KVHead, count
 }
 
 // Softmax replaces the scores of one row by weights and returns the sum of the exponentials.
-func (s *Set) Softmax(scores []float32, h *KVHead, count, window int) float32 {
-	return s.softmax(scores, h, seenFrom(count, window), count)
+func (s *Set) Softmax(scores []float32, h *KVHead, count, window int, softCap float32) float32 {
+	first := seenFrom(count, window)
+	if softCap != 0 {
+		s.SoftCap(scores[first:count], softCap)
+	}
+	return s.softmax(scores, h, first, count)
 }
 
 // Weigh writes dimensions from <= d < to, multiples of 16, of the results of all rows to out[i*stride:].

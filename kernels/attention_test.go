@@ -12,6 +12,9 @@ import (
 
 var kvEncodingList = []KVEncoding{KVF32, KVF16, KVInt8}
 
+// softCaps are bounds of scores: none, one that most scores exceed and Gemma 2's.
+var softCaps = []float32{0, 2.5, 50}
+
 // newPages returns pages for that many positions.
 func newPages(l KVLayout, positions int) []KVPage {
 	pages := make([]KVPage, (positions+l.Positions-1)/l.Positions)
@@ -64,13 +67,13 @@ func (c *attentionCase) paged(page int) *attentionCase {
 }
 
 // attend returns what a set makes of the case, into rows that are longer than the head.
-func (c *attentionCase) attend(t testing.TB, s *Set, counts []int, window int) []float32 {
+func (c *attentionCase) attend(t testing.TB, s *Set, counts []int, window int, softCap float32) []float32 {
 	t.Helper()
 	const guard, gap = 4321.5, 7
 	stride := c.head.Width + gap
 	out := slices.Repeat([]float32{guard}, len(counts)*stride)
 	scores := slices.Repeat([]float32{float32(math.NaN())}, ScoreSpace(counts[len(counts)-1]))
-	s.Attend(out, stride, c.q, &c.head, counts, window, scores)
+	s.Attend(out, stride, c.q, &c.head, counts, window, softCap, scores)
 	for i := range counts {
 		for _, v := range out[i*stride+c.head.Width : (i+1)*stride] {
 			if v != guard {
@@ -107,13 +110,14 @@ func TestAttendIsTheReference(t *testing.T) {
 						{1, 1, 40, 40, 41, 112}, {16, 112, 112}, {17, 33, 65, 66, 100},
 					} {
 						for _, window := range []int{0, 1, 1 + random.IntN(20), 16, 24, 200} {
-							want := c.attend(t, &reference, counts, window)
+							softCap := softCaps[random.IntN(len(softCaps))]
+							want := c.attend(t, &reference, counts, window, softCap)
 							for _, s := range Sets() {
-								got := c.attend(t, s, counts, window)
+								got := c.attend(t, s, counts, window, softCap)
 								if i := unequal(got, want); i >= 0 {
 									stride := len(got) / len(counts)
-									t.Fatalf("%s: head of %d, pages of %d, counts %v, window %d: row %d, dimension %d is %x, want %x",
-										s.Name(), width, page, counts, window, i/stride, i%stride, got[i], want[i])
+									t.Fatalf("%s: head of %d, pages of %d, counts %v, window %d, cap %v: row %d, dimension %d is %x, want %x",
+										s.Name(), width, page, counts, window, softCap, i/stride, i%stride, got[i], want[i])
 								}
 							}
 						}
@@ -133,9 +137,9 @@ func TestLongAttendIsTheReference(t *testing.T) {
 			for _, first := range []int{attendPositions - 24, attendPositions - 6, attendPositions - 1, attendPositions, 2*attendPositions - 4, 2*attendPositions + 16} {
 				for _, counts := range [][]int{causal(first, 24, 1), causal(first, 5, 1), causal(first, 6, 4), causal(first, 2, 7), append(causal(3, 7, 1), first+9)} {
 					for _, window := range []int{0, 3, 40, attendPositions + 5} {
-						want := c.attend(t, &reference, counts, window)
+						want := c.attend(t, &reference, counts, window, 0)
 						for _, s := range Sets() {
-							if i := unequal(c.attend(t, s, counts, window), want); i >= 0 {
+							if i := unequal(c.attend(t, s, counts, window, 0), want); i >= 0 {
 								t.Fatalf("%s, %v: pages of %d, counts %v, window %d: value %d differs", s.Name(), encoding, page, counts, window, i)
 							}
 						}
@@ -146,12 +150,15 @@ func TestLongAttendIsTheReference(t *testing.T) {
 	}
 }
 
-// attendExactly is attention by its textbook definition in float64.
-func attendExactly(q []float32, keys, values [][]float32) []float64 {
+// attendExactly is attention by its textbook definition in float64. A soft cap of 0 is none.
+func attendExactly(q []float32, keys, values [][]float32, softCap float64) []float64 {
 	scores, sum, out := make([]float64, len(keys)), 0.0, make([]float64, len(keys[0]))
 	for t, key := range keys {
 		for d, k := range key {
 			scores[t] += float64(q[d]) * float64(k)
+		}
+		if softCap > 0 {
+			scores[t] = softCap * math.Tanh(scores[t]/softCap)
 		}
 		scores[t] = math.Exp(scores[t])
 		sum += scores[t]
@@ -173,15 +180,19 @@ func TestAttendIsAttention(t *testing.T) {
 			for i := range c.q {
 				c.q[i] *= 0.3
 			}
-			for _, window := range []int{0, 1, 9, 30} {
-				got := c.attend(t, &reference, counts, window)
+			for k, window := range []int{0, 1, 9, 30, 0, 9} {
+				softCap, allowed := softCaps[k%len(softCaps)], allowed
+				if softCap > 0 {
+					allowed *= 2 // its own rounding
+				}
+				got := c.attend(t, &reference, counts, window, softCap)
 				stride := len(got) / len(counts)
 				for i, count := range counts {
 					first := 0
 					if window > 0 {
 						first = max(0, count-window)
 					}
-					for d, want := range attendExactly(c.q[i*c.head.Width:], c.keys[first:count], c.value[first:count]) {
+					for d, want := range attendExactly(c.q[i*c.head.Width:], c.keys[first:count], c.value[first:count], float64(softCap)) {
 						if got := float64(got[i*stride+d]); math.Abs(got-want) > allowed {
 							t.Fatalf("%v: window %d, row %d of %d positions, dimension %d: %v, want %v", encoding, window, i, count, d, got, want)
 						}
@@ -206,13 +217,14 @@ func TestAttendDoesNotDependOnTheTile(t *testing.T) {
 						c := newAttentionCase(random, encoding, width, 16, positions, rows, kinds[0].value)
 						counts := causal(first, (rows+1)/2, 2)[:rows]
 						c.poison(counts[rows-1], positions, poison[random.IntN(len(poison))])
-						together := c.attend(t, s, counts, window)
+						softCap := softCaps[random.IntN(len(softCaps))]
+						together := c.attend(t, s, counts, window, softCap)
 						for i, count := range counts {
 							alone := c.paged(32)
 							alone.q = c.q[i*width:]
 							alone.poison(0, seenFrom(count, window), poison[random.IntN(len(poison))])
 							alone.poison(count, positions, poison[random.IntN(len(poison))])
-							got := alone.attend(t, s, counts[i:i+1], window)
+							got := alone.attend(t, s, counts[i:i+1], window, softCap)
 							want := together[i*len(got):][:len(got)]
 							if d := unequal(got, want); d >= 0 {
 								t.Fatalf("%s, %v: row %d of %v, window %d: dimension %d is %x alone, %x together",
@@ -235,7 +247,8 @@ func TestAttendInSteps(t *testing.T) {
 				width, rows, window := 16*(1+random.IntN(8)), 1+random.IntN(9), random.IntN(2)*(1+random.IntN(60))
 				c := newAttentionCase(random, encoding, width, 16<<random.IntN(3), 150, rows, kinds[0].value)
 				counts := causal(random.IntN(140), (rows+2)/3, 3)[:rows]
-				want := c.attend(t, s, counts, window)
+				softCap := softCaps[random.IntN(len(softCaps))]
+				want := c.attend(t, s, counts, window, softCap)
 				stride := len(want) / rows
 				got := slices.Clone(want) // keeps what lies between the rows
 				row := PaddedPositions(counts[rows-1])
@@ -248,7 +261,7 @@ func TestAttendInSteps(t *testing.T) {
 				}
 				for i, count := range counts {
 					clear(got[i*stride:][:width])
-					sums[i] = s.Softmax(scores[i*row:][:row], &c.head, count, window)
+					sums[i] = s.Softmax(scores[i*row:][:row], &c.head, count, window, softCap)
 				}
 				for from := 0; from < width; {
 					to := from + 16*(1+random.IntN((width-from)/16))
@@ -277,9 +290,9 @@ func TestAttendNearTheLimitOfExp(t *testing.T) {
 		score[3] = math.Float32frombits(bits)
 		storeReference(&c.head, 0, zero, zero)
 		storeReference(&c.head, 1, score, large)
-		want := c.attend(t, &reference, []int{2}, 0)
+		want := c.attend(t, &reference, []int{2}, 0, 0)
 		for _, s := range Sets() {
-			if got := c.attend(t, s, []int{2}, 0); unequal(got, want) >= 0 {
+			if got := c.attend(t, s, []int{2}, 0, 0); unequal(got, want) >= 0 {
 				t.Fatalf("%s: a score of %x gives %x, want %x", s.Name(), score[3], got[0], want[0])
 			}
 		}
@@ -402,7 +415,7 @@ func BenchmarkAttend(b *testing.B) {
 						products += 2 * count * width
 					}
 					for b.Loop() {
-						s.Attend(out, width, c.q, &c.head, shape.counts, 0, scores)
+						s.Attend(out, width, c.q, &c.head, shape.counts, 0, 0, scores)
 					}
 					b.ReportMetric(float64(products)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gmac/s")
 				})
@@ -441,7 +454,7 @@ func BenchmarkDecodeFromMemory(b *testing.B) {
 								out, scores := make([]float32, width), make([]float32, ScoreSpace(positions))
 								for pass := range b.N {
 									for i := thread; i < layers*heads; i += threads {
-										s.Attend(out, width, q, &all[pass%2*layers*heads+i], counts, 0, scores)
+										s.Attend(out, width, q, &all[pass%2*layers*heads+i], counts, 0, 0, scores)
 									}
 								}
 							})

@@ -34,14 +34,33 @@ func Exp(x float32) float32 {
 	case x != x:
 		return x
 	}
-	n := float32(math.RoundToEven(float64(x * float32(log2E))))
-	r := fma32(n, -ln2High, x)
-	r = fma32(n, -ln2Low, r)
-	p := fma32(expP4, r, expP3)
-	p = fma32(p, r, expP2)
-	p = fma32(p, r, expP1)
-	p = fma32(p, r, expP0)
-	p = fma32(p, r, 1)
-	p = fma32(p, r, 1)
+	n, r, q := expParts(x)
+	p := fma32(q, r, 1)
 	return math.Float32frombits(uint32(int32(math.Float32bits(p)) + int32(n)<<23))
+}
+
+// expParts returns n and r with x = n ln 2 + r, and q = (exp r - 1) / r.
+func expParts(x float32) (n, r, q float32) {
+	n = float32(math.RoundToEven(float64(x * float32(log2E))))
+	r = fma32(n, -ln2High, x)
+	r = fma32(n, -ln2Low, r)
+	q = fma32(expP4, r, expP3)
+	q = fma32(q, r, expP2)
+	q = fma32(q, r, expP1)
+	q = fma32(q, r, expP0)
+	q = fma32(q, r, 1)
+	return n, r, q
+}
+
+// expM1Min is below where e^x-1 has become -1.
+const expM1Min = -20
+
+// expM1 returns e^x-1 for x <= 0: 2^n (exp r - 1) + (2^n - 1), which keeps the digits of a small x.
+func expM1(x float32) float32 {
+	if x < expM1Min {
+		x = expM1Min
+	}
+	n, r, q := expParts(x)
+	scale := math.Float32frombits(uint32(int32(n)+127) << 23)
+	return fma32(scale, float32(q*r), scale-1)
 }

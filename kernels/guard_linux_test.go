@@ -114,7 +114,7 @@ func attentionInside(s *Set, m *guardtest.Memory, random *rand.Rand) {
 		}
 		window := random.IntN(2) * random.IntN(40)
 		out := guardtest.Copy(m, make([]float32, (rows-1)*stride+head.Width))
-		s.Attend(out, stride, guardtest.Copy(m, normal(random, rows*head.Width, 1)), &head, counts, window,
+		s.Attend(out, stride, guardtest.Copy(m, normal(random, rows*head.Width, 1)), &head, counts, window, float32(random.IntN(2)*30),
 			guardtest.Copy(m, make([]float32, ScoreSpace(positions))))
 	}
 }

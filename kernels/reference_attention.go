@@ -12,7 +12,7 @@ import (
 //
 // scores: the dot products of the query with the keys, summed by dimension modulo 16 and the fixed tree.
 //
-// softmax: the maximum of the scores, then e^(score-maximum), and the sum of these by position modulo 16
+// softmax: the scores bounded by softCapReference where a model asks for that; then their maximum, then e^(score-maximum), and the sum of these by position modulo 16
 // and the fixed tree.
 //
 // weigh: the sum of values weighted by these exponentials, in ascending position, by fused

@@ -29,6 +29,37 @@ func layerNormsReference(dst []float32, dstStride int, x []float32, xStride, row
 	}
 }
 
+// rmsNormReference writes weight*x/sqrt(mean(x^2)+epsilon) to dst. The squares are summed by index modulo 16, then the
+// fixed tree: B. Zhang and R. Sennrich, "Root Mean Square Layer Normalization" (2019).
+func rmsNormReference(dst, x, weight []float32, epsilon float32) {
+	var lanes [16]float32
+	for i, v := range x {
+		lanes[i%16] = fma32(v, v, lanes[i%16])
+	}
+	mean := sum16(&lanes) / float32(len(x))
+	inverse := 1 / float32(math.Sqrt(float64(mean+epsilon)))
+	for i, v := range x {
+		dst[i] = float32(v*inverse) * weight[i]
+	}
+}
+
+func rmsNormsReference(dst []float32, dstStride int, x []float32, xStride, rows int, weight []float32, epsilon float32) {
+	for i := range rows {
+		rmsNormReference(dst[i*dstStride:], x[i*xStride:][:len(weight)], weight, epsilon)
+	}
+}
+
+// rotateReference is the rotary embedding of a head: J. Su et al., "RoFormer: Enhanced Transformer with Rotary Position
+// Embedding" (2021), with the two numbers of a pair half a head apart, as GPT-NeoX and all after it have them.
+func rotateReference(x, cos, sin []float32) {
+	half := len(cos)
+	for i := range half {
+		a, b := x[i], x[half+i]
+		x[i] = fma32(-b, sin[i], float32(a*cos[i]))
+		x[half+i] = fma32(a, sin[i], float32(b*cos[i]))
+	}
+}
+
 func addReference(dst, x []float32) {
 	for i, v := range x {
 		dst[i] += v
@@ -38,6 +69,23 @@ func addReference(dst, x []float32) {
 func scaleReference(dst, x []float32, factor float32) {
 	for i, v := range x {
 		dst[i] = v * factor
+	}
+}
+
+// activateReference holds the functions that lie between the matrices of a feed-forward block.
+var activateReference = [activationFunctions]func([]float32){
+	GELUTanh: geluTanhReference,
+	GELU:     geluErfReference,
+	ReLU:     reluReference,
+	SiLU:     siluReference,
+}
+
+// gateReference multiplies the function of a gate with what it lets through: N. Shazeer, "GLU Variants Improve
+// Transformer" (2020).
+func gateReference(f ActivationFunction, gate, up []float32) {
+	activateReference[f](gate)
+	for i, v := range up {
+		gate[i] *= v
 	}
 }
 
@@ -90,5 +138,23 @@ func reluReference(x []float32) {
 		if v < 0 {
 			x[i] = 0
 		}
+	}
+}
+
+func siluReference(x []float32) {
+	for i, v := range x {
+		x[i] = v / (1 + Exp(-v))
+	}
+}
+
+// softCapReference replaces x by limit*tanh(x/limit), where tanh has the sign of its argument and, for a >= 0, tanh a =
+// -m/(2+m) with m = e^-2a - 1. The result is within 4 ulp.
+func softCapReference(x []float32, limit float32) {
+	const sign = 1 << 31
+	for i, v := range x {
+		a := math.Float32frombits(math.Float32bits(v/limit) &^ sign)
+		m := expM1(-2 * a)
+		bound := limit * (m / (2 + m)) // of either sign, or a zero of either
+		x[i] = math.Float32frombits(math.Float32bits(bound)&^sign | math.Float32bits(v)&sign)
 	}
 }

@@ -3,7 +3,9 @@ package kernels
 import (
 	"math"
 	"math/big"
+	"math/cmplx"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -106,6 +108,7 @@ func TestActivationsWithinTolerance(t *testing.T) {
 		},
 		GELU: func(x float64) float64 { return 0.5 * x * math.Erfc(-x/math.Sqrt2) },
 		ReLU: func(x float64) float64 { return max(x, 0) },
+		SiLU: func(x float64) float64 { return x / (1 + math.Exp(-x)) },
 	}
 	for activation, definition := range definitions {
 		worst := 0.0
@@ -113,9 +116,9 @@ func TestActivationsWithinTolerance(t *testing.T) {
 			x := []float32{float32(i) * 1.2e-5}
 			want := definition(float64(x[0]))
 			reference.Activate(activation, x)
-			worst = max(worst, math.Abs(float64(x[0])-want))
+			worst = max(worst, math.Abs(float64(x[0])-want)/max(1, math.Abs(want)))
 		}
-		if t.Logf("activation %d: worst error %.2g", activation, worst); worst > 1e-6 {
+		if t.Logf("activation %d: worst error %.2g", activation, worst); worst > 5e-7 {
 			t.Errorf("activation %d: error %v", activation, worst)
 		}
 		for _, x := range []float32{1e4, -1e4, 1e30, -1e30} {
@@ -147,6 +150,104 @@ func TestLayerNormWithinTolerance(t *testing.T) {
 			if math.Abs(float64(got[i])-want) > 2e-5 {
 				t.Fatalf("n=%d: element %d is %v, want %v", n, i, got[i], want)
 			}
+		}
+	}
+}
+
+func TestRMSNormWithinTolerance(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 7))
+	const rows, gap, epsilon = 3, 2, 1e-6
+	for _, n := range []int{1, 7, 16, 64, 100, 256, 2048} {
+		stride := n + gap
+		x, weight := normal(random, rows*stride, 3), normal(random, n, 1)
+		got := slices.Repeat([]float32{-7}, rows*stride)
+		reference.RMSNorm(got, stride, x, stride, rows, weight, epsilon)
+		for row := range rows {
+			squares := 0.0
+			for _, v := range x[row*stride:][:n] {
+				squares += float64(v) * float64(v)
+			}
+			for i, v := range x[row*stride:][:stride] {
+				want := -7.0 // between the rows
+				if i < n {
+					want = float64(v) / math.Sqrt(squares/float64(n)+epsilon) * float64(weight[i])
+				}
+				if got := float64(got[row*stride+i]); math.Abs(got-want) > 2e-6*max(1, math.Abs(want)) {
+					t.Fatalf("n=%d: element %d of row %d is %v, want %v", n, i, row, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestRotateTurns compares with the multiplication of complex numbers of unit length.
+func TestRotateTurns(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 8))
+	for _, half := range []int{0, 1, 5, 16, 32, 40, 64} {
+		for _, rest := range []int{0, 1, 32} {
+			x, cos, sin := normal(random, 2*half+rest, 1), make([]float32, half), make([]float32, half)
+			want := make([]complex128, half)
+			for i := range half {
+				angle := float32(100 * random.NormFloat64())
+				sin[i], cos[i] = SinCos(angle)
+				want[i] = complex(float64(x[i]), float64(x[half+i])) * cmplx.Exp(complex(0, float64(angle)))
+			}
+			got := slices.Clone(x)
+			reference.Rotate(got, cos, sin)
+			for i, w := range want {
+				if z := complex(float64(got[i]), float64(got[half+i])); cmplx.Abs(z-w) > 1e-6 {
+					t.Fatalf("half of %d: pair %d is %v, want %v", half, i, z, w)
+				}
+			}
+			if !slices.Equal(got[2*half:], x[2*half:]) {
+				t.Fatalf("half of %d: what follows has changed", half)
+			}
+		}
+	}
+}
+
+func TestGateIsTheProduct(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 9))
+	for f := range ActivationFunction(activationFunctions) {
+		gate, up := normal(random, 300, 2), normal(random, 310, 2)
+		want := slices.Clone(gate)
+		reference.Activate(f, want)
+		reference.Gate(f, gate, up)
+		for i := range want {
+			if got, want := gate[i], float32(float64(want[i])*float64(up[i])); got != want {
+				t.Fatalf("activation %d: element %d is %v, want %v", f, i, got, want)
+			}
+		}
+	}
+}
+
+func TestSoftCapWithinTolerance(t *testing.T) {
+	inf, zero := float32(math.Inf(1)), float32(0)
+	for _, limit := range []float32{1, 15, 30, 50, 0x1p-100, 0x1p100} {
+		apply := func(x float32) float32 {
+			row := []float32{x}
+			reference.SoftCap(row, limit)
+			return row[0]
+		}
+		worst := 0.0
+		for i := range 1_000_000 {
+			x := limit * float32(i) / 1e5
+			got, want := apply(x), float64(limit)*math.Tanh(float64(x)/float64(limit))
+			worst = max(worst, ulps(got, want))
+			if got < 0 || got > limit || apply(-x) != -got {
+				t.Fatalf("%v bounded by %v is %v, and %v of the negative", x, limit, got, apply(-x))
+			}
+		}
+		if t.Logf("limit %v: worst error %.2f ulp", limit, worst); worst > 4 {
+			t.Errorf("limit %v: error of %v ulp", limit, worst)
+		}
+		for _, c := range [][2]float32{{zero, zero}, {-zero, -zero}, {inf, limit}, {-inf, -limit}, {math.MaxFloat32, limit}, {-math.MaxFloat32, -limit}} {
+			if limit < 2 && apply(c[0]) != c[1] {
+				t.Errorf("%v bounded by %v is %v, want %v", c[0], limit, apply(c[0]), c[1])
+			}
+		}
+		if nan := apply(float32(math.NaN())); nan == nan {
+			t.Errorf("NaN bounded by %v is %v", limit, nan)
 		}
 	}
 }

@@ -12,7 +12,7 @@ type rowKernels struct {
 	layerNorm                    []layerNormKernel // of 1, 2, ... rows at once
 	add                          func(dst, x *float32, n int)
 	scale                        func(dst, x *float32, n int, factor float32)
-	activate                     [3]func(x *float32, n int)
+	activate                     [activationFunctions]func(x *float32, n int)
 	argMax                       func(x *float32, n int) (index int, nan uint32)
 	threshold                    func(x *float32, n, k int) float32
 	collect                      func(indices *int32, x *float32, n int, threshold float32) int
@@ -44,7 +44,7 @@ var avx512Rows = rowKernels{
 	layerNorm:      []layerNormKernel{layerNormx1AVX512, layerNormx2AVX512, layerNormx3AVX512, layerNormx4AVX512},
 	add:            addAVX512,
 	scale:          scaleAVX512,
-	activate:       [3]func(*float32, int){GELUTanh: geluTanhAVX512, GELU: geluErfAVX512, ReLU: reluAVX512},
+	activate:       [activationFunctions]func(*float32, int){GELUTanh: geluTanhAVX512, GELU: geluErfAVX512, ReLU: reluAVX512},
 	argMax:         argMaxAVX512,
 	threshold:      thresholdAVX512,
 	collect:        collectAVX512,
@@ -77,7 +77,7 @@ var avx2Rows = rowKernels{
 	layerNorm:      []layerNormKernel{layerNormx1AVX2, layerNormx2AVX2},
 	add:            addAVX2,
 	scale:          scaleAVX2,
-	activate:       [3]func(*float32, int){GELUTanh: geluTanhAVX2, GELU: geluErfAVX2, ReLU: reluAVX2},
+	activate:       [activationFunctions]func(*float32, int){GELUTanh: geluTanhAVX2, GELU: geluErfAVX2, ReLU: reluAVX2},
 	argMax:         argMaxAVX2,
 	threshold:      thresholdAVX2,
 	collect:        collectAVX2,
@@ -136,6 +136,9 @@ func (k *rowKernels) replaceIn(s Set) Set {
 		}
 	}
 	for i, activate := range k.activate {
+		if activate == nil {
+			continue
+		}
 		s.activate[i] = func(x []float32) {
 			if n := len(x); n > 0 {
 				activate(&x[0], n)

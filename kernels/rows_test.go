@@ -109,6 +109,32 @@ func TestLayerNormIsTheReference(t *testing.T) {
 	})
 }
 
+func TestRMSNormIsTheReference(t *testing.T) {
+	eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
+		weight := row()
+		for rows := range 10 {
+			xStride, dstStride := n+rows, n+3
+			x, want := make([]float32, max(0, rows-1)*xStride+n), make([]float32, max(0, rows-1)*dstStride+n)
+			for i := range rows {
+				copy(x[i*xStride:], row())
+			}
+			got, intact := guarded(want)
+			reference.RMSNorm(want, dstStride, x, xStride, rows, weight, 1e-6)
+			s.RMSNorm(got, dstStride, x, xStride, rows, weight, 1e-6)
+			if i := unequal(got, want); i >= 0 || !intact() {
+				t.Fatalf("n=%d, %d rows: element %d is %x, want %x", n, rows, i, got[max(i, 0)], want[max(i, 0)])
+			}
+
+			inPlace, intact := guarded(x)
+			reference.RMSNorm(x, xStride, x, xStride, rows, weight, 1e-6)
+			s.RMSNorm(inPlace, xStride, inPlace, xStride, rows, weight, 1e-6)
+			if i := unequal(inPlace, x); i >= 0 || !intact() {
+				t.Fatalf("n=%d, %d rows in place: element %d is %x, want %x", n, rows, i, inPlace[max(i, 0)], x[max(i, 0)])
+			}
+		}
+	})
+}
+
 func TestScaleIsTheReference(t *testing.T) {
 	eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
 		x, factor, want := row(), row()[0], make([]float32, n)
@@ -122,7 +148,7 @@ func TestScaleIsTheReference(t *testing.T) {
 }
 
 func TestActivationsAreTheReference(t *testing.T) {
-	for _, f := range []ActivationFunction{GELUTanh, GELU, ReLU} {
+	for f := range ActivationFunction(activationFunctions) {
 		t.Run(fmt.Sprint(f), func(t *testing.T) {
 			eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
 				x := row()
@@ -138,16 +164,62 @@ func TestActivationsAreTheReference(t *testing.T) {
 	}
 }
 
-// TestGELUNearTheLimitsOfExp passes the arguments around the one where the exponential inside reaches
+func TestGateIsTheReference(t *testing.T) {
+	for f := range ActivationFunction(activationFunctions) {
+		t.Run(fmt.Sprint(f), func(t *testing.T) {
+			eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
+				gate, up := row(), row()
+				want := slices.Clone(gate)
+				got, intact := guarded(gate)
+				reference.Gate(f, want, up)
+				s.Gate(f, got, up)
+				if i := unequal(got, want); i >= 0 || !intact() {
+					t.Fatalf("n=%d: f(%x) times %x is %x, want %x", n, gate[max(i, 0)], up[max(i, 0)], got[max(i, 0)], want[max(i, 0)])
+				}
+			})
+		})
+	}
+}
+
+func TestSoftCapIsTheReference(t *testing.T) {
+	eachRow(t, lengths, func(t *testing.T, s *Set, n int, row func() []float32) {
+		for _, limit := range []float32{1, 30, 50, 0x1p-126, math.SmallestNonzeroFloat32, math.MaxFloat32} {
+			x := row()
+			want := slices.Clone(x)
+			got, intact := guarded(x)
+			reference.SoftCap(want, limit)
+			s.SoftCap(got, limit)
+			if i := unequal(got, want); i >= 0 || !intact() {
+				t.Fatalf("n=%d: %x bounded by %v is %x, want %x", n, x[max(i, 0)], limit, got[max(i, 0)], want[max(i, 0)])
+			}
+		}
+	})
+}
+
+func TestRotateIsTheReference(t *testing.T) {
+	eachRow(t, append([]int{0, 40, 48}, lengths...), func(t *testing.T, s *Set, half int, row func() []float32) {
+		cos, sin, x := row(), row(), append(row(), row()...)
+		x = append(x, 3, 4, 5) // which stay
+		want := slices.Clone(x)
+		got, intact := guarded(x)
+		reference.Rotate(want, cos, sin)
+		s.Rotate(got, cos, sin)
+		if i := unequal(got, want); i >= 0 || !intact() {
+			t.Fatalf("half of %d: element %d is %x, want %x", half, i, got[max(i, 0)], want[max(i, 0)])
+		}
+	})
+}
+
+// TestFunctionsNearTheLimitsOfExp passes the arguments around the one where the exponential inside reaches
 // its limit and the result becomes zero.
-func TestGELUNearTheLimitsOfExp(t *testing.T) {
-	for _, f := range []ActivationFunction{GELUTanh, GELU} {
+func TestFunctionsNearTheLimitsOfExp(t *testing.T) {
+	for _, f := range []ActivationFunction{GELUTanh, GELU, SiLU} {
 		apply := func(s *Set, x []float32) []float32 {
 			x = slices.Clone(x)
 			s.Activate(f, x)
 			return x
 		}
-		low, high := uint32(math.Float32bits(5)), uint32(math.Float32bits(20))
+		low, high := uint32(math.Float32bits(5)), uint32(math.Float32bits(200))
 		for high-low > 1 {
 			middle := (low + high) / 2
 			if apply(&reference, []float32{-math.Float32frombits(middle)})[0] == 0 {

@@ -3,6 +3,7 @@ package kernels
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 
@@ -23,6 +24,9 @@ const (
 	GELUTanh ActivationFunction = iota // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
 	GELU                               // x Phi(x)
 	ReLU                               // max(x, 0)
+	SiLU                               // x / (1 + e^-x)
+
+	activationFunctions = iota // how many there are
 )
 
 // Set is one implementation of all kernels. Sets differ in speed only. Its methods check the sizes
@@ -34,7 +38,11 @@ type Set struct {
 	matMul    map[format.Encoding]matMulKernel
 	quantize  func(codes []int8, scales []float32, sums []int32, x []float32)
 	layerNorm func(dst []float32, dstStride int, x []float32, xStride, rows int, weight, bias []float32, epsilon float32)
-	activate  [3]func(x []float32)
+	rmsNorm   func(dst []float32, dstStride int, x []float32, xStride, rows int, weight []float32, epsilon float32)
+	rotate    func(x, cos, sin []float32)
+	activate  [activationFunctions]func(x []float32)
+	gate      func(f ActivationFunction, gate, up []float32)
+	softCap   func(x []float32, limit float32)
 	add       func(dst, x []float32)
 	scale     func(dst, x []float32, factor float32)
 	scores    func(scores []float32, stride int, q []float32, rows int, h *KVHead, first, last int)
@@ -62,7 +70,11 @@ var reference = Set{
 	},
 	quantize:  quantizeReference,
 	layerNorm: layerNormsReference,
-	activate:  [3]func([]float32){GELUTanh: geluTanhReference, GELU: geluErfReference, ReLU: reluReference},
+	rmsNorm:   rmsNormsReference,
+	rotate:    rotateReference,
+	activate:  activateReference,
+	gate:      gateReference,
+	softCap:   softCapReference,
 	add:       addReference,
 	scale:     scaleReference,
 	scores:    scoresReference,
@@ -170,8 +182,42 @@ func (s *Set) LayerNorm(dst []float32, dstStride int, x []float32, xStride, rows
 	s.layerNorm(dst, dstStride, x, xStride, rows, weight, bias, epsilon)
 }
 
+// RMSNorm writes weight*x/sqrt(mean of the squares of x + epsilon) of rows of x to those of dst, which may be x. Each has
+// the length of weight; they begin at multiples of the strides.
+func (s *Set) RMSNorm(dst []float32, dstStride int, x []float32, xStride, rows int, weight []float32, epsilon float32) {
+	n := len(weight)
+	if rows == 0 || n == 0 {
+		return
+	}
+	if rows < 0 || rows > 1 && min(dstStride, xStride) < n || len(dst) < (rows-1)*dstStride+n || len(x) < (rows-1)*xStride+n {
+		panic(fmt.Sprintf("kernels: RMS norm of %d rows of %d, from %d with stride %d to %d with stride %d",
+			rows, n, len(x), xStride, len(dst), dstStride))
+	}
+	s.rmsNorm(dst, dstStride, x, xStride, rows, weight, epsilon)
+}
+
+// Rotate turns the pairs (x[i], x[half+i]) of a head by the angles whose cosines and sines are given, half of each. What
+// follows the 2*half values stays as it is.
+func (s *Set) Rotate(x, cos, sin []float32) {
+	if len(cos) != len(sin) || len(x) < 2*len(cos) {
+		panic(fmt.Sprintf("kernels: rotation of a head of %d by %d cosines and %d sines", len(x), len(cos), len(sin)))
+	}
+	s.rotate(x, cos, sin)
+}
+
 // Activate applies f to every element of x.
 func (s *Set) Activate(f ActivationFunction, x []float32) { s.activate[f](x) }
+
+// Gate replaces each element of gate by f of it times the element of up, which has at least its length.
+func (s *Set) Gate(f ActivationFunction, gate, up []float32) { s.gate(f, gate, up[:len(gate)]) }
+
+// SoftCap replaces each element of x by limit*tanh(x/limit), see softCapReference. The limit is positive and finite.
+func (s *Set) SoftCap(x []float32, limit float32) {
+	if !(limit > 0 && limit <= math.MaxFloat32) {
+		panic(fmt.Sprintf("kernels: a soft cap of %v", limit))
+	}
+	s.softCap(x, limit)
+}
 
 // Add adds x to dst, which has at least its length.
 func (s *Set) Add(dst, x []float32) { s.add(dst[:len(x)], x) }

@@ -13,8 +13,9 @@ type attention struct {
 	kvHeads int // heads is a multiple of it
 	width   int // of a head
 	scale   float32
-	window  int  // how many positions a query sees, its own included; 0: all up to its own
-	last    bool // of the network: here rows whose logits nobody wants end
+	window  int     // how many positions a query sees, its own included; 0: all up to its own
+	softCap float32 // bound of the scores; 0: none
+	last    bool    // of the network: here rows whose logits nobody wants end
 }
 
 // sharedPositions is from how many positions on threads share the work of one head where there are too few for all: below
@@ -108,7 +109,7 @@ func (a *attention) attend(w *pool.Worker, p *Pass, u unit, kvHead int, out *ker
 	own := &p.threads[w.Index]
 	own.head = p.layout.Head(p.segments[u.segment].Pages, a.layer, kvHead)
 	counts := a.gather(p, own, u, kvHead)
-	p.kernels.Attend(own.attended, own.head.Width, own.queries, &own.head, counts, a.window, own.scores)
+	p.kernels.Attend(own.attended, own.head.Width, own.queries, &own.head, counts, a.window, a.softCap, own.scores)
 	a.scatter(out, own.attended, u, kvHead, 0, a.width)
 }
 
@@ -175,7 +176,7 @@ func (a *attention) attendTogether(w *pool.Worker, p *Pass, rows *plan, out *ker
 		w.Barrier()
 		each(first, func(shared *thread, u unit, kvHead int, counts []int) {
 			for i := w.Index; i < len(counts); i += w.Count {
-				shared.sums[i] = p.kernels.Softmax(shared.scores[i*stride:][:stride], &own.head, counts[i], a.window)
+				shared.sums[i] = p.kernels.Softmax(shared.scores[i*stride:][:stride], &own.head, counts[i], a.window, a.softCap)
 			}
 		})
 		w.Barrier()
