@@ -77,7 +77,7 @@ func (c *calibration) walk(ctx context.Context) error {
 
 func (c *calibration) newWalk(ctx context.Context) (w *calibrationWalk, err error) {
 	w = &calibrationWalk{calibration: c, hyperparameters: c.plan.hyperparameters}
-	if w.network, err = forward.New(w.hyperparameters); err != nil {
+	if w.network, err = forward.New(w.hyperparameters, 0); err != nil {
 		return nil, err
 	}
 	if err := w.network.LoadOuter(w.hyperparameters, original{c, ctx}); err != nil {
@@ -92,7 +92,7 @@ func (c *calibration) newWalk(ctx context.Context) (w *calibrationWalk, err erro
 	for stream, encoding := range map[*calibrationStream]kernels.KVEncoding{&w.before: kernels.KVF32, &w.after: kernels.KVF16} {
 		shape := w.network.Shape
 		layout := kernels.NewKVLayout(encoding, 1, shape.KVHeads, shape.HeadWidth, kv.PagePositions(encoding, shape.HeadWidth))
-		stream.pass = forward.NewPass(shape, layout, c.kernels, workers)
+		stream.pass = forward.NewPass(w.network, layout, c.kernels, workers)
 		if stream.pages, err = kv.NewPool(layout, 0); err != nil {
 			return nil, err
 		}
@@ -230,7 +230,8 @@ func (w *calibrationWalk) roundBranch(ctx context.Context, before, after *forwar
 				copy(targets[(row+t)*m.outputs+from:(row+t)*m.outputs+to], y[t*stride+from:])
 			}
 			x = before.Mix(worker, w.before.pass)
-			before.Add(worker, w.before.pass, x)
+			before.Project(worker, w.before.pass, x)
+			before.Add(worker, w.before.pass, x.Tokens)
 		})
 		if err != nil {
 			return err

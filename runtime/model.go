@@ -95,7 +95,7 @@ func (m *Model) open(chosen settings) (err error) {
 	if m.parameters, err = architecture.Parse(m.meta.Architecture, m.meta.Hyperparameters); err != nil {
 		return err
 	}
-	if m.network, err = forward.Load(m.parameters, fileWeights{m.file}); err != nil {
+	if m.network, err = forward.Load(m.parameters, 0, fileWeights{m.file}); err != nil {
 		return err
 	}
 	if err := m.openTokenizer(); err != nil {
@@ -134,7 +134,7 @@ func (m *Model) open(chosen settings) (err error) {
 
 // prepare makes the pass for the model's threads.
 func (m *Model) prepare() {
-	pass, network, team := forward.NewPass(m.network.Shape, m.pages.Layout(), m.kernels, m.held.threads.Count()), m.network, m.held.threads.pool
+	pass, network, team := forward.NewPass(m.network, m.pages.Layout(), m.kernels, m.held.threads.Count()), m.network, m.held.threads.pool
 	part := func(w *pool.Worker) { network.Forward(w, pass) }
 	m.pass, m.forward = pass, func() error { return team.Run(part) }
 }

@@ -43,11 +43,12 @@ const (
 
 // Tensor is one tensor section of a file.
 type Tensor struct {
-	Name  string
-	Layer int // counted from 0, -1 outside of layers
-	Role  Role
-	Bias  bool // that of a norm or a matrix, and not its weight
-	Shape []int
+	Name   string
+	Layer  int // counted from 0, -1 outside of layers
+	Number int // of the rotary embedding, counted from 0
+	Role   Role
+	Bias   bool // that of a norm or a matrix, and not its weight
+	Shape  []int
 }
 
 // IsMatrix reports whether the tensor is a weight matrix [out, in], kept in panels. The others are plain float32.
@@ -66,6 +67,8 @@ type Hyperparameters interface {
 	Validate() error
 	// Architecture returns the name of the architecture in the meta section.
 	Architecture() string
+	// Contexts returns for how many positions the model is when no more are asked for, and how many it can have.
+	Contexts() (usual, longest int)
 	// Tensors lists the tensors in the order of the file. They are as many as the hyper-parameters say, be that
 	// ever so many: who walks through them should stop at the first that is not there.
 	Tensors() iter.Seq[Tensor]

@@ -159,16 +159,16 @@ func (h *Decoder) SpecialTokens() (eos, bos int32) {
 	return token(h.EOS, h.Vocabulary), token(h.BOS, h.Vocabulary)
 }
 
-// ShortContext returns for how many positions the model is when no longer context is asked for: what its rotary embeddings
-// have frequencies of their own for, or else all.
-func (h *Decoder) ShortContext() int {
-	context := h.Context
+// Contexts implements Hyperparameters. Where there are other frequencies for long contexts, the model is usually for short
+// ones: the frequencies are chosen once, for they decide about all keys from the first one on.
+func (h *Decoder) Contexts() (usual, longest int) {
+	usual = h.Context
 	for _, r := range h.Rotary {
 		if r.ShortContext > 0 {
-			context = min(context, r.ShortContext)
+			usual = min(usual, r.ShortContext)
 		}
 	}
-	return context
+	return usual, h.Context
 }
 
 // decoderLayer are the tensors of a layer: their names after "layer.N.", the hyper-parameters that ask for them, nil
@@ -217,10 +217,10 @@ func (h *Decoder) Tensors() iter.Seq[Tensor] {
 			return
 		}
 		for i, r := range h.Rotary {
-			if !yield(Tensor{Name: fmt.Sprintf("rotary.%d.frequencies", i), Layer: -1, Role: Frequencies, Shape: []int{r.Width / 2}}) {
+			if !yield(Tensor{Name: fmt.Sprintf("rotary.%d.frequencies", i), Layer: -1, Number: i, Role: Frequencies, Shape: []int{r.Width / 2}}) {
 				return
 			}
-			if r.ShortContext > 0 && !yield(Tensor{Name: fmt.Sprintf("rotary.%d.long_frequencies", i), Layer: -1, Role: LongFrequencies, Shape: []int{r.Width / 2}}) {
+			if r.ShortContext > 0 && !yield(Tensor{Name: fmt.Sprintf("rotary.%d.long_frequencies", i), Layer: -1, Number: i, Role: LongFrequencies, Shape: []int{r.Width / 2}}) {
 				return
 			}
 		}
