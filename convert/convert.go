@@ -145,7 +145,7 @@ func (p plan) meta(mode string, digests map[string]string, calibration *Calibrat
 		return nil, err
 	}
 	meta := format.Meta{
-		Architecture:    p.architecture,
+		Architecture:    p.hyperparameters.Architecture(),
 		Hyperparameters: hyperparameters,
 		Mode:            mode,
 		Tool:            Tool,

@@ -41,7 +41,7 @@ func (p *planner) normVariance(role architecture.Role, layer int) func() []float
 	norm := p.planned(role, layer)
 	return func() []float32 {
 		variance := make([]float32, norm.Shape[0])
-		norm.source.values(variance, 0)
+		norm.values(variance, 0)
 		for i, w := range variance {
 			variance[i] = w * w
 		}

@@ -95,7 +95,10 @@ func (m *Model) open(chosen settings) (err error) {
 	if m.parameters, err = architecture.Parse(m.meta.Architecture, m.meta.Hyperparameters); err != nil {
 		return err
 	}
-	if m.network, err = forward.Load(m.parameters, 0, fileWeights{m.file}); err != nil {
+	if _, longest := m.parameters.Contexts(); chosen.context > longest {
+		return fmt.Errorf("%w: a context of %d positions, the model has %d", ErrOption, chosen.context, longest)
+	}
+	if m.network, err = forward.Load(m.parameters, chosen.context, fileWeights{m.file}); err != nil {
 		return err
 	}
 	if err := m.openTokenizer(); err != nil {

@@ -30,7 +30,7 @@ func (m Model) tensors() []tensor {
 	var list []tensor
 	for t := range m.hyperparameters().Tensors() {
 		place := huggingface.GPT2(t)
-		w := tensor{name: place.Name, shape: place.Shape(t), deviation: 0.02}
+		w := tensor{name: place.Parts[0].Name, shape: place.Shape(t, place.Parts[0]), deviation: 0.02}
 		if t.Role != architecture.Head {
 			w.name = m.Prefix + w.name
 		}

@@ -1,0 +1,111 @@
+package runtime_test
+
+import (
+	"math"
+	"path/filepath"
+	"testing"
+
+	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/runtime"
+)
+
+// families are the models of testdata/families.
+var families = []string{
+	"llama", "llama-scaled", "llama-linear", "mistral", "qwen2", "qwen3", "phi3", "phi3-longrope", "smollm3", "gemma2", "gemma3", "granite", "olmo2",
+}
+
+// familyContexts returns with which contexts to open a model, 0 for its own, and for how many tokens of a sequence each of
+// them has the reference's logits. The references of LongRoPE take short factors for sequences up to the original context and
+// long ones beyond, anew for all tokens.
+func familyContexts(name string) map[int]func(tokens int) bool {
+	if name == "phi3-longrope" {
+		return map[int]func(int) bool{0: func(n int) bool { return n <= 64 }, 160: func(n int) bool { return n > 64 }}
+	}
+	return map[int]func(int) bool{0: func(int) bool { return true }}
+}
+
+func openFamily(t *testing.T, name string, mode convert.Options, options ...runtime.Option) *runtime.Model {
+	t.Helper()
+	return open(t, modelFile(t, filepath.Join("families", name), mode), options...)
+}
+
+// TestFamiliesMatchReferences holds every logit of the f32 files to 2e-3 and the continuations to those of the references but
+// for ties.
+func TestFamiliesMatchReferences(t *testing.T) {
+	for _, name := range families {
+		t.Run(name, func(t *testing.T) {
+			g := loadReference(t, "families", name)
+			worst, compared := 0.0, 0
+			for context, valid := range familyContexts(name) {
+				m := openFamily(t, name, convert.Options{Mode: convert.F32}, runtime.WithContext(context))
+				for _, c := range g.Cases {
+					if !valid(len(c.IDs)) {
+						continue
+					}
+					s := session(t, m)
+					all, err := s.AppendAll(c.IDs)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for i, logits := range all {
+						want := g.logits[(c.LogitsRow+i)*g.VocabularySize:][:g.VocabularySize]
+						for id, logit := range logits {
+							worst = max(worst, math.Abs(float64(logit-want[id])))
+							compared++
+						}
+					}
+					compareGreedy(t, m, c, valid)
+				}
+			}
+			if t.Logf("worst difference of %d logits %.2g", compared, worst); !(worst < 2e-3) || compared != len(g.logits) {
+				t.Errorf("worst difference of %d logits %v, there are %d", compared, worst, len(g.logits))
+			}
+		})
+	}
+}
+
+// compareGreedy compares a continuation as far as the model is that of the reference. A step whose two best logits lie
+// closer than 4e-3 is a tie.
+func compareGreedy(t *testing.T, m *runtime.Model, c goldenCase, valid func(tokens int) bool) {
+	t.Helper()
+	s, next := session(t, m), c.IDs
+	for i, want := range c.GreedyIDs {
+		if !valid(len(c.IDs) + i) {
+			return
+		}
+		logits, err := s.Append(next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		best := 0
+		for id, logit := range logits {
+			if logit > logits[best] {
+				best = id
+			}
+		}
+		if int32(best) != want && c.GreedyGap[i] >= 4e-3 {
+			t.Fatalf("%v: step %d gives %d, want %d; gap %v", c.IDs, i, best, want, c.GreedyGap[i])
+		}
+		next = []int32{want}
+	}
+}
+
+// TestFamiliesScoreAsReferences holds the negative log-likelihood of the f32 files to 0.01 %.
+func TestFamiliesScoreAsReferences(t *testing.T) {
+	for _, name := range families {
+		g := loadReference(t, "families", name)
+		for context, valid := range familyContexts(name) {
+			if !valid(len(g.Eval.IDs)) {
+				continue
+			}
+			m := openFamily(t, name, convert.Options{Mode: convert.F32}, runtime.WithContext(context))
+			score, err := m.Evaluate(t.Context(), g.Eval.IDs, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if score.Scored != len(g.Eval.IDs)-1 || !(math.Abs(score.NLL/g.Eval.NLL-1) < 1e-4) {
+				t.Errorf("%s: %v of %d tokens, want %v of %d", name, score.NLL, score.Scored, g.Eval.NLL, len(g.Eval.IDs)-1)
+			}
+		}
+	}
+}
