@@ -78,8 +78,7 @@ func (s *Set) attendTile(out []float32, stride int, q []float32, h *KVHead, coun
 func (s *Set) attendTogether(out []float32, stride int, q []float32, h *KVHead, counts []int, window int, softCap float32, scores []float32) {
 	rows, end := len(counts), counts[len(counts)-1]
 	row := PaddedPositions(end)
-	begin := seenFrom(counts[0], window)
-	begin -= h.inside(begin)
+	begin := scoredFrom(counts[0], window)
 	step := end - begin
 	if rows > queryTile {
 		step = max(attendPositions, h.Positions)
@@ -142,6 +141,12 @@ func seenFrom(count, window int) int {
 	return max(0, count-window)
 }
 
+// scoredFrom returns the first position that scores are computed for, which begins the block of the first one that the query
+// sees.
+func scoredFrom(count, window int) int {
+	return seenFrom(count, window) / blockPositions * blockPositions
+}
+
 // Threads that share a head take the steps of Attend one by one, meeting after each: Scores for positions of
 // their own, Softmax for rows of their own, Weigh for dimensions of their own. The results are those of Attend.
 
@@ -150,7 +155,7 @@ func seenFrom(count, window int) int {
 func (s *Set) Scores(scores []float32, stride int, q []float32, h *KVHead, counts []int, window, first, last int) {
 	for i := 0; i < len(counts); i += queryTile {
 		tile := min(queryTile, len(counts)-i)
-		begin := max(first, h.page(seenFrom(counts[i], window))) * h.Positions
+		begin := max(first*h.Positions, scoredFrom(counts[i], window))
 		if end := min(last*h.Positions, counts[i+tile-1]); begin < end {
 			s.scores(scores[i*stride:], stride, q[i*h.Width:], tile, h, begin, end)
 		}

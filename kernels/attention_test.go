@@ -99,17 +99,17 @@ func TestAttendIsTheReference(t *testing.T) {
 		for k, kind := range kinds {
 			t.Run(fmt.Sprint(encoding, "/", kind.name), func(t *testing.T) {
 				random := rand.New(rand.NewPCG(15, uint64(k)))
-				for _, width := range []int{5, 16, 32, 64, 80, 96, 128} {
+				for _, width := range []int{5, 16, 32, 64, 80, 96, 128, 256} {
 					page := 16 << random.IntN(3)
 					c := newAttentionCase(random, encoding, width, page, positions, 64, kind.value)
 					for _, counts := range [][]int{
 						causal(0, 1, 1), causal(0, 9, 1), causal(0, 64, 1), causal(1, 2, 1), causal(13, 3, 1), causal(14, 4, 1), causal(15, 1, 1),
 						causal(15, 5, 1), causal(16, 1, 1), causal(30, 6, 1), causal(31, 7, 1), causal(33, 8, 1), causal(48, 64, 1),
 						causal(random.IntN(48), 1+random.IntN(64), 1),
-						causal(37, 1, 2), causal(63, 1, 3), causal(64, 1, 4), causal(47, 3, 3), causal(90, 1, 8), causal(20, 8, 7), causal(111, 1, 5),
+						causal(37, 1, 2), causal(63, 1, 3), causal(64, 1, 4), causal(47, 3, 3), causal(90, 1, 8), causal(20, 8, 7), causal(111, 1, 5), causal(79, 2, 6),
 						{1, 1, 40, 40, 41, 112}, {16, 112, 112}, {17, 33, 65, 66, 100},
 					} {
-						for _, window := range []int{0, 1, 1 + random.IntN(20), 16, 24, 200} {
+						for _, window := range []int{0, 1 + random.IntN(20), []int{1, 16, 24}[random.IntN(3)], 200} {
 							softCap := softCaps[random.IntN(len(softCaps))]
 							want := c.attend(t, &reference, counts, window, softCap)
 							for _, s := range Sets() {
@@ -395,33 +395,70 @@ func TestPartsOfAPage(t *testing.T) {
 	}
 }
 
-// BenchmarkAttend measures one head of 64 dimensions in cache: one query at depths 100 and 900, batches of two,
-// three and five for verification there, four query heads that share the head, and a prefill of 512.
+// BenchmarkAttend measures one head of 64 dimensions in cache: one query at several depths, batches of two, three and five
+// for verification there, query heads that share the head, and a prefill of 512; and what a window and a soft cap make of
+// these.
 func BenchmarkAttend(b *testing.B) {
 	random := rand.New(rand.NewPCG(18, 18))
 	const width, positions = 64, 1024
 	for _, encoding := range []KVEncoding{KVF16, KVF32, KVInt8} {
 		c := newAttentionCase(random, encoding, width, 32, positions, 512, kinds[0].value)
-		out, scores := make([]float32, 512*width), make([]float32, ScoreSpace(positions))
 		for _, shape := range []struct {
-			name   string
-			counts []int
-		}{{"decode100", causal(99, 1, 1)}, {"verify100x2", causal(98, 2, 1)}, {"verify100x3", causal(97, 3, 1)}, {"decode900", causal(899, 1, 1)},
-			{"verify900", causal(895, 5, 1)}, {"grouped900x4", causal(899, 1, 4)}, {"grouped900x8", causal(899, 1, 8)}, {"prefill512", causal(0, 512, 1)}} {
+			name    string
+			counts  []int
+			window  int
+			softCap float32
+		}{
+			{"decode100", causal(99, 1, 1), 0, 0},
+			{"verify100x2", causal(98, 2, 1), 0, 0},
+			{"verify100x3", causal(97, 3, 1), 0, 0},
+			{"decode900", causal(899, 1, 1), 0, 0},
+			{"verify900", causal(895, 5, 1), 0, 0},
+			{"grouped900x4", causal(899, 1, 4), 0, 0},
+			{"grouped900x8", causal(899, 1, 8), 0, 0},
+			{"prefill512", causal(0, 512, 1), 0, 0},
+
+			{"decode128", causal(127, 1, 1), 0, 0},
+			{"decode900window128", causal(899, 1, 1), 128, 0},
+			{"grouped128x4", causal(127, 1, 4), 0, 0},
+			{"grouped900x4window128", causal(899, 1, 4), 128, 0},
+			{"grouped128x8", causal(127, 1, 8), 0, 0},
+			{"grouped900x8window128", causal(899, 1, 8), 128, 0},
+			{"prefill512window128", causal(0, 512, 1), 128, 0},
+			{"decode900capped", causal(899, 1, 1), 0, 50},
+			{"grouped900x4capped", causal(899, 1, 4), 0, 50},
+		} {
 			for _, s := range Sets() {
 				b.Run(fmt.Sprintf("%s/%v/%s", shape.name, encoding, s.Name()), func(b *testing.B) {
-					products := 0
-					for _, count := range shape.counts {
-						products += 2 * count * width
-					}
-					for b.Loop() {
-						s.Attend(out, width, c.q, &c.head, shape.counts, 0, 0, scores)
-					}
-					b.ReportMetric(float64(products)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gmac/s")
+					c.measure(b, s, shape.counts, shape.window, shape.softCap)
 				})
 			}
 		}
 	}
+}
+
+// BenchmarkAttendWidths measures four query heads that share a head of other widths at depth 900, in cache.
+func BenchmarkAttendWidths(b *testing.B) {
+	random := rand.New(rand.NewPCG(24, 24))
+	for _, width := range []int{64, 80, 96, 128, 256} {
+		c := newAttentionCase(random, KVF16, width, 32, 1024, 4, kinds[0].value)
+		for _, s := range Sets() {
+			b.Run(fmt.Sprintf("%d/%s", width, s.Name()), func(b *testing.B) { c.measure(b, s, causal(899, 1, 4), 0, 0) })
+		}
+	}
+}
+
+// measure runs attention and counts the multiply-adds that are asked for.
+func (c *attentionCase) measure(b *testing.B, s *Set, counts []int, window int, softCap float32) {
+	products := 0
+	for _, count := range counts {
+		products += 2 * (count - seenFrom(count, window)) * c.head.Width
+	}
+	out, scores := make([]float32, len(counts)*c.head.Width), make([]float32, ScoreSpace(counts[len(counts)-1]))
+	for b.Loop() {
+		s.Attend(out, c.head.Width, c.q, &c.head, counts, window, softCap, scores)
+	}
+	b.ReportMetric(float64(products)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gmac/s")
 }
 
 // BenchmarkDecodeFromMemory attends at depth 900 with the 144 heads of a model of 12 layers and 12 heads,

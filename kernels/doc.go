@@ -1,5 +1,5 @@
-// Package kernels is the arithmetic of the runtime: matrix products over panels, attention, layer
-// norm, activations. It knows numbers in memory; it knows no model, no file and no thread.
+// Package kernels is the arithmetic of the runtime: matrix products over panels, attention, norms,
+// rotary embedding, activations. It knows numbers in memory; it knows no model, no file and no thread.
 //
 // Every kernel is defined once, by its plain-Go version in the files named reference_*.go: which
 // operations make one output number, and in which order, depends on the sizes of the model and the

@@ -75,7 +75,11 @@ func rowsInside(s *Set, m *guardtest.Memory, random *rand.Rand) {
 
 	for f := range s.activate {
 		s.Activate(ActivationFunction(f), row())
+		s.Gate(ActivationFunction(f), row(), other)
 	}
+	s.SoftCap(row(), 30)
+	half := n / 2
+	s.Rotate(guardtest.Copy(m, x[:2*half]), guardtest.Copy(m, y[:half]), guardtest.Copy(m, y[half:2*half]))
 	s.Add(row(), other)
 	s.Scale(row(), other, 3)
 	s.ArgMax(row())
@@ -88,6 +92,8 @@ func rowsInside(s *Set, m *guardtest.Memory, random *rand.Rand) {
 	xStride, dstStride := n+random.IntN(4), n+random.IntN(4)
 	s.LayerNorm(guardtest.Copy(m, make([]float32, (rows-1)*dstStride+n)), dstStride,
 		guardtest.Copy(m, normal(random, (rows-1)*xStride+n, 1)), xStride, rows, other, row(), 1e-5)
+	s.RMSNorm(guardtest.Copy(m, make([]float32, (rows-1)*dstStride+n)), dstStride,
+		guardtest.Copy(m, normal(random, (rows-1)*xStride+n, 1)), xStride, rows, other, 1e-5)
 
 	a := guardedActivations(m, input(random, rows, n))
 	s.Quantize(a, 0, rows)
@@ -96,7 +102,7 @@ func rowsInside(s *Set, m *guardtest.Memory, random *rand.Rand) {
 
 func attentionInside(s *Set, m *guardtest.Memory, random *rand.Rand) {
 	for _, encoding := range kvEncodingList {
-		width, positions, rows := 1+random.IntN(140), 1+random.IntN(150), 1+random.IntN(12)
+		width, positions, rows := 1+random.IntN(260), 1+random.IntN(150), 1+random.IntN(12)
 		// One head of one layer: its first and last bytes are those of the page.
 		layout := NewKVLayout(encoding, 1, 1, width, 16<<random.IntN(3))
 		var pages []KVPage

@@ -19,7 +19,7 @@ import (
 // multiply-adds; at last the division by their sum. With int8 a weight first takes up the scale of its value.
 
 // scoresReference writes the scores of some queries q [rows, Width] with positions first <= t < last, to
-// scores[row*stride+t].
+// scores[row*stride+t]. first begins a block.
 func scoresReference(scores []float32, stride int, q []float32, rows int, h *KVHead, first, last int) {
 	for t := first; t < last; t++ {
 		for i := range rows {

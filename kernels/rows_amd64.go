@@ -10,9 +10,13 @@ import "math"
 type rowKernels struct {
 	quantize                     func(codes *int8, scales *float32, sums *int32, x *float32, groups int)
 	layerNorm                    []layerNormKernel // of 1, 2, ... rows at once
+	rmsNorm                      []rmsNormKernel   // likewise
+	rotate                       func(x, cos, sin *float32, half int)
 	add                          func(dst, x *float32, n int)
 	scale                        func(dst, x *float32, n int, factor float32)
 	activate                     [activationFunctions]func(x *float32, n int)
+	gate                         [activationFunctions]func(gate, up *float32, n int)
+	softCap                      func(x *float32, n int, limit float32)
 	argMax                       func(x *float32, n int) (index int, nan uint32)
 	threshold                    func(x *float32, n, k int) float32
 	collect                      func(indices *int32, x *float32, n int, threshold float32) int
@@ -35,16 +39,21 @@ type attentionKernels struct {
 
 type (
 	layerNormKernel func(dst *float32, dstStride int, x *float32, xStride int, weight, bias *float32, n int, epsilon float32)
-	scoresKernel    func(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys, scales, pageBlocks, blocks int)
+	rmsNormKernel   func(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
+	scoresKernel    func(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys, scales, pageBlocks, skip, blocks int)
 	weighKernel     func(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions, width int, pages *[]byte, values, pagePositions, first int, ends [queryTile]int)
 )
 
 var avx512Rows = rowKernels{
 	quantize:       quantizeAVX512,
 	layerNorm:      []layerNormKernel{layerNormx1AVX512, layerNormx2AVX512, layerNormx3AVX512, layerNormx4AVX512},
+	rmsNorm:        []rmsNormKernel{rmsNormx1AVX512, rmsNormx2AVX512, rmsNormx3AVX512, rmsNormx4AVX512},
+	rotate:         rotateAVX512,
 	add:            addAVX512,
 	scale:          scaleAVX512,
-	activate:       [activationFunctions]func(*float32, int){GELUTanh: geluTanhAVX512, GELU: geluErfAVX512, ReLU: reluAVX512},
+	activate:       [activationFunctions]func(*float32, int){GELUTanh: geluTanhAVX512, GELU: geluErfAVX512, ReLU: reluAVX512, SiLU: siluAVX512},
+	gate:           [activationFunctions]func(gate, up *float32, n int){GELUTanh: geluTanhGateAVX512, GELU: geluErfGateAVX512, ReLU: reluGateAVX512, SiLU: siluGateAVX512},
+	softCap:        softCapAVX512,
 	argMax:         argMaxAVX512,
 	threshold:      thresholdAVX512,
 	collect:        collectAVX512,
@@ -75,9 +84,13 @@ var avx512Rows = rowKernels{
 var avx2Rows = rowKernels{
 	quantize:       quantizeAVX2,
 	layerNorm:      []layerNormKernel{layerNormx1AVX2, layerNormx2AVX2},
+	rmsNorm:        []rmsNormKernel{rmsNormx1AVX2, rmsNormx2AVX2},
+	rotate:         rotateAVX2,
 	add:            addAVX2,
 	scale:          scaleAVX2,
-	activate:       [activationFunctions]func(*float32, int){GELUTanh: geluTanhAVX2, GELU: geluErfAVX2, ReLU: reluAVX2},
+	activate:       [activationFunctions]func(*float32, int){GELUTanh: geluTanhAVX2, GELU: geluErfAVX2, ReLU: reluAVX2, SiLU: siluAVX2},
+	gate:           [activationFunctions]func(gate, up *float32, n int){GELUTanh: geluTanhGateAVX2, GELU: geluErfGateAVX2, ReLU: reluGateAVX2, SiLU: siluGateAVX2},
+	softCap:        softCapAVX2,
 	argMax:         argMaxAVX2,
 	threshold:      thresholdAVX2,
 	collect:        collectAVX2,
@@ -125,6 +138,17 @@ func (k *rowKernels) replaceIn(s Set) Set {
 			normalize(&dst[first*dstStride], dstStride, &x[first*xStride], xStride, &weight[0], &bias[0], len(weight), epsilon)
 		}
 	}
+	s.rmsNorm = func(dst []float32, dstStride int, x []float32, xStride, rows int, weight []float32, epsilon float32) {
+		for first := 0; first < rows; first += len(k.rmsNorm) {
+			normalize := k.rmsNorm[min(len(k.rmsNorm), rows-first)-1]
+			normalize(&dst[first*dstStride], dstStride, &x[first*xStride], xStride, &weight[0], len(weight), epsilon)
+		}
+	}
+	s.rotate = func(x, cos, sin []float32) {
+		if half := len(cos); half > 0 {
+			k.rotate(&x[0], &cos[0], &sin[0], half)
+		}
+	}
 	s.add = func(dst, x []float32) {
 		if n := len(x); n > 0 {
 			k.add(&dst[0], &x[0], n)
@@ -136,13 +160,20 @@ func (k *rowKernels) replaceIn(s Set) Set {
 		}
 	}
 	for i, activate := range k.activate {
-		if activate == nil {
-			continue
-		}
 		s.activate[i] = func(x []float32) {
 			if n := len(x); n > 0 {
 				activate(&x[0], n)
 			}
+		}
+	}
+	s.gate = func(f ActivationFunction, gate, up []float32) {
+		if n := len(gate); n > 0 {
+			k.gate[f](&gate[0], &up[0], n)
+		}
+	}
+	s.softCap = func(x []float32, limit float32) {
+		if n := len(x); n > 0 {
+			k.softCap(&x[0], n, limit)
 		}
 	}
 	s.argMax = func(x []float32) (int, bool) {
@@ -198,17 +229,17 @@ func (k *rowKernels) store(h *KVHead, position int, key, value []float32) {
 // to ask for positions that there are pages for.
 func (h *KVHead) walk(position int) *[]byte { return (*[]byte)(&h.pages[h.page(position)]) }
 
-// attentionScores also computes the scores of positions behind the last one, where these lie in the same block;
-// nobody uses them.
+// attentionScores begins with a whole block. It also computes the scores of positions behind the last one, where these lie
+// in the same block; nobody uses them.
 func (k *rowKernels) attentionScores(scores []float32, stride int, q []float32, rows int, h *KVHead, first, last int) {
 	kernels := &k.attention[h.Encoding].scores
-	blocks := PaddedPositions(last-first) / blockPositions
+	skip, blocks := h.inside(first)/blockPositions, PaddedPositions(last-first)/blockPositions
 	for i := 0; i < rows; {
 		tile := rows - i
 		for kernels[tile-1] == nil {
 			tile--
 		}
-		kernels[tile-1](&scores[i*stride+first], stride, &q[i*h.Width], h.Width, h.walk(first), h.keys, h.keyScales, h.Positions/blockPositions, blocks)
+		kernels[tile-1](&scores[i*stride+first], stride, &q[i*h.Width], h.Width, h.walk(first), h.keys, h.keyScales, h.Positions/blockPositions, skip, blocks)
 		i += tile
 	}
 }

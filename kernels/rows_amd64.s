@@ -302,6 +302,89 @@ DATA word_3f800000<>+24(SB)/4, $0x3f800000
 DATA word_3f800000<>+28(SB)/4, $0x3f800000
 GLOBL word_3f800000<>(SB), RODATA|NOPTR, $32
 
+// func rmsNormx1AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·rmsNormx1AVX512(SB), NOSPLIT, $0-52
+	MOVQ       x+16(FP), AX
+	MOVQ       n+40(FP), CX
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ CX, X0, X0
+	VXORPS     Z1, Z1, Z1
+	MOVQ       CX, BX
+	XORQ       DX, DX
+	SHLQ       $0x02, BX
+	ANDQ       $-64, BX
+
+block1:
+	CMPQ        DX, BX
+	JGE         rest2
+	VMOVUPS     (AX)(DX*1), Z2
+	VFMADD231PS Z2, Z2, Z1
+	ADDQ        $0x40, DX
+	JMP         block1
+
+rest2:
+	MOVQ        CX, BX
+	ANDQ        $0x0f, BX
+	JZ          done3
+	NEGQ        BX
+	LEAQ        masks<>+0(SB), SI
+	VMOVUPS     64(SI)(BX*4), Z2
+	VPTESTMD    Z2, Z2, K1
+	VMOVUPS.Z   (AX)(DX*1), K1, Z2
+	VFMADD231PS Z2, Z2, Z1
+
+done3:
+	MOVSS         epsilon+48(FP), X2
+	VMOVSS        word_3f800000<>+0(SB), X3
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X4
+	VADDPS        X4, X1, X1
+	VMOVHLPS      X1, X1, X4
+	VADDPS        X4, X1, X1
+	VMOVSHDUP     X1, X4
+	VADDPS        X4, X1, X1
+	VDIVSS        X0, X1, X1
+	VADDSS        X2, X1, X1
+	VSQRTSS       X1, X1, X1
+	VDIVSS        X1, X3, X0
+	VBROADCASTSS  X0, Z0
+	MOVQ          dst+0(FP), DX
+	MOVQ          weight+32(FP), BX
+	MOVQ          CX, DI
+	XORQ          SI, SI
+	SHLQ          $0x02, DI
+	ANDQ          $-64, DI
+
+block4:
+	CMPQ    SI, DI
+	JGE     rest5
+	VMOVUPS (BX)(SI*1), Z1
+	VMOVUPS (AX)(SI*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, (DX)(SI*1)
+	ADDQ    $0x40, SI
+	JMP     block4
+
+rest5:
+	ANDQ      $0x0f, CX
+	JZ        done6
+	NEGQ      CX
+	LEAQ      masks<>+0(SB), DI
+	VMOVUPS   64(DI)(CX*4), Z1
+	VPTESTMD  Z1, Z1, K1
+	VMOVUPS.Z (BX)(SI*1), K1, Z1
+	VMOVUPS.Z (AX)(SI*1), K1, Z2
+	VMULPS    Z0, Z2, Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)(SI*1)
+
+done6:
+	VZEROUPPER
+	RET
+
 // func layerNormx2AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
 // Requires: AVX, AVX512DQ, AVX512F, SSE
 TEXT ·layerNormx2AVX512(SB), NOSPLIT, $0-60
@@ -486,6 +569,125 @@ rest8:
 	VMOVUPS     Z3, K1, (AX)(R9*1)
 
 done9:
+	VZEROUPPER
+	RET
+
+// func rmsNormx2AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·rmsNormx2AVX512(SB), NOSPLIT, $0-52
+	MOVQ       x+16(FP), AX
+	MOVQ       xStride+24(FP), CX
+	SHLQ       $0x02, CX
+	MOVQ       n+40(FP), DX
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ DX, X0, X0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	MOVQ       DX, SI
+	XORQ       BX, BX
+	SHLQ       $0x02, SI
+	ANDQ       $-64, SI
+
+block1:
+	CMPQ        BX, SI
+	JGE         rest2
+	VMOVUPS     (AX)(BX*1), Z3
+	VFMADD231PS Z3, Z3, Z1
+	LEAQ        (AX)(CX*1), DI
+	VMOVUPS     (DI)(BX*1), Z3
+	VFMADD231PS Z3, Z3, Z2
+	ADDQ        $0x40, BX
+	JMP         block1
+
+rest2:
+	MOVQ        DX, SI
+	ANDQ        $0x0f, SI
+	JZ          done3
+	NEGQ        SI
+	LEAQ        masks<>+0(SB), DI
+	VMOVUPS     64(DI)(SI*4), Z3
+	VPTESTMD    Z3, Z3, K1
+	VMOVUPS.Z   (AX)(BX*1), K1, Z3
+	VFMADD231PS Z3, Z3, Z1
+	LEAQ        (AX)(CX*1), SI
+	VMOVUPS.Z   (SI)(BX*1), K1, Z3
+	VFMADD231PS Z3, Z3, Z2
+
+done3:
+	MOVSS         epsilon+48(FP), X3
+	VMOVSS        word_3f800000<>+0(SB), X4
+	VEXTRACTF64X4 $0x01, Z1, Y5
+	VADDPS        Y5, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X5
+	VADDPS        X5, X1, X1
+	VMOVHLPS      X1, X1, X5
+	VADDPS        X5, X1, X1
+	VMOVSHDUP     X1, X5
+	VADDPS        X5, X1, X1
+	VDIVSS        X0, X1, X1
+	VADDSS        X3, X1, X1
+	VSQRTSS       X1, X1, X1
+	VDIVSS        X1, X4, X1
+	VBROADCASTSS  X1, Z1
+	VEXTRACTF64X4 $0x01, Z2, Y5
+	VADDPS        Y5, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X5
+	VADDPS        X5, X2, X2
+	VMOVHLPS      X2, X2, X5
+	VADDPS        X5, X2, X2
+	VMOVSHDUP     X2, X5
+	VADDPS        X5, X2, X2
+	VDIVSS        X0, X2, X2
+	VADDSS        X3, X2, X2
+	VSQRTSS       X2, X2, X2
+	VDIVSS        X2, X4, X0
+	VBROADCASTSS  X0, Z0
+	MOVQ          dst+0(FP), BX
+	MOVQ          dstStride+8(FP), SI
+	SHLQ          $0x02, SI
+	MOVQ          weight+32(FP), DI
+	MOVQ          DX, R9
+	XORQ          R8, R8
+	SHLQ          $0x02, R9
+	ANDQ          $-64, R9
+
+block4:
+	CMPQ    R8, R9
+	JGE     rest5
+	VMOVUPS (DI)(R8*1), Z2
+	VMOVUPS (AX)(R8*1), Z3
+	VMULPS  Z1, Z3, Z3
+	VMULPS  Z2, Z3, Z3
+	VMOVUPS Z3, (BX)(R8*1)
+	LEAQ    (AX)(CX*1), R10
+	VMOVUPS (R10)(R8*1), Z3
+	VMULPS  Z0, Z3, Z3
+	VMULPS  Z2, Z3, Z3
+	LEAQ    (BX)(SI*1), R10
+	VMOVUPS Z3, (R10)(R8*1)
+	ADDQ    $0x40, R8
+	JMP     block4
+
+rest5:
+	ANDQ      $0x0f, DX
+	JZ        done6
+	NEGQ      DX
+	LEAQ      masks<>+0(SB), R9
+	VMOVUPS   64(R9)(DX*4), Z2
+	VPTESTMD  Z2, Z2, K1
+	VMOVUPS.Z (DI)(R8*1), K1, Z2
+	VMOVUPS.Z (AX)(R8*1), K1, Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VMOVUPS   Z3, K1, (BX)(R8*1)
+	LEAQ      (AX)(CX*1), AX
+	VMOVUPS.Z (AX)(R8*1), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMULPS    Z2, Z1, Z1
+	LEAQ      (BX)(SI*1), AX
+	VMOVUPS   Z1, K1, (AX)(R8*1)
+
+done6:
 	VZEROUPPER
 	RET
 
@@ -729,6 +931,157 @@ rest8:
 	VMOVUPS     Z2, K1, (AX)(R9*1)
 
 done9:
+	VZEROUPPER
+	RET
+
+// func rmsNormx3AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·rmsNormx3AVX512(SB), NOSPLIT, $0-52
+	MOVQ       x+16(FP), AX
+	MOVQ       xStride+24(FP), CX
+	SHLQ       $0x02, CX
+	MOVQ       n+40(FP), DX
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ DX, X0, X0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	MOVQ       DX, SI
+	XORQ       BX, BX
+	SHLQ       $0x02, SI
+	ANDQ       $-64, SI
+
+block1:
+	CMPQ        BX, SI
+	JGE         rest2
+	VMOVUPS     (AX)(BX*1), Z4
+	VFMADD231PS Z4, Z4, Z1
+	LEAQ        (AX)(CX*1), DI
+	VMOVUPS     (DI)(BX*1), Z4
+	VFMADD231PS Z4, Z4, Z2
+	LEAQ        (AX)(CX*2), DI
+	VMOVUPS     (DI)(BX*1), Z4
+	VFMADD231PS Z4, Z4, Z3
+	ADDQ        $0x40, BX
+	JMP         block1
+
+rest2:
+	MOVQ        DX, SI
+	ANDQ        $0x0f, SI
+	JZ          done3
+	NEGQ        SI
+	LEAQ        masks<>+0(SB), DI
+	VMOVUPS     64(DI)(SI*4), Z4
+	VPTESTMD    Z4, Z4, K1
+	VMOVUPS.Z   (AX)(BX*1), K1, Z4
+	VFMADD231PS Z4, Z4, Z1
+	LEAQ        (AX)(CX*1), SI
+	VMOVUPS.Z   (SI)(BX*1), K1, Z4
+	VFMADD231PS Z4, Z4, Z2
+	LEAQ        (AX)(CX*2), SI
+	VMOVUPS.Z   (SI)(BX*1), K1, Z4
+	VFMADD231PS Z4, Z4, Z3
+
+done3:
+	MOVSS         epsilon+48(FP), X4
+	VMOVSS        word_3f800000<>+0(SB), X5
+	VEXTRACTF64X4 $0x01, Z1, Y6
+	VADDPS        Y6, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X6
+	VADDPS        X6, X1, X1
+	VMOVHLPS      X1, X1, X6
+	VADDPS        X6, X1, X1
+	VMOVSHDUP     X1, X6
+	VADDPS        X6, X1, X1
+	VDIVSS        X0, X1, X1
+	VADDSS        X4, X1, X1
+	VSQRTSS       X1, X1, X1
+	VDIVSS        X1, X5, X1
+	VBROADCASTSS  X1, Z1
+	VEXTRACTF64X4 $0x01, Z2, Y6
+	VADDPS        Y6, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X6
+	VADDPS        X6, X2, X2
+	VMOVHLPS      X2, X2, X6
+	VADDPS        X6, X2, X2
+	VMOVSHDUP     X2, X6
+	VADDPS        X6, X2, X2
+	VDIVSS        X0, X2, X2
+	VADDSS        X4, X2, X2
+	VSQRTSS       X2, X2, X2
+	VDIVSS        X2, X5, X2
+	VBROADCASTSS  X2, Z2
+	VEXTRACTF64X4 $0x01, Z3, Y6
+	VADDPS        Y6, Y3, Y3
+	VEXTRACTF128  $0x01, Y3, X6
+	VADDPS        X6, X3, X3
+	VMOVHLPS      X3, X3, X6
+	VADDPS        X6, X3, X3
+	VMOVSHDUP     X3, X6
+	VADDPS        X6, X3, X3
+	VDIVSS        X0, X3, X3
+	VADDSS        X4, X3, X3
+	VSQRTSS       X3, X3, X3
+	VDIVSS        X3, X5, X0
+	VBROADCASTSS  X0, Z0
+	MOVQ          dst+0(FP), BX
+	MOVQ          dstStride+8(FP), SI
+	SHLQ          $0x02, SI
+	MOVQ          weight+32(FP), DI
+	MOVQ          DX, R9
+	XORQ          R8, R8
+	SHLQ          $0x02, R9
+	ANDQ          $-64, R9
+
+block4:
+	CMPQ    R8, R9
+	JGE     rest5
+	VMOVUPS (DI)(R8*1), Z3
+	VMOVUPS (AX)(R8*1), Z4
+	VMULPS  Z1, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	VMOVUPS Z4, (BX)(R8*1)
+	LEAQ    (AX)(CX*1), R10
+	VMOVUPS (R10)(R8*1), Z4
+	VMULPS  Z2, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	LEAQ    (BX)(SI*1), R10
+	VMOVUPS Z4, (R10)(R8*1)
+	LEAQ    (AX)(CX*2), R10
+	VMOVUPS (R10)(R8*1), Z4
+	VMULPS  Z0, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	LEAQ    (BX)(SI*2), R10
+	VMOVUPS Z4, (R10)(R8*1)
+	ADDQ    $0x40, R8
+	JMP     block4
+
+rest5:
+	ANDQ      $0x0f, DX
+	JZ        done6
+	NEGQ      DX
+	LEAQ      masks<>+0(SB), R9
+	VMOVUPS   64(R9)(DX*4), Z3
+	VPTESTMD  Z3, Z3, K1
+	VMOVUPS.Z (DI)(R8*1), K1, Z3
+	VMOVUPS.Z (AX)(R8*1), K1, Z4
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z3, Z4, Z4
+	VMOVUPS   Z4, K1, (BX)(R8*1)
+	LEAQ      (AX)(CX*1), DX
+	VMOVUPS.Z (DX)(R8*1), K1, Z1
+	VMULPS    Z2, Z1, Z1
+	VMULPS    Z3, Z1, Z1
+	LEAQ      (BX)(SI*1), DX
+	VMOVUPS   Z1, K1, (DX)(R8*1)
+	LEAQ      (AX)(CX*2), AX
+	VMOVUPS.Z (AX)(R8*1), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMULPS    Z3, Z1, Z1
+	LEAQ      (BX)(SI*2), AX
+	VMOVUPS   Z1, K1, (AX)(R8*1)
+
+done6:
 	VZEROUPPER
 	RET
 
@@ -1033,6 +1386,242 @@ done9:
 	VZEROUPPER
 	RET
 
+// func rmsNormx4AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·rmsNormx4AVX512(SB), NOSPLIT, $0-52
+	MOVQ       x+16(FP), AX
+	MOVQ       xStride+24(FP), CX
+	SHLQ       $0x02, CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       n+40(FP), BX
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ BX, X0, X0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	MOVQ       BX, DI
+	XORQ       SI, SI
+	SHLQ       $0x02, DI
+	ANDQ       $-64, DI
+
+block1:
+	CMPQ        SI, DI
+	JGE         rest2
+	VMOVUPS     (AX)(SI*1), Z5
+	VFMADD231PS Z5, Z5, Z1
+	LEAQ        (AX)(CX*1), R8
+	VMOVUPS     (R8)(SI*1), Z5
+	VFMADD231PS Z5, Z5, Z2
+	LEAQ        (AX)(CX*2), R8
+	VMOVUPS     (R8)(SI*1), Z5
+	VFMADD231PS Z5, Z5, Z3
+	LEAQ        (AX)(DX*1), R8
+	VMOVUPS     (R8)(SI*1), Z5
+	VFMADD231PS Z5, Z5, Z4
+	ADDQ        $0x40, SI
+	JMP         block1
+
+rest2:
+	MOVQ        BX, DI
+	ANDQ        $0x0f, DI
+	JZ          done3
+	NEGQ        DI
+	LEAQ        masks<>+0(SB), R8
+	VMOVUPS     64(R8)(DI*4), Z5
+	VPTESTMD    Z5, Z5, K1
+	VMOVUPS.Z   (AX)(SI*1), K1, Z5
+	VFMADD231PS Z5, Z5, Z1
+	LEAQ        (AX)(CX*1), DI
+	VMOVUPS.Z   (DI)(SI*1), K1, Z5
+	VFMADD231PS Z5, Z5, Z2
+	LEAQ        (AX)(CX*2), DI
+	VMOVUPS.Z   (DI)(SI*1), K1, Z5
+	VFMADD231PS Z5, Z5, Z3
+	LEAQ        (AX)(DX*1), DI
+	VMOVUPS.Z   (DI)(SI*1), K1, Z5
+	VFMADD231PS Z5, Z5, Z4
+
+done3:
+	MOVSS         epsilon+48(FP), X5
+	VMOVSS        word_3f800000<>+0(SB), X6
+	VEXTRACTF64X4 $0x01, Z1, Y7
+	VADDPS        Y7, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X7
+	VADDPS        X7, X1, X1
+	VMOVHLPS      X1, X1, X7
+	VADDPS        X7, X1, X1
+	VMOVSHDUP     X1, X7
+	VADDPS        X7, X1, X1
+	VDIVSS        X0, X1, X1
+	VADDSS        X5, X1, X1
+	VSQRTSS       X1, X1, X1
+	VDIVSS        X1, X6, X1
+	VBROADCASTSS  X1, Z1
+	VEXTRACTF64X4 $0x01, Z2, Y7
+	VADDPS        Y7, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X7
+	VADDPS        X7, X2, X2
+	VMOVHLPS      X2, X2, X7
+	VADDPS        X7, X2, X2
+	VMOVSHDUP     X2, X7
+	VADDPS        X7, X2, X2
+	VDIVSS        X0, X2, X2
+	VADDSS        X5, X2, X2
+	VSQRTSS       X2, X2, X2
+	VDIVSS        X2, X6, X2
+	VBROADCASTSS  X2, Z2
+	VEXTRACTF64X4 $0x01, Z3, Y7
+	VADDPS        Y7, Y3, Y3
+	VEXTRACTF128  $0x01, Y3, X7
+	VADDPS        X7, X3, X3
+	VMOVHLPS      X3, X3, X7
+	VADDPS        X7, X3, X3
+	VMOVSHDUP     X3, X7
+	VADDPS        X7, X3, X3
+	VDIVSS        X0, X3, X3
+	VADDSS        X5, X3, X3
+	VSQRTSS       X3, X3, X3
+	VDIVSS        X3, X6, X3
+	VBROADCASTSS  X3, Z3
+	VEXTRACTF64X4 $0x01, Z4, Y7
+	VADDPS        Y7, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X7
+	VADDPS        X7, X4, X4
+	VMOVHLPS      X4, X4, X7
+	VADDPS        X7, X4, X4
+	VMOVSHDUP     X4, X7
+	VADDPS        X7, X4, X4
+	VDIVSS        X0, X4, X4
+	VADDSS        X5, X4, X4
+	VSQRTSS       X4, X4, X4
+	VDIVSS        X4, X6, X0
+	VBROADCASTSS  X0, Z0
+	MOVQ          dst+0(FP), SI
+	MOVQ          dstStride+8(FP), DI
+	SHLQ          $0x02, DI
+	LEAQ          (DI)(DI*2), R8
+	MOVQ          weight+32(FP), R9
+	MOVQ          BX, R11
+	XORQ          R10, R10
+	SHLQ          $0x02, R11
+	ANDQ          $-64, R11
+
+block4:
+	CMPQ    R10, R11
+	JGE     rest5
+	VMOVUPS (R9)(R10*1), Z4
+	VMOVUPS (AX)(R10*1), Z5
+	VMULPS  Z1, Z5, Z5
+	VMULPS  Z4, Z5, Z5
+	VMOVUPS Z5, (SI)(R10*1)
+	LEAQ    (AX)(CX*1), R12
+	VMOVUPS (R12)(R10*1), Z5
+	VMULPS  Z2, Z5, Z5
+	VMULPS  Z4, Z5, Z5
+	LEAQ    (SI)(DI*1), R12
+	VMOVUPS Z5, (R12)(R10*1)
+	LEAQ    (AX)(CX*2), R12
+	VMOVUPS (R12)(R10*1), Z5
+	VMULPS  Z3, Z5, Z5
+	VMULPS  Z4, Z5, Z5
+	LEAQ    (SI)(DI*2), R12
+	VMOVUPS Z5, (R12)(R10*1)
+	LEAQ    (AX)(DX*1), R12
+	VMOVUPS (R12)(R10*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMULPS  Z4, Z5, Z5
+	LEAQ    (SI)(R8*1), R12
+	VMOVUPS Z5, (R12)(R10*1)
+	ADDQ    $0x40, R10
+	JMP     block4
+
+rest5:
+	ANDQ      $0x0f, BX
+	JZ        done6
+	NEGQ      BX
+	LEAQ      masks<>+0(SB), R11
+	VMOVUPS   64(R11)(BX*4), Z4
+	VPTESTMD  Z4, Z4, K1
+	VMOVUPS.Z (R9)(R10*1), K1, Z4
+	VMOVUPS.Z (AX)(R10*1), K1, Z5
+	VMULPS    Z1, Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VMOVUPS   Z5, K1, (SI)(R10*1)
+	LEAQ      (AX)(CX*1), BX
+	VMOVUPS.Z (BX)(R10*1), K1, Z1
+	VMULPS    Z2, Z1, Z1
+	VMULPS    Z4, Z1, Z1
+	LEAQ      (SI)(DI*1), BX
+	VMOVUPS   Z1, K1, (BX)(R10*1)
+	LEAQ      (AX)(CX*2), CX
+	VMOVUPS.Z (CX)(R10*1), K1, Z1
+	VMULPS    Z3, Z1, Z1
+	VMULPS    Z4, Z1, Z1
+	LEAQ      (SI)(DI*2), CX
+	VMOVUPS   Z1, K1, (CX)(R10*1)
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS.Z (AX)(R10*1), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMULPS    Z4, Z1, Z1
+	LEAQ      (SI)(R8*1), AX
+	VMOVUPS   Z1, K1, (AX)(R10*1)
+
+done6:
+	VZEROUPPER
+	RET
+
+// func rotateAVX512(x *float32, cos *float32, sin *float32, half int)
+// Requires: AVX, AVX512F
+TEXT ·rotateAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), AX
+	MOVQ cos+8(FP), CX
+	MOVQ sin+16(FP), DX
+	MOVQ half+24(FP), BX
+	LEAQ (AX)(BX*4), SI
+	MOVQ BX, R8
+	XORQ DI, DI
+	SHLQ $0x02, R8
+	ANDQ $-64, R8
+
+block1:
+	CMPQ         DI, R8
+	JGE          rest2
+	VMOVUPS      (AX)(DI*1), Z0
+	VMOVUPS      (SI)(DI*1), Z1
+	VMOVUPS      (CX)(DI*1), Z2
+	VMOVUPS      (DX)(DI*1), Z3
+	VMULPS       Z2, Z0, Z4
+	VMULPS       Z2, Z1, Z2
+	VFNMADD231PS Z3, Z1, Z4
+	VFMADD231PS  Z3, Z0, Z2
+	VMOVUPS      Z4, (AX)(DI*1)
+	VMOVUPS      Z2, (SI)(DI*1)
+	ADDQ         $0x40, DI
+	JMP          block1
+
+rest2:
+	ANDQ         $0x0f, BX
+	JZ           done3
+	NEGQ         BX
+	LEAQ         masks<>+0(SB), R8
+	VMOVUPS      64(R8)(BX*4), Z0
+	VPTESTMD     Z0, Z0, K1
+	VMOVUPS.Z    (AX)(DI*1), K1, Z0
+	VMOVUPS.Z    (SI)(DI*1), K1, Z1
+	VMOVUPS.Z    (CX)(DI*1), K1, Z2
+	VMOVUPS.Z    (DX)(DI*1), K1, Z3
+	VMULPS       Z2, Z0, Z4
+	VMULPS       Z2, Z1, Z2
+	VFNMADD231PS Z3, Z1, Z4
+	VFMADD231PS  Z3, Z0, Z2
+	VMOVUPS      Z4, K1, (AX)(DI*1)
+	VMOVUPS      Z2, K1, (SI)(DI*1)
+
+done3:
+	VZEROUPPER
+	RET
+
 // func addAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·addAVX512(SB), NOSPLIT, $0-24
@@ -1141,10 +1730,10 @@ block1:
 	VFMADD231PS Z1, Z17, Z16
 	VMULPS      Z15, Z16, Z16
 	VXORPS      Z2, Z16, Z16
-	VMULPS      Z3, Z16, Z17
-	VRNDSCALEPS $0x00, Z17, Z17
 	VCMPPS      $0x15, Z12, Z16, K1
 	VCMPPS      $0x1e, Z13, Z16, K2
+	VMULPS      Z3, Z16, Z17
+	VRNDSCALEPS $0x00, Z17, Z17
 	VFMADD231PS Z4, Z17, Z16
 	VFMADD231PS Z5, Z17, Z16
 	VMOVUPS     Z10, Z18
@@ -1179,10 +1768,10 @@ rest2:
 	VFMADD231PS Z1, Z16, Z0
 	VMULPS      Z15, Z0, Z0
 	VXORPS      Z2, Z0, Z0
-	VMULPS      Z3, Z0, Z1
-	VRNDSCALEPS $0x00, Z1, Z1
 	VCMPPS      $0x15, Z12, Z0, K2
 	VCMPPS      $0x1e, Z13, Z0, K3
+	VMULPS      Z3, Z0, Z1
+	VRNDSCALEPS $0x00, Z1, Z1
 	VFMADD231PS Z4, Z1, Z0
 	VFMADD231PS Z5, Z1, Z0
 	VMOVUPS     Z10, Z2
@@ -1346,6 +1935,110 @@ DATA word_7f800000<>+24(SB)/4, $0x7f800000
 DATA word_7f800000<>+28(SB)/4, $0x7f800000
 GLOBL word_7f800000<>(SB), RODATA|NOPTR, $32
 
+// func geluTanhGateAVX512(gate *float32, up *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·geluTanhGateAVX512(SB), NOSPLIT, $0-24
+	MOVQ         gate+0(FP), AX
+	MOVQ         up+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS word_3fcc422a<>+0(SB), Z0
+	VBROADCASTSS word_3d922279<>+0(SB), Z1
+	VBROADCASTSS word_80000000<>+0(SB), Z2
+	VBROADCASTSS word_3fb8aa3b<>+0(SB), Z3
+	VBROADCASTSS word_bf318000<>+0(SB), Z4
+	VBROADCASTSS word_395e8083<>+0(SB), Z5
+	VBROADCASTSS word_3f000000<>+0(SB), Z6
+	VBROADCASTSS word_3e2aaa6e<>+0(SB), Z7
+	VBROADCASTSS word_3d2aaa8d<>+0(SB), Z8
+	VBROADCASTSS word_3c0905b7<>+0(SB), Z9
+	VBROADCASTSS word_3ab68885<>+0(SB), Z10
+	VBROADCASTSS word_3f800000<>+0(SB), Z11
+	VBROADCASTSS word_c2aeac4f<>+0(SB), Z12
+	VBROADCASTSS word_42b17217<>+0(SB), Z13
+	VBROADCASTSS word_7f800000<>+0(SB), Z14
+	MOVQ         DX, SI
+	XORQ         BX, BX
+	SHLQ         $0x02, SI
+	ANDQ         $-64, SI
+
+block1:
+	CMPQ        BX, SI
+	JGE         rest2
+	VMOVUPS     (AX)(BX*1), Z15
+	VMULPS      Z15, Z15, Z17
+	VMOVUPS     Z0, Z16
+	VFMADD231PS Z1, Z17, Z16
+	VMULPS      Z15, Z16, Z16
+	VXORPS      Z2, Z16, Z16
+	VCMPPS      $0x15, Z12, Z16, K1
+	VCMPPS      $0x1e, Z13, Z16, K2
+	VMULPS      Z3, Z16, Z17
+	VRNDSCALEPS $0x00, Z17, Z17
+	VFMADD231PS Z4, Z17, Z16
+	VFMADD231PS Z5, Z17, Z16
+	VMOVUPS     Z10, Z18
+	VFMADD213PS Z9, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z7, Z16, Z18
+	VFMADD213PS Z6, Z16, Z18
+	VFMADD213PS Z11, Z16, Z18
+	VFMADD213PS Z11, Z16, Z18
+	VCVTPS2DQ   Z17, Z17
+	VPSLLD      $0x17, Z17, Z17
+	VPADDD      Z17, Z18, Z16
+	VMOVAPS.Z   Z16, K1, Z16
+	VMOVUPS     Z14, Z17
+	VMOVAPS     Z17, K2, Z16
+	VADDPS      Z11, Z16, Z16
+	VDIVPS      Z16, Z15, Z15
+	VMOVUPS     (CX)(BX*1), Z16
+	VMULPS      Z16, Z15, Z15
+	VMOVUPS     Z15, (AX)(BX*1)
+	ADDQ        $0x40, BX
+	JMP         block1
+
+rest2:
+	ANDQ        $0x0f, DX
+	JZ          done3
+	NEGQ        DX
+	LEAQ        masks<>+0(SB), SI
+	VMOVUPS     64(SI)(DX*4), Z15
+	VPTESTMD    Z15, Z15, K1
+	VMOVUPS.Z   (AX)(BX*1), K1, Z15
+	VMULPS      Z15, Z15, Z16
+	VMOVUPS     Z0, Z0
+	VFMADD231PS Z1, Z16, Z0
+	VMULPS      Z15, Z0, Z0
+	VXORPS      Z2, Z0, Z0
+	VCMPPS      $0x15, Z12, Z0, K2
+	VCMPPS      $0x1e, Z13, Z0, K3
+	VMULPS      Z3, Z0, Z1
+	VRNDSCALEPS $0x00, Z1, Z1
+	VFMADD231PS Z4, Z1, Z0
+	VFMADD231PS Z5, Z1, Z0
+	VMOVUPS     Z10, Z2
+	VFMADD213PS Z9, Z0, Z2
+	VFMADD213PS Z8, Z0, Z2
+	VFMADD213PS Z7, Z0, Z2
+	VFMADD213PS Z6, Z0, Z2
+	VFMADD213PS Z11, Z0, Z2
+	VFMADD213PS Z11, Z0, Z2
+	VCVTPS2DQ   Z1, Z1
+	VPSLLD      $0x17, Z1, Z1
+	VPADDD      Z1, Z2, Z0
+	VMOVAPS.Z   Z0, K2, Z0
+	VMOVUPS     Z14, Z1
+	VMOVAPS     Z1, K3, Z0
+	VADDPS      Z11, Z0, Z0
+	VDIVPS      Z0, Z15, Z15
+	VMOVUPS.Z   (CX)(BX*1), K1, Z0
+	VMULPS      Z0, Z15, Z15
+	VMOVUPS     Z15, K1, (AX)(BX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
 // func geluErfAVX512(x *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·geluErfAVX512(SB), NOSPLIT, $0-16
@@ -1395,9 +2088,9 @@ block1:
 	VMULPS      Z21, Z20, Z20
 	VMULPS      Z19, Z19, Z19
 	VXORPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z17, Z19, K1
 	VMULPS      Z9, Z19, Z21
 	VRNDSCALEPS $0x00, Z21, Z21
-	VCMPPS      $0x15, Z17, Z19, K1
 	VFMADD231PS Z10, Z21, Z19
 	VFMADD231PS Z11, Z21, Z19
 	VMOVUPS     Z15, Z22
@@ -1446,9 +2139,9 @@ rest2:
 	VMULPS      Z1, Z2, Z2
 	VMULPS      Z19, Z19, Z19
 	VXORPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z17, Z19, K2
 	VMULPS      Z9, Z19, Z0
 	VRNDSCALEPS $0x00, Z0, Z0
-	VCMPPS      $0x15, Z17, Z19, K2
 	VFMADD231PS Z10, Z0, Z19
 	VFMADD231PS Z11, Z0, Z19
 	VMOVUPS     Z15, Z1
@@ -1546,6 +2239,141 @@ DATA word_3f87dc22<>+24(SB)/4, $0x3f87dc22
 DATA word_3f87dc22<>+28(SB)/4, $0x3f87dc22
 GLOBL word_3f87dc22<>(SB), RODATA|NOPTR, $32
 
+// func geluErfGateAVX512(gate *float32, up *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·geluErfGateAVX512(SB), NOSPLIT, $0-24
+	MOVQ         gate+0(FP), AX
+	MOVQ         up+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS word_80000000<>+0(SB), Z0
+	VBROADCASTSS word_3f3504f3<>+0(SB), Z1
+	VBROADCASTSS word_3ea7ba05<>+0(SB), Z2
+	VBROADCASTSS word_3e827906<>+0(SB), Z3
+	VBROADCASTSS word_be91a98e<>+0(SB), Z4
+	VBROADCASTSS word_3fb5f0e3<>+0(SB), Z5
+	VBROADCASTSS word_bfba00e3<>+0(SB), Z6
+	VBROADCASTSS word_3f87dc22<>+0(SB), Z7
+	VBROADCASTSS word_3f000000<>+0(SB), Z8
+	VBROADCASTSS word_3fb8aa3b<>+0(SB), Z9
+	VBROADCASTSS word_bf318000<>+0(SB), Z10
+	VBROADCASTSS word_395e8083<>+0(SB), Z11
+	VBROADCASTSS word_3e2aaa6e<>+0(SB), Z12
+	VBROADCASTSS word_3d2aaa8d<>+0(SB), Z13
+	VBROADCASTSS word_3c0905b7<>+0(SB), Z14
+	VBROADCASTSS word_3ab68885<>+0(SB), Z15
+	VBROADCASTSS word_3f800000<>+0(SB), Z16
+	VBROADCASTSS word_c2aeac4f<>+0(SB), Z17
+	VBROADCASTSS word_42b17217<>+0(SB), Z18
+	VBROADCASTSS word_7f800000<>+0(SB), Z18
+	MOVQ         DX, SI
+	XORQ         BX, BX
+	SHLQ         $0x02, SI
+	ANDQ         $-64, SI
+
+block1:
+	CMPQ        BX, SI
+	JGE         rest2
+	VMOVUPS     (AX)(BX*1), Z18
+	VMOVUPS     Z0, Z19
+	VANDNPS     Z18, Z19, Z19
+	VMULPS      Z1, Z19, Z19
+	VMOVUPS     Z16, Z21
+	VMOVUPS     Z2, Z20
+	VFMADD213PS Z16, Z19, Z20
+	VDIVPS      Z20, Z21, Z21
+	VMOVUPS     Z7, Z20
+	VFMADD213PS Z6, Z21, Z20
+	VFMADD213PS Z5, Z21, Z20
+	VFMADD213PS Z4, Z21, Z20
+	VFMADD213PS Z3, Z21, Z20
+	VMULPS      Z21, Z20, Z20
+	VMULPS      Z19, Z19, Z19
+	VXORPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z17, Z19, K1
+	VMULPS      Z9, Z19, Z21
+	VRNDSCALEPS $0x00, Z21, Z21
+	VFMADD231PS Z10, Z21, Z19
+	VFMADD231PS Z11, Z21, Z19
+	VMOVUPS     Z15, Z22
+	VFMADD213PS Z14, Z19, Z22
+	VFMADD213PS Z13, Z19, Z22
+	VFMADD213PS Z12, Z19, Z22
+	VFMADD213PS Z8, Z19, Z22
+	VFMADD213PS Z16, Z19, Z22
+	VFMADD213PS Z16, Z19, Z22
+	VCVTPS2DQ   Z21, Z21
+	VPSLLD      $0x17, Z21, Z21
+	VPADDD      Z21, Z22, Z19
+	VMOVAPS.Z   Z19, K1, Z19
+	VMULPS      Z19, Z20, Z20
+	VMULPS      Z8, Z20, Z20
+	VXORPS      Z19, Z19, Z19
+	VCMPPS      $0x11, Z19, Z18, K1
+	VMOVUPS     Z16, Z19
+	VSUBPS      Z20, Z19, Z19
+	VMOVAPS     Z20, K1, Z19
+	VMULPS      Z19, Z18, Z18
+	VMOVUPS     (CX)(BX*1), Z19
+	VMULPS      Z19, Z18, Z18
+	VMOVUPS     Z18, (AX)(BX*1)
+	ADDQ        $0x40, BX
+	JMP         block1
+
+rest2:
+	ANDQ        $0x0f, DX
+	JZ          done3
+	NEGQ        DX
+	LEAQ        masks<>+0(SB), SI
+	VMOVUPS     64(SI)(DX*4), Z18
+	VPTESTMD    Z18, Z18, K1
+	VMOVUPS.Z   (AX)(BX*1), K1, Z18
+	VMOVUPS     Z0, Z19
+	VANDNPS     Z18, Z19, Z19
+	VMULPS      Z1, Z19, Z19
+	VMOVUPS     Z16, Z1
+	VMOVUPS     Z2, Z2
+	VFMADD213PS Z16, Z19, Z2
+	VDIVPS      Z2, Z1, Z1
+	VMOVUPS     Z7, Z2
+	VFMADD213PS Z6, Z1, Z2
+	VFMADD213PS Z5, Z1, Z2
+	VFMADD213PS Z4, Z1, Z2
+	VFMADD213PS Z3, Z1, Z2
+	VMULPS      Z1, Z2, Z2
+	VMULPS      Z19, Z19, Z19
+	VXORPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z17, Z19, K2
+	VMULPS      Z9, Z19, Z0
+	VRNDSCALEPS $0x00, Z0, Z0
+	VFMADD231PS Z10, Z0, Z19
+	VFMADD231PS Z11, Z0, Z19
+	VMOVUPS     Z15, Z1
+	VFMADD213PS Z14, Z19, Z1
+	VFMADD213PS Z13, Z19, Z1
+	VFMADD213PS Z12, Z19, Z1
+	VFMADD213PS Z8, Z19, Z1
+	VFMADD213PS Z16, Z19, Z1
+	VFMADD213PS Z16, Z19, Z1
+	VCVTPS2DQ   Z0, Z0
+	VPSLLD      $0x17, Z0, Z0
+	VPADDD      Z0, Z1, Z19
+	VMOVAPS.Z   Z19, K2, Z19
+	VMULPS      Z19, Z2, Z2
+	VMULPS      Z8, Z2, Z2
+	VXORPS      Z0, Z0, Z0
+	VCMPPS      $0x11, Z0, Z18, K2
+	VMOVUPS     Z16, Z0
+	VSUBPS      Z2, Z0, Z0
+	VMOVAPS     Z2, K2, Z0
+	VMULPS      Z0, Z18, Z18
+	VMOVUPS.Z   (CX)(BX*1), K1, Z0
+	VMULPS      Z0, Z18, Z18
+	VMOVUPS     Z18, K1, (AX)(BX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
 // func reluAVX512(x *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·reluAVX512(SB), NOSPLIT, $0-16
@@ -1592,6 +2420,356 @@ DATA word_00000000<>+20(SB)/4, $0x00000000
 DATA word_00000000<>+24(SB)/4, $0x00000000
 DATA word_00000000<>+28(SB)/4, $0x00000000
 GLOBL word_00000000<>(SB), RODATA|NOPTR, $32
+
+// func reluGateAVX512(gate *float32, up *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·reluGateAVX512(SB), NOSPLIT, $0-24
+	MOVQ         gate+0(FP), AX
+	MOVQ         up+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS word_00000000<>+0(SB), Z0
+	MOVQ         DX, SI
+	XORQ         BX, BX
+	SHLQ         $0x02, SI
+	ANDQ         $-64, SI
+
+block1:
+	CMPQ      BX, SI
+	JGE       rest2
+	VMOVUPS   (AX)(BX*1), Z1
+	VCMPPS    $0x15, Z0, Z1, K1
+	VMOVAPS.Z Z1, K1, Z1
+	VMOVUPS   (CX)(BX*1), Z2
+	VMULPS    Z2, Z1, Z1
+	VMOVUPS   Z1, (AX)(BX*1)
+	ADDQ      $0x40, BX
+	JMP       block1
+
+rest2:
+	ANDQ      $0x0f, DX
+	JZ        done3
+	NEGQ      DX
+	LEAQ      masks<>+0(SB), SI
+	VMOVUPS   64(SI)(DX*4), Z1
+	VPTESTMD  Z1, Z1, K1
+	VMOVUPS.Z (AX)(BX*1), K1, Z1
+	VCMPPS    $0x15, Z0, Z1, K2
+	VMOVAPS.Z Z1, K2, Z1
+	VMOVUPS.Z (CX)(BX*1), K1, Z0
+	VMULPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (AX)(BX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func siluAVX512(x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·siluAVX512(SB), NOSPLIT, $0-16
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS word_80000000<>+0(SB), Z0
+	VBROADCASTSS word_3fb8aa3b<>+0(SB), Z1
+	VBROADCASTSS word_bf318000<>+0(SB), Z2
+	VBROADCASTSS word_395e8083<>+0(SB), Z3
+	VBROADCASTSS word_3f000000<>+0(SB), Z4
+	VBROADCASTSS word_3e2aaa6e<>+0(SB), Z5
+	VBROADCASTSS word_3d2aaa8d<>+0(SB), Z6
+	VBROADCASTSS word_3c0905b7<>+0(SB), Z7
+	VBROADCASTSS word_3ab68885<>+0(SB), Z8
+	VBROADCASTSS word_3f800000<>+0(SB), Z9
+	VBROADCASTSS word_c2aeac4f<>+0(SB), Z10
+	VBROADCASTSS word_42b17217<>+0(SB), Z11
+	VBROADCASTSS word_7f800000<>+0(SB), Z12
+	MOVQ         CX, BX
+	XORQ         DX, DX
+	SHLQ         $0x02, BX
+	ANDQ         $-64, BX
+
+block1:
+	CMPQ        DX, BX
+	JGE         rest2
+	VMOVUPS     (AX)(DX*1), Z13
+	VXORPS      Z0, Z13, Z14
+	VCMPPS      $0x15, Z10, Z14, K1
+	VCMPPS      $0x1e, Z11, Z14, K2
+	VMULPS      Z1, Z14, Z15
+	VRNDSCALEPS $0x00, Z15, Z15
+	VFMADD231PS Z2, Z15, Z14
+	VFMADD231PS Z3, Z15, Z14
+	VMOVUPS     Z8, Z16
+	VFMADD213PS Z7, Z14, Z16
+	VFMADD213PS Z6, Z14, Z16
+	VFMADD213PS Z5, Z14, Z16
+	VFMADD213PS Z4, Z14, Z16
+	VFMADD213PS Z9, Z14, Z16
+	VFMADD213PS Z9, Z14, Z16
+	VCVTPS2DQ   Z15, Z15
+	VPSLLD      $0x17, Z15, Z15
+	VPADDD      Z15, Z16, Z14
+	VMOVAPS.Z   Z14, K1, Z14
+	VMOVUPS     Z12, Z15
+	VMOVAPS     Z15, K2, Z14
+	VADDPS      Z9, Z14, Z14
+	VDIVPS      Z14, Z13, Z13
+	VMOVUPS     Z13, (AX)(DX*1)
+	ADDQ        $0x40, DX
+	JMP         block1
+
+rest2:
+	ANDQ        $0x0f, CX
+	JZ          done3
+	NEGQ        CX
+	LEAQ        masks<>+0(SB), BX
+	VMOVUPS     64(BX)(CX*4), Z13
+	VPTESTMD    Z13, Z13, K1
+	VMOVUPS.Z   (AX)(DX*1), K1, Z13
+	VXORPS      Z0, Z13, Z0
+	VCMPPS      $0x15, Z10, Z0, K2
+	VCMPPS      $0x1e, Z11, Z0, K3
+	VMULPS      Z1, Z0, Z1
+	VRNDSCALEPS $0x00, Z1, Z1
+	VFMADD231PS Z2, Z1, Z0
+	VFMADD231PS Z3, Z1, Z0
+	VMOVUPS     Z8, Z2
+	VFMADD213PS Z7, Z0, Z2
+	VFMADD213PS Z6, Z0, Z2
+	VFMADD213PS Z5, Z0, Z2
+	VFMADD213PS Z4, Z0, Z2
+	VFMADD213PS Z9, Z0, Z2
+	VFMADD213PS Z9, Z0, Z2
+	VCVTPS2DQ   Z1, Z1
+	VPSLLD      $0x17, Z1, Z1
+	VPADDD      Z1, Z2, Z0
+	VMOVAPS.Z   Z0, K2, Z0
+	VMOVUPS     Z12, Z1
+	VMOVAPS     Z1, K3, Z0
+	VADDPS      Z9, Z0, Z0
+	VDIVPS      Z0, Z13, Z13
+	VMOVUPS     Z13, K1, (AX)(DX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func siluGateAVX512(gate *float32, up *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·siluGateAVX512(SB), NOSPLIT, $0-24
+	MOVQ         gate+0(FP), AX
+	MOVQ         up+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS word_80000000<>+0(SB), Z0
+	VBROADCASTSS word_3fb8aa3b<>+0(SB), Z1
+	VBROADCASTSS word_bf318000<>+0(SB), Z2
+	VBROADCASTSS word_395e8083<>+0(SB), Z3
+	VBROADCASTSS word_3f000000<>+0(SB), Z4
+	VBROADCASTSS word_3e2aaa6e<>+0(SB), Z5
+	VBROADCASTSS word_3d2aaa8d<>+0(SB), Z6
+	VBROADCASTSS word_3c0905b7<>+0(SB), Z7
+	VBROADCASTSS word_3ab68885<>+0(SB), Z8
+	VBROADCASTSS word_3f800000<>+0(SB), Z9
+	VBROADCASTSS word_c2aeac4f<>+0(SB), Z10
+	VBROADCASTSS word_42b17217<>+0(SB), Z11
+	VBROADCASTSS word_7f800000<>+0(SB), Z12
+	MOVQ         DX, SI
+	XORQ         BX, BX
+	SHLQ         $0x02, SI
+	ANDQ         $-64, SI
+
+block1:
+	CMPQ        BX, SI
+	JGE         rest2
+	VMOVUPS     (AX)(BX*1), Z13
+	VXORPS      Z0, Z13, Z14
+	VCMPPS      $0x15, Z10, Z14, K1
+	VCMPPS      $0x1e, Z11, Z14, K2
+	VMULPS      Z1, Z14, Z15
+	VRNDSCALEPS $0x00, Z15, Z15
+	VFMADD231PS Z2, Z15, Z14
+	VFMADD231PS Z3, Z15, Z14
+	VMOVUPS     Z8, Z16
+	VFMADD213PS Z7, Z14, Z16
+	VFMADD213PS Z6, Z14, Z16
+	VFMADD213PS Z5, Z14, Z16
+	VFMADD213PS Z4, Z14, Z16
+	VFMADD213PS Z9, Z14, Z16
+	VFMADD213PS Z9, Z14, Z16
+	VCVTPS2DQ   Z15, Z15
+	VPSLLD      $0x17, Z15, Z15
+	VPADDD      Z15, Z16, Z14
+	VMOVAPS.Z   Z14, K1, Z14
+	VMOVUPS     Z12, Z15
+	VMOVAPS     Z15, K2, Z14
+	VADDPS      Z9, Z14, Z14
+	VDIVPS      Z14, Z13, Z13
+	VMOVUPS     (CX)(BX*1), Z14
+	VMULPS      Z14, Z13, Z13
+	VMOVUPS     Z13, (AX)(BX*1)
+	ADDQ        $0x40, BX
+	JMP         block1
+
+rest2:
+	ANDQ        $0x0f, DX
+	JZ          done3
+	NEGQ        DX
+	LEAQ        masks<>+0(SB), SI
+	VMOVUPS     64(SI)(DX*4), Z13
+	VPTESTMD    Z13, Z13, K1
+	VMOVUPS.Z   (AX)(BX*1), K1, Z13
+	VXORPS      Z0, Z13, Z0
+	VCMPPS      $0x15, Z10, Z0, K2
+	VCMPPS      $0x1e, Z11, Z0, K3
+	VMULPS      Z1, Z0, Z1
+	VRNDSCALEPS $0x00, Z1, Z1
+	VFMADD231PS Z2, Z1, Z0
+	VFMADD231PS Z3, Z1, Z0
+	VMOVUPS     Z8, Z2
+	VFMADD213PS Z7, Z0, Z2
+	VFMADD213PS Z6, Z0, Z2
+	VFMADD213PS Z5, Z0, Z2
+	VFMADD213PS Z4, Z0, Z2
+	VFMADD213PS Z9, Z0, Z2
+	VFMADD213PS Z9, Z0, Z2
+	VCVTPS2DQ   Z1, Z1
+	VPSLLD      $0x17, Z1, Z1
+	VPADDD      Z1, Z2, Z0
+	VMOVAPS.Z   Z0, K2, Z0
+	VMOVUPS     Z12, Z1
+	VMOVAPS     Z1, K3, Z0
+	VADDPS      Z9, Z0, Z0
+	VDIVPS      Z0, Z13, Z13
+	VMOVUPS.Z   (CX)(BX*1), K1, Z0
+	VMULPS      Z0, Z13, Z13
+	VMOVUPS     Z13, K1, (AX)(BX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func softCapAVX512(x *float32, n int, limit float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·softCapAVX512(SB), NOSPLIT, $0-20
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	MOVSS        limit+16(FP), X0
+	VBROADCASTSS X0, Z0
+	VBROADCASTSS word_80000000<>+0(SB), Z1
+	VBROADCASTSS word_c1a00000<>+0(SB), Z2
+	VBROADCASTSS word_40000000<>+0(SB), Z3
+	VBROADCASTSS word_3fb8aa3b<>+0(SB), Z4
+	VBROADCASTSS word_bf318000<>+0(SB), Z5
+	VBROADCASTSS word_395e8083<>+0(SB), Z6
+	VBROADCASTSS word_3f000000<>+0(SB), Z7
+	VBROADCASTSS word_3e2aaa6e<>+0(SB), Z8
+	VBROADCASTSS word_3d2aaa8d<>+0(SB), Z9
+	VBROADCASTSS word_3c0905b7<>+0(SB), Z10
+	VBROADCASTSS word_3ab68885<>+0(SB), Z11
+	VBROADCASTSS word_3f800000<>+0(SB), Z12
+	VBROADCASTSS word_c2aeac4f<>+0(SB), Z13
+	VBROADCASTSS word_42b17217<>+0(SB), Z13
+	VBROADCASTSS word_7f800000<>+0(SB), Z13
+	MOVQ         CX, BX
+	XORQ         DX, DX
+	SHLQ         $0x02, BX
+	ANDQ         $-64, BX
+
+block1:
+	CMPQ        DX, BX
+	JGE         rest2
+	VMOVUPS     (AX)(DX*1), Z13
+	VDIVPS      Z0, Z13, Z14
+	VORPS       Z1, Z14, Z14
+	VADDPS      Z14, Z14, Z14
+	VMOVUPS     Z2, Z15
+	VMAXPS      Z14, Z15, Z14
+	VMULPS      Z4, Z14, Z15
+	VRNDSCALEPS $0x00, Z15, Z15
+	VFMADD231PS Z5, Z15, Z14
+	VFMADD231PS Z6, Z15, Z14
+	VMOVUPS     Z11, Z16
+	VFMADD213PS Z10, Z14, Z16
+	VFMADD213PS Z9, Z14, Z16
+	VFMADD213PS Z8, Z14, Z16
+	VFMADD213PS Z7, Z14, Z16
+	VFMADD213PS Z12, Z14, Z16
+	VMULPS      Z14, Z16, Z16
+	VCVTPS2DQ   Z15, Z15
+	VPSLLD      $0x17, Z15, Z15
+	VPADDD      Z12, Z15, Z15
+	VSUBPS      Z12, Z15, Z14
+	VFMADD231PS Z16, Z15, Z14
+	VADDPS      Z3, Z14, Z15
+	VDIVPS      Z15, Z14, Z14
+	VMULPS      Z0, Z14, Z14
+	VANDPS      Z1, Z13, Z13
+	VMOVUPS     Z1, Z15
+	VANDNPS     Z14, Z15, Z14
+	VORPS       Z14, Z13, Z13
+	VMOVUPS     Z13, (AX)(DX*1)
+	ADDQ        $0x40, DX
+	JMP         block1
+
+rest2:
+	ANDQ        $0x0f, CX
+	JZ          done3
+	NEGQ        CX
+	LEAQ        masks<>+0(SB), BX
+	VMOVUPS     64(BX)(CX*4), Z13
+	VPTESTMD    Z13, Z13, K1
+	VMOVUPS.Z   (AX)(DX*1), K1, Z13
+	VDIVPS      Z0, Z13, Z14
+	VORPS       Z1, Z14, Z14
+	VADDPS      Z14, Z14, Z14
+	VMOVUPS     Z2, Z2
+	VMAXPS      Z14, Z2, Z14
+	VMULPS      Z4, Z14, Z2
+	VRNDSCALEPS $0x00, Z2, Z2
+	VFMADD231PS Z5, Z2, Z14
+	VFMADD231PS Z6, Z2, Z14
+	VMOVUPS     Z11, Z4
+	VFMADD213PS Z10, Z14, Z4
+	VFMADD213PS Z9, Z14, Z4
+	VFMADD213PS Z8, Z14, Z4
+	VFMADD213PS Z7, Z14, Z4
+	VFMADD213PS Z12, Z14, Z4
+	VMULPS      Z14, Z4, Z4
+	VCVTPS2DQ   Z2, Z2
+	VPSLLD      $0x17, Z2, Z2
+	VPADDD      Z12, Z2, Z2
+	VSUBPS      Z12, Z2, Z14
+	VFMADD231PS Z4, Z2, Z14
+	VADDPS      Z3, Z14, Z2
+	VDIVPS      Z2, Z14, Z14
+	VMULPS      Z0, Z14, Z14
+	VANDPS      Z1, Z13, Z13
+	VMOVUPS     Z1, Z2
+	VANDNPS     Z14, Z2, Z14
+	VORPS       Z14, Z13, Z13
+	VMOVUPS     Z13, K1, (AX)(DX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+DATA word_c1a00000<>+0(SB)/4, $0xc1a00000
+DATA word_c1a00000<>+4(SB)/4, $0xc1a00000
+DATA word_c1a00000<>+8(SB)/4, $0xc1a00000
+DATA word_c1a00000<>+12(SB)/4, $0xc1a00000
+DATA word_c1a00000<>+16(SB)/4, $0xc1a00000
+DATA word_c1a00000<>+20(SB)/4, $0xc1a00000
+DATA word_c1a00000<>+24(SB)/4, $0xc1a00000
+DATA word_c1a00000<>+28(SB)/4, $0xc1a00000
+GLOBL word_c1a00000<>(SB), RODATA|NOPTR, $32
+
+DATA word_40000000<>+0(SB)/4, $0x40000000
+DATA word_40000000<>+4(SB)/4, $0x40000000
+DATA word_40000000<>+8(SB)/4, $0x40000000
+DATA word_40000000<>+12(SB)/4, $0x40000000
+DATA word_40000000<>+16(SB)/4, $0x40000000
+DATA word_40000000<>+20(SB)/4, $0x40000000
+DATA word_40000000<>+24(SB)/4, $0x40000000
+DATA word_40000000<>+28(SB)/4, $0x40000000
+GLOBL word_40000000<>(SB), RODATA|NOPTR, $32
 
 // func storeKeyF16AVX512(dst *byte, src *float32, blocks int)
 // Requires: AVX, F16C
@@ -2371,9 +3549,9 @@ block4:
 	JGE         rest5
 	VMOVUPS     (AX)(DX*1), Z12
 	VSUBPS      Z0, Z12, Z12
+	VCMPPS      $0x15, Z10, Z12, K1
 	VMULPS      Z1, Z12, Z13
 	VRNDSCALEPS $0x00, Z13, Z13
-	VCMPPS      $0x15, Z10, Z12, K1
 	VFMADD231PS Z2, Z13, Z12
 	VFMADD231PS Z3, Z13, Z12
 	VMOVUPS     Z8, Z14
@@ -2401,9 +3579,9 @@ rest5:
 	VPTESTMD    Z12, Z12, K1
 	VMOVUPS.Z   (AX)(DX*1), K1, Z12
 	VSUBPS      Z0, Z12, Z12
+	VCMPPS      $0x15, Z10, Z12, K2
 	VMULPS      Z1, Z12, Z0
 	VRNDSCALEPS $0x00, Z0, Z0
-	VCMPPS      $0x15, Z10, Z12, K2
 	VFMADD231PS Z2, Z0, Z12
 	VFMADD231PS Z3, Z0, Z12
 	VMOVUPS     Z8, Z1
@@ -2511,9 +3689,9 @@ block4:
 	JGE         rest5
 	VMOVUPS     (AX)(BX*1), Z12
 	VSUBPS      Z0, Z12, Z12
+	VCMPPS      $0x15, Z10, Z12, K1
 	VMULPS      Z1, Z12, Z13
 	VRNDSCALEPS $0x00, Z13, Z13
-	VCMPPS      $0x15, Z10, Z12, K1
 	VFMADD231PS Z2, Z13, Z12
 	VFMADD231PS Z3, Z13, Z12
 	VMOVUPS     Z8, Z14
@@ -2555,9 +3733,9 @@ rest5:
 	VPTESTMD    Z12, Z12, K1
 	VMOVUPS.Z   (AX)(BX*1), K1, Z12
 	VSUBPS      Z0, Z12, Z12
+	VCMPPS      $0x15, Z10, Z12, K2
 	VMULPS      Z1, Z12, Z0
 	VRNDSCALEPS $0x00, Z0, Z0
-	VCMPPS      $0x15, Z10, Z12, K2
 	VFMADD231PS Z2, Z0, Z12
 	VFMADD231PS Z3, Z0, Z12
 	VMOVUPS     Z8, Z1
@@ -2603,9 +3781,9 @@ done6:
 	VZEROUPPER
 	RET
 
-// func scoresF32x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF32x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF32x1AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF32x1AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   q+16(FP), CX
 	MOVQ   $+0, (SP)
@@ -2615,22 +3793,27 @@ TEXT ·scoresF32x1AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+64, DI, DI
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R8
-	MOVQ pageBlocks+56(FP), DX
-	ADDQ $0x18, pages+32(FP)
-	MOVQ DX, (SP)
-	MOVQ (R8), R8
-	MOVQ R8, DX
-	ADDQ keys+40(FP), DX
-	MOVQ blocks+64(FP), BX
-	CMPQ BX, pageBlocks+56(FP)
-	MOVQ $+0, BX
-	JLE  last3
-	MOVQ pages+32(FP), BX
-	MOVQ (BX), BX
-	SUBQ R8, BX
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R8
+	MOVQ  pageBlocks+56(FP), DX
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  DX, (SP)
+	MOVQ  (R8), R8
+	MOVQ  R8, DX
+	ADDQ  keys+40(FP), DX
+	MOVQ  skip+64(FP), BX
+	SUBQ  BX, (SP)
+	IMULQ DI, BX
+	ADDQ  BX, DX
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), BX
+	CMPQ  BX, (SP)
+	MOVQ  $+0, BX
+	JLE   last3
+	MOVQ  pages+32(FP), BX
+	MOVQ  (BX), BX
+	SUBQ  R8, BX
 
 last3:
 inside2:
@@ -2730,14 +3913,14 @@ done5:
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x40, AX
 	ADDQ    DI, DX
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresF32x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF32x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF32x2AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF32x2AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -2751,22 +3934,27 @@ TEXT ·scoresF32x2AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+64, R9, R9
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R10
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R10), R10
-	MOVQ R10, SI
-	ADDQ keys+40(FP), SI
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R10, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R10
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R10), R10
+	MOVQ  R10, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	IMULQ R9, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R10, DI
 
 last3:
 inside2:
@@ -2927,14 +4115,14 @@ done7:
 	VMOVUPS Z1, (AX)(CX*1)
 	ADDQ    $0x40, AX
 	ADDQ    R9, SI
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresF32x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF32x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF32x3AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF32x3AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -2948,22 +4136,27 @@ TEXT ·scoresF32x3AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+64, R9, R9
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R10
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R10), R10
-	MOVQ R10, SI
-	ADDQ keys+40(FP), SI
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R10, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R10
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R10), R10
+	MOVQ  R10, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	IMULQ R9, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R10, DI
 
 last3:
 inside2:
@@ -3198,14 +4391,14 @@ done11:
 	VMOVUPS Z2, (AX)(CX*2)
 	ADDQ    $0x40, AX
 	ADDQ    R9, SI
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresF32x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF32x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF32x4AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF32x4AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -3221,22 +4414,27 @@ TEXT ·scoresF32x4AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+64, R11, R11
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R12
-	MOVQ pageBlocks+56(FP), R8
-	ADDQ $0x18, pages+32(FP)
-	MOVQ R8, (SP)
-	MOVQ (R12), R12
-	MOVQ R12, R8
-	ADDQ keys+40(FP), R8
-	MOVQ blocks+64(FP), R9
-	CMPQ R9, pageBlocks+56(FP)
-	MOVQ $+0, R9
-	JLE  last3
-	MOVQ pages+32(FP), R9
-	MOVQ (R9), R9
-	SUBQ R12, R9
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R12
+	MOVQ  pageBlocks+56(FP), R8
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  R8, (SP)
+	MOVQ  (R12), R12
+	MOVQ  R12, R8
+	ADDQ  keys+40(FP), R8
+	MOVQ  skip+64(FP), R9
+	SUBQ  R9, (SP)
+	IMULQ R11, R9
+	ADDQ  R9, R8
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), R9
+	CMPQ  R9, (SP)
+	MOVQ  $+0, R9
+	JLE   last3
+	MOVQ  pages+32(FP), R9
+	MOVQ  (R9), R9
+	SUBQ  R12, R9
 
 last3:
 inside2:
@@ -3519,7 +4717,7 @@ done11:
 	VMOVUPS Z3, (AX)(DX*1)
 	ADDQ    $0x40, AX
 	ADDQ    R11, R8
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
@@ -5048,9 +6246,9 @@ done26:
 	VZEROUPPER
 	RET
 
-// func scoresF16x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF16x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF16x1AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF16x1AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   q+16(FP), CX
 	MOVQ   $+0, (SP)
@@ -5060,22 +6258,27 @@ TEXT ·scoresF16x1AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+32, DI, DI
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R8
-	MOVQ pageBlocks+56(FP), DX
-	ADDQ $0x18, pages+32(FP)
-	MOVQ DX, (SP)
-	MOVQ (R8), R8
-	MOVQ R8, DX
-	ADDQ keys+40(FP), DX
-	MOVQ blocks+64(FP), BX
-	CMPQ BX, pageBlocks+56(FP)
-	MOVQ $+0, BX
-	JLE  last3
-	MOVQ pages+32(FP), BX
-	MOVQ (BX), BX
-	SUBQ R8, BX
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R8
+	MOVQ  pageBlocks+56(FP), DX
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  DX, (SP)
+	MOVQ  (R8), R8
+	MOVQ  R8, DX
+	ADDQ  keys+40(FP), DX
+	MOVQ  skip+64(FP), BX
+	SUBQ  BX, (SP)
+	IMULQ DI, BX
+	ADDQ  BX, DX
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), BX
+	CMPQ  BX, (SP)
+	MOVQ  $+0, BX
+	JLE   last3
+	MOVQ  pages+32(FP), BX
+	MOVQ  (BX), BX
+	SUBQ  R8, BX
 
 last3:
 inside2:
@@ -5167,14 +6370,14 @@ done5:
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x40, AX
 	ADDQ    DI, DX
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresF16x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF16x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF16x2AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF16x2AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -5188,22 +6391,27 @@ TEXT ·scoresF16x2AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+32, R9, R9
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R10
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R10), R10
-	MOVQ R10, SI
-	ADDQ keys+40(FP), SI
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R10, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R10
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R10), R10
+	MOVQ  R10, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	IMULQ R9, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R10, DI
 
 last3:
 inside2:
@@ -5356,14 +6564,14 @@ done7:
 	VMOVUPS Z1, (AX)(CX*1)
 	ADDQ    $0x40, AX
 	ADDQ    R9, SI
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresF16x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF16x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF16x3AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF16x3AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -5377,22 +6585,27 @@ TEXT ·scoresF16x3AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+32, R9, R9
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R10
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R10), R10
-	MOVQ R10, SI
-	ADDQ keys+40(FP), SI
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R10, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R10
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R10), R10
+	MOVQ  R10, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	IMULQ R9, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R10, DI
 
 last3:
 inside2:
@@ -5619,14 +6832,14 @@ done11:
 	VMOVUPS Z2, (AX)(CX*2)
 	ADDQ    $0x40, AX
 	ADDQ    R9, SI
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresF16x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF16x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresF16x4AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresF16x4AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -5642,22 +6855,27 @@ TEXT ·scoresF16x4AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+32, R11, R11
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R12
-	MOVQ pageBlocks+56(FP), R8
-	ADDQ $0x18, pages+32(FP)
-	MOVQ R8, (SP)
-	MOVQ (R12), R12
-	MOVQ R12, R8
-	ADDQ keys+40(FP), R8
-	MOVQ blocks+64(FP), R9
-	CMPQ R9, pageBlocks+56(FP)
-	MOVQ $+0, R9
-	JLE  last3
-	MOVQ pages+32(FP), R9
-	MOVQ (R9), R9
-	SUBQ R12, R9
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R12
+	MOVQ  pageBlocks+56(FP), R8
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  R8, (SP)
+	MOVQ  (R12), R12
+	MOVQ  R12, R8
+	ADDQ  keys+40(FP), R8
+	MOVQ  skip+64(FP), R9
+	SUBQ  R9, (SP)
+	IMULQ R11, R9
+	ADDQ  R9, R8
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), R9
+	CMPQ  R9, (SP)
+	MOVQ  $+0, R9
+	JLE   last3
+	MOVQ  pages+32(FP), R9
+	MOVQ  (R9), R9
+	SUBQ  R12, R9
 
 last3:
 inside2:
@@ -5932,7 +7150,7 @@ done11:
 	VMOVUPS Z3, (AX)(DX*1)
 	ADDQ    $0x40, AX
 	ADDQ    R11, R8
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
@@ -6936,9 +8154,9 @@ done26:
 	VZEROUPPER
 	RET
 
-// func scoresInt8x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresInt8x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresInt8x1AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresInt8x1AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   q+16(FP), CX
 	MOVQ   $+0, (SP)
@@ -6948,24 +8166,31 @@ TEXT ·scoresInt8x1AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+16, R8, R8
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R9
-	MOVQ pageBlocks+56(FP), DX
-	ADDQ $0x18, pages+32(FP)
-	MOVQ DX, (SP)
-	MOVQ (R9), R9
-	MOVQ R9, DX
-	ADDQ keys+40(FP), DX
-	MOVQ R9, SI
-	ADDQ scales+48(FP), SI
-	MOVQ blocks+64(FP), BX
-	CMPQ BX, pageBlocks+56(FP)
-	MOVQ $+0, BX
-	JLE  last3
-	MOVQ pages+32(FP), BX
-	MOVQ (BX), BX
-	SUBQ R9, BX
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R9
+	MOVQ  pageBlocks+56(FP), DX
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  DX, (SP)
+	MOVQ  (R9), R9
+	MOVQ  R9, DX
+	ADDQ  keys+40(FP), DX
+	MOVQ  skip+64(FP), BX
+	SUBQ  BX, (SP)
+	MOVQ  BX, SI
+	SHLQ  $0x06, SI
+	LEAQ  (R9)(SI*1), SI
+	ADDQ  scales+48(FP), SI
+	IMULQ R8, BX
+	ADDQ  BX, DX
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), BX
+	CMPQ  BX, (SP)
+	MOVQ  $+0, BX
+	JLE   last3
+	MOVQ  pages+32(FP), BX
+	MOVQ  (BX), BX
+	SUBQ  R9, BX
 
 last3:
 inside2:
@@ -7071,14 +8296,14 @@ done5:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, SI
 	ADDQ    R8, DX
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresInt8x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresInt8x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresInt8x2AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresInt8x2AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -7092,24 +8317,31 @@ TEXT ·scoresInt8x2AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+16, R10, R10
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R11
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R11), R11
-	MOVQ R11, SI
-	ADDQ keys+40(FP), SI
-	MOVQ R11, R8
-	ADDQ scales+48(FP), R8
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R11, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R11
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R11), R11
+	MOVQ  R11, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	MOVQ  DI, R8
+	SHLQ  $0x06, R8
+	LEAQ  (R11)(R8*1), R8
+	ADDQ  scales+48(FP), R8
+	IMULQ R10, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R11, DI
 
 last3:
 inside2:
@@ -7277,14 +8509,14 @@ done7:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, R8
 	ADDQ    R10, SI
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresInt8x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresInt8x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresInt8x3AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresInt8x3AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -7298,24 +8530,31 @@ TEXT ·scoresInt8x3AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+16, R10, R10
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R11
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R11), R11
-	MOVQ R11, SI
-	ADDQ keys+40(FP), SI
-	MOVQ R11, R8
-	ADDQ scales+48(FP), R8
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R11, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R11
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R11), R11
+	MOVQ  R11, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	MOVQ  DI, R8
+	SHLQ  $0x06, R8
+	LEAQ  (R11)(R8*1), R8
+	ADDQ  scales+48(FP), R8
+	IMULQ R10, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R11, DI
 
 last3:
 inside2:
@@ -7558,14 +8797,14 @@ done11:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, R8
 	ADDQ    R10, SI
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
 
-// func scoresInt8x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresInt8x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·scoresInt8x4AVX512(SB), NOSPLIT, $8-72
+TEXT ·scoresInt8x4AVX512(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -7581,24 +8820,31 @@ TEXT ·scoresInt8x4AVX512(SB), NOSPLIT, $8-72
 	IMUL3Q $+16, R12, R12
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R13
-	MOVQ pageBlocks+56(FP), R8
-	ADDQ $0x18, pages+32(FP)
-	MOVQ R8, (SP)
-	MOVQ (R13), R13
-	MOVQ R13, R8
-	ADDQ keys+40(FP), R8
-	MOVQ R13, R10
-	ADDQ scales+48(FP), R10
-	MOVQ blocks+64(FP), R9
-	CMPQ R9, pageBlocks+56(FP)
-	MOVQ $+0, R9
-	JLE  last3
-	MOVQ pages+32(FP), R9
-	MOVQ (R9), R9
-	SUBQ R13, R9
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R13
+	MOVQ  pageBlocks+56(FP), R8
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  R8, (SP)
+	MOVQ  (R13), R13
+	MOVQ  R13, R8
+	ADDQ  keys+40(FP), R8
+	MOVQ  skip+64(FP), R9
+	SUBQ  R9, (SP)
+	MOVQ  R9, R10
+	SHLQ  $0x06, R10
+	LEAQ  (R13)(R10*1), R10
+	ADDQ  scales+48(FP), R10
+	IMULQ R12, R9
+	ADDQ  R9, R8
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), R9
+	CMPQ  R9, (SP)
+	MOVQ  $+0, R9
+	JLE   last3
+	MOVQ  pages+32(FP), R9
+	MOVQ  (R9), R9
+	SUBQ  R13, R9
 
 last3:
 inside2:
@@ -7890,7 +9136,7 @@ done11:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, R10
 	ADDQ    R12, R8
-	DECQ    blocks+64(FP)
+	DECQ    blocks+72(FP)
 	JNZ     block1
 	VZEROUPPER
 	RET
@@ -9742,6 +10988,104 @@ done9:
 	VZEROUPPER
 	RET
 
+// func rmsNormx1AVX2(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·rmsNormx1AVX2(SB), NOSPLIT, $0-52
+	MOVQ       x+16(FP), AX
+	MOVQ       n+40(FP), CX
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ CX, X0, X0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	MOVQ       CX, BX
+	XORQ       DX, DX
+	SHLQ       $0x02, BX
+	ANDQ       $-64, BX
+
+block1:
+	CMPQ        DX, BX
+	JGE         rest2
+	VMOVUPS     (AX)(DX*1), Y3
+	VMOVUPS     32(AX)(DX*1), Y4
+	VFMADD231PS Y3, Y3, Y1
+	VFMADD231PS Y4, Y4, Y2
+	ADDQ        $0x40, DX
+	JMP         block1
+
+rest2:
+	MOVQ        CX, BX
+	ANDQ        $0x0f, BX
+	JZ          done3
+	NEGQ        BX
+	LEAQ        masks<>+0(SB), SI
+	VMOVUPS     64(SI)(BX*4), Y3
+	VMOVUPS     96(SI)(BX*4), Y4
+	VMASKMOVPS  (AX)(DX*1), Y3, Y3
+	VMASKMOVPS  32(AX)(DX*1), Y4, Y4
+	VFMADD231PS Y3, Y3, Y1
+	VFMADD231PS Y4, Y4, Y2
+
+done3:
+	MOVSS        epsilon+48(FP), X3
+	VMOVSS       word_3f800000<>+0(SB), X4
+	VMOVUPS      Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X1
+	VMOVHLPS     X1, X1, X2
+	VADDPS       X2, X1, X1
+	VMOVSHDUP    X1, X2
+	VADDPS       X2, X1, X1
+	VDIVSS       X0, X1, X1
+	VADDSS       X3, X1, X1
+	VSQRTSS      X1, X1, X1
+	VDIVSS       X1, X4, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         dst+0(FP), DX
+	MOVQ         weight+32(FP), BX
+	MOVQ         CX, DI
+	XORQ         SI, SI
+	SHLQ         $0x02, DI
+	ANDQ         $-64, DI
+
+block4:
+	CMPQ    SI, DI
+	JGE     rest5
+	VMOVUPS (BX)(SI*1), Y1
+	VMOVUPS 32(BX)(SI*1), Y2
+	VMOVUPS (AX)(SI*1), Y3
+	VMOVUPS 32(AX)(SI*1), Y4
+	VMULPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VMULPS  Y0, Y4, Y4
+	VMULPS  Y2, Y4, Y4
+	VMOVUPS Y3, (DX)(SI*1)
+	VMOVUPS Y4, 32(DX)(SI*1)
+	ADDQ    $0x40, SI
+	JMP     block4
+
+rest5:
+	ANDQ       $0x0f, CX
+	JZ         done6
+	NEGQ       CX
+	LEAQ       masks<>+0(SB), DI
+	VMOVUPS    64(DI)(CX*4), Y1
+	VMOVUPS    96(DI)(CX*4), Y2
+	VMASKMOVPS (BX)(SI*1), Y1, Y3
+	VMASKMOVPS 32(BX)(SI*1), Y2, Y4
+	VMASKMOVPS (AX)(SI*1), Y1, Y5
+	VMASKMOVPS 32(AX)(SI*1), Y2, Y6
+	VMULPS     Y0, Y5, Y5
+	VMULPS     Y3, Y5, Y5
+	VMULPS     Y0, Y6, Y6
+	VMULPS     Y4, Y6, Y6
+	VMASKMOVPS Y5, Y1, (DX)(SI*1)
+	VMASKMOVPS Y6, Y2, 32(DX)(SI*1)
+
+done6:
+	VZEROUPPER
+	RET
+
 // func layerNormx2AVX2(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
 // Requires: AVX, AVX2, FMA3, SSE
 TEXT ·layerNormx2AVX2(SB), NOSPLIT, $0-60
@@ -9981,6 +11325,224 @@ done9:
 	VZEROUPPER
 	RET
 
+// func rmsNormx2AVX2(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·rmsNormx2AVX2(SB), NOSPLIT, $0-52
+	MOVQ       x+16(FP), AX
+	MOVQ       xStride+24(FP), CX
+	SHLQ       $0x02, CX
+	MOVQ       n+40(FP), DX
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ DX, X0, X0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	MOVQ       DX, SI
+	XORQ       BX, BX
+	SHLQ       $0x02, SI
+	ANDQ       $-64, SI
+
+block1:
+	CMPQ        BX, SI
+	JGE         rest2
+	VMOVUPS     (AX)(BX*1), Y5
+	VMOVUPS     32(AX)(BX*1), Y6
+	VFMADD231PS Y5, Y5, Y1
+	VFMADD231PS Y6, Y6, Y2
+	LEAQ        (AX)(CX*1), DI
+	VMOVUPS     (DI)(BX*1), Y5
+	VMOVUPS     32(DI)(BX*1), Y6
+	VFMADD231PS Y5, Y5, Y3
+	VFMADD231PS Y6, Y6, Y4
+	ADDQ        $0x40, BX
+	JMP         block1
+
+rest2:
+	MOVQ        DX, SI
+	ANDQ        $0x0f, SI
+	JZ          done3
+	NEGQ        SI
+	LEAQ        masks<>+0(SB), DI
+	VMOVUPS     64(DI)(SI*4), Y5
+	VMOVUPS     96(DI)(SI*4), Y6
+	VMASKMOVPS  (AX)(BX*1), Y5, Y7
+	VMASKMOVPS  32(AX)(BX*1), Y6, Y8
+	VFMADD231PS Y7, Y7, Y1
+	VFMADD231PS Y8, Y8, Y2
+	LEAQ        (AX)(CX*1), SI
+	VMASKMOVPS  (SI)(BX*1), Y5, Y5
+	VMASKMOVPS  32(SI)(BX*1), Y6, Y6
+	VFMADD231PS Y5, Y5, Y3
+	VFMADD231PS Y6, Y6, Y4
+
+done3:
+	MOVSS        epsilon+48(FP), X5
+	VMOVSS       word_3f800000<>+0(SB), X6
+	VMOVUPS      Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X1
+	VMOVHLPS     X1, X1, X2
+	VADDPS       X2, X1, X1
+	VMOVSHDUP    X1, X2
+	VADDPS       X2, X1, X1
+	VDIVSS       X0, X1, X1
+	VADDSS       X5, X1, X1
+	VSQRTSS      X1, X1, X1
+	VDIVSS       X1, X6, X1
+	VBROADCASTSS X1, Y1
+	VMOVUPS      Y4, Y2
+	VADDPS       Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X2
+	VADDPS       X2, X3, X3
+	VMOVHLPS     X3, X3, X2
+	VADDPS       X2, X3, X3
+	VMOVSHDUP    X3, X2
+	VADDPS       X2, X3, X3
+	VDIVSS       X0, X3, X3
+	VADDSS       X5, X3, X3
+	VSQRTSS      X3, X3, X3
+	VDIVSS       X3, X6, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         dst+0(FP), BX
+	MOVQ         dstStride+8(FP), SI
+	SHLQ         $0x02, SI
+	MOVQ         weight+32(FP), DI
+	MOVQ         DX, R9
+	XORQ         R8, R8
+	SHLQ         $0x02, R9
+	ANDQ         $-64, R9
+
+block4:
+	CMPQ    R8, R9
+	JGE     rest5
+	VMOVUPS (DI)(R8*1), Y2
+	VMOVUPS 32(DI)(R8*1), Y3
+	VMOVUPS (AX)(R8*1), Y4
+	VMOVUPS 32(AX)(R8*1), Y5
+	VMULPS  Y1, Y4, Y4
+	VMULPS  Y2, Y4, Y4
+	VMULPS  Y1, Y5, Y5
+	VMULPS  Y3, Y5, Y5
+	VMOVUPS Y4, (BX)(R8*1)
+	VMOVUPS Y5, 32(BX)(R8*1)
+	LEAQ    (AX)(CX*1), R10
+	VMOVUPS (R10)(R8*1), Y4
+	VMOVUPS 32(R10)(R8*1), Y5
+	VMULPS  Y0, Y4, Y4
+	VMULPS  Y2, Y4, Y4
+	VMULPS  Y0, Y5, Y5
+	VMULPS  Y3, Y5, Y5
+	LEAQ    (BX)(SI*1), R10
+	VMOVUPS Y4, (R10)(R8*1)
+	VMOVUPS Y5, 32(R10)(R8*1)
+	ADDQ    $0x40, R8
+	JMP     block4
+
+rest5:
+	ANDQ       $0x0f, DX
+	JZ         done6
+	NEGQ       DX
+	LEAQ       masks<>+0(SB), R9
+	VMOVUPS    64(R9)(DX*4), Y2
+	VMOVUPS    96(R9)(DX*4), Y3
+	VMASKMOVPS (DI)(R8*1), Y2, Y4
+	VMASKMOVPS 32(DI)(R8*1), Y3, Y5
+	VMASKMOVPS (AX)(R8*1), Y2, Y6
+	VMASKMOVPS 32(AX)(R8*1), Y3, Y7
+	VMULPS     Y1, Y6, Y6
+	VMULPS     Y4, Y6, Y6
+	VMULPS     Y1, Y7, Y7
+	VMULPS     Y5, Y7, Y7
+	VMASKMOVPS Y6, Y2, (BX)(R8*1)
+	VMASKMOVPS Y7, Y3, 32(BX)(R8*1)
+	LEAQ       (AX)(CX*1), AX
+	VMASKMOVPS (AX)(R8*1), Y2, Y1
+	VMASKMOVPS 32(AX)(R8*1), Y3, Y6
+	VMULPS     Y0, Y1, Y1
+	VMULPS     Y4, Y1, Y1
+	VMULPS     Y0, Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	LEAQ       (BX)(SI*1), AX
+	VMASKMOVPS Y1, Y2, (AX)(R8*1)
+	VMASKMOVPS Y6, Y3, 32(AX)(R8*1)
+
+done6:
+	VZEROUPPER
+	RET
+
+// func rotateAVX2(x *float32, cos *float32, sin *float32, half int)
+// Requires: AVX, FMA3
+TEXT ·rotateAVX2(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), AX
+	MOVQ cos+8(FP), CX
+	MOVQ sin+16(FP), DX
+	MOVQ half+24(FP), BX
+	LEAQ (AX)(BX*4), SI
+	MOVQ BX, R8
+	XORQ DI, DI
+	SHLQ $0x02, R8
+	ANDQ $-64, R8
+
+block1:
+	CMPQ         DI, R8
+	JGE          rest2
+	VMOVUPS      (AX)(DI*1), Y0
+	VMOVUPS      32(AX)(DI*1), Y1
+	VMOVUPS      (SI)(DI*1), Y2
+	VMOVUPS      32(SI)(DI*1), Y3
+	VMOVUPS      (CX)(DI*1), Y4
+	VMOVUPS      32(CX)(DI*1), Y5
+	VMOVUPS      (DX)(DI*1), Y6
+	VMOVUPS      32(DX)(DI*1), Y7
+	VMULPS       Y4, Y0, Y8
+	VMULPS       Y4, Y2, Y4
+	VFNMADD231PS Y6, Y2, Y8
+	VFMADD231PS  Y6, Y0, Y4
+	VMULPS       Y5, Y1, Y0
+	VMULPS       Y5, Y3, Y2
+	VFNMADD231PS Y7, Y3, Y0
+	VFMADD231PS  Y7, Y1, Y2
+	VMOVUPS      Y8, (AX)(DI*1)
+	VMOVUPS      Y0, 32(AX)(DI*1)
+	VMOVUPS      Y4, (SI)(DI*1)
+	VMOVUPS      Y2, 32(SI)(DI*1)
+	ADDQ         $0x40, DI
+	JMP          block1
+
+rest2:
+	ANDQ         $0x0f, BX
+	JZ           done3
+	NEGQ         BX
+	LEAQ         masks<>+0(SB), R8
+	VMOVUPS      64(R8)(BX*4), Y0
+	VMOVUPS      96(R8)(BX*4), Y1
+	VMASKMOVPS   (AX)(DI*1), Y0, Y2
+	VMASKMOVPS   32(AX)(DI*1), Y1, Y3
+	VMASKMOVPS   (SI)(DI*1), Y0, Y4
+	VMASKMOVPS   32(SI)(DI*1), Y1, Y5
+	VMASKMOVPS   (CX)(DI*1), Y0, Y6
+	VMASKMOVPS   32(CX)(DI*1), Y1, Y7
+	VMASKMOVPS   (DX)(DI*1), Y0, Y8
+	VMASKMOVPS   32(DX)(DI*1), Y1, Y9
+	VMULPS       Y6, Y2, Y10
+	VMULPS       Y6, Y4, Y6
+	VFNMADD231PS Y8, Y4, Y10
+	VFMADD231PS  Y8, Y2, Y6
+	VMULPS       Y7, Y3, Y2
+	VMULPS       Y7, Y5, Y4
+	VFNMADD231PS Y9, Y5, Y2
+	VFMADD231PS  Y9, Y3, Y4
+	VMASKMOVPS   Y10, Y0, (AX)(DI*1)
+	VMASKMOVPS   Y2, Y1, 32(AX)(DI*1)
+	VMASKMOVPS   Y6, Y0, (SI)(DI*1)
+	VMASKMOVPS   Y4, Y1, 32(SI)(DI*1)
+
+done3:
+	VZEROUPPER
+	RET
+
 // func addAVX2(dst *float32, x *float32, n int)
 // Requires: AVX
 TEXT ·addAVX2(SB), NOSPLIT, $0-24
@@ -10094,44 +11656,44 @@ block1:
 	VFMADD231PS word_3d922279<>+0(SB), Y4, Y3
 	VMULPS      Y1, Y3, Y3
 	VXORPS      word_80000000<>+0(SB), Y3, Y3
-	VMULPS      word_3fb8aa3b<>+0(SB), Y2, Y4
-	VROUNDPS    $0x08, Y4, Y4
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y2, Y6
-	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y2, Y7
-	VFMADD231PS word_bf318000<>+0(SB), Y4, Y2
-	VFMADD231PS word_395e8083<>+0(SB), Y4, Y2
-	VMOVUPS     word_3ab68885<>+0(SB), Y5
-	VFMADD213PS word_3c0905b7<>+0(SB), Y2, Y5
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y2, Y5
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y2, Y5
-	VFMADD213PS word_3f000000<>+0(SB), Y2, Y5
-	VFMADD213PS word_3f800000<>+0(SB), Y2, Y5
-	VFMADD213PS word_3f800000<>+0(SB), Y2, Y5
-	VCVTPS2DQ   Y4, Y4
-	VPSLLD      $0x17, Y4, Y4
-	VPADDD      Y4, Y5, Y2
-	VANDPS      Y6, Y2, Y2
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y2, Y4
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y2, Y5
+	VMULPS      word_3fb8aa3b<>+0(SB), Y2, Y6
+	VROUNDPS    $0x08, Y6, Y6
+	VFMADD231PS word_bf318000<>+0(SB), Y6, Y2
+	VFMADD231PS word_395e8083<>+0(SB), Y6, Y2
+	VMOVUPS     word_3ab68885<>+0(SB), Y7
+	VFMADD213PS word_3c0905b7<>+0(SB), Y2, Y7
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y2, Y7
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y2, Y7
+	VFMADD213PS word_3f000000<>+0(SB), Y2, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y2, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y2, Y7
+	VCVTPS2DQ   Y6, Y6
+	VPSLLD      $0x17, Y6, Y6
+	VPADDD      Y6, Y7, Y2
+	VANDPS      Y4, Y2, Y2
 	VMOVUPS     word_7f800000<>+0(SB), Y4
-	VBLENDVPS   Y7, Y4, Y2, Y2
-	VMULPS      word_3fb8aa3b<>+0(SB), Y3, Y4
-	VROUNDPS    $0x08, Y4, Y4
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y3, Y6
-	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y3, Y7
-	VFMADD231PS word_bf318000<>+0(SB), Y4, Y3
-	VFMADD231PS word_395e8083<>+0(SB), Y4, Y3
-	VMOVUPS     word_3ab68885<>+0(SB), Y5
-	VFMADD213PS word_3c0905b7<>+0(SB), Y3, Y5
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y3, Y5
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y3, Y5
-	VFMADD213PS word_3f000000<>+0(SB), Y3, Y5
-	VFMADD213PS word_3f800000<>+0(SB), Y3, Y5
-	VFMADD213PS word_3f800000<>+0(SB), Y3, Y5
-	VCVTPS2DQ   Y4, Y4
-	VPSLLD      $0x17, Y4, Y4
-	VPADDD      Y4, Y5, Y3
-	VANDPS      Y6, Y3, Y3
+	VBLENDVPS   Y5, Y4, Y2, Y2
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y3, Y4
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y3, Y5
+	VMULPS      word_3fb8aa3b<>+0(SB), Y3, Y6
+	VROUNDPS    $0x08, Y6, Y6
+	VFMADD231PS word_bf318000<>+0(SB), Y6, Y3
+	VFMADD231PS word_395e8083<>+0(SB), Y6, Y3
+	VMOVUPS     word_3ab68885<>+0(SB), Y7
+	VFMADD213PS word_3c0905b7<>+0(SB), Y3, Y7
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y3, Y7
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f000000<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
+	VCVTPS2DQ   Y6, Y6
+	VPSLLD      $0x17, Y6, Y6
+	VPADDD      Y6, Y7, Y3
+	VANDPS      Y4, Y3, Y3
 	VMOVUPS     word_7f800000<>+0(SB), Y4
-	VBLENDVPS   Y7, Y4, Y3, Y3
+	VBLENDVPS   Y5, Y4, Y3, Y3
 	VADDPS      word_3f800000<>+0(SB), Y2, Y2
 	VDIVPS      Y2, Y0, Y0
 	VADDPS      word_3f800000<>+0(SB), Y3, Y3
@@ -10160,50 +11722,199 @@ rest2:
 	VFMADD231PS word_3d922279<>+0(SB), Y6, Y5
 	VMULPS      Y3, Y5, Y5
 	VXORPS      word_80000000<>+0(SB), Y5, Y5
-	VMULPS      word_3fb8aa3b<>+0(SB), Y4, Y6
-	VROUNDPS    $0x08, Y6, Y6
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y4, Y8
-	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y4, Y9
-	VFMADD231PS word_bf318000<>+0(SB), Y6, Y4
-	VFMADD231PS word_395e8083<>+0(SB), Y6, Y4
-	VMOVUPS     word_3ab68885<>+0(SB), Y7
-	VFMADD213PS word_3c0905b7<>+0(SB), Y4, Y7
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y4, Y7
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y4, Y7
-	VFMADD213PS word_3f000000<>+0(SB), Y4, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y4, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y4, Y7
-	VCVTPS2DQ   Y6, Y6
-	VPSLLD      $0x17, Y6, Y6
-	VPADDD      Y6, Y7, Y4
-	VANDPS      Y8, Y4, Y4
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y4, Y6
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y4, Y7
+	VMULPS      word_3fb8aa3b<>+0(SB), Y4, Y8
+	VROUNDPS    $0x08, Y8, Y8
+	VFMADD231PS word_bf318000<>+0(SB), Y8, Y4
+	VFMADD231PS word_395e8083<>+0(SB), Y8, Y4
+	VMOVUPS     word_3ab68885<>+0(SB), Y9
+	VFMADD213PS word_3c0905b7<>+0(SB), Y4, Y9
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y4, Y9
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y4, Y9
+	VFMADD213PS word_3f000000<>+0(SB), Y4, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VPADDD      Y8, Y9, Y4
+	VANDPS      Y6, Y4, Y4
 	VMOVUPS     word_7f800000<>+0(SB), Y6
-	VBLENDVPS   Y9, Y6, Y4, Y4
-	VMULPS      word_3fb8aa3b<>+0(SB), Y5, Y6
-	VROUNDPS    $0x08, Y6, Y6
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y5, Y8
-	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y5, Y9
-	VFMADD231PS word_bf318000<>+0(SB), Y6, Y5
-	VFMADD231PS word_395e8083<>+0(SB), Y6, Y5
-	VMOVUPS     word_3ab68885<>+0(SB), Y7
-	VFMADD213PS word_3c0905b7<>+0(SB), Y5, Y7
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y5, Y7
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y5, Y7
-	VFMADD213PS word_3f000000<>+0(SB), Y5, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y5, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y5, Y7
-	VCVTPS2DQ   Y6, Y6
-	VPSLLD      $0x17, Y6, Y6
-	VPADDD      Y6, Y7, Y5
-	VANDPS      Y8, Y5, Y5
+	VBLENDVPS   Y7, Y6, Y4, Y4
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y5, Y6
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y5, Y7
+	VMULPS      word_3fb8aa3b<>+0(SB), Y5, Y8
+	VROUNDPS    $0x08, Y8, Y8
+	VFMADD231PS word_bf318000<>+0(SB), Y8, Y5
+	VFMADD231PS word_395e8083<>+0(SB), Y8, Y5
+	VMOVUPS     word_3ab68885<>+0(SB), Y9
+	VFMADD213PS word_3c0905b7<>+0(SB), Y5, Y9
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y5, Y9
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y5, Y9
+	VFMADD213PS word_3f000000<>+0(SB), Y5, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VPADDD      Y8, Y9, Y5
+	VANDPS      Y6, Y5, Y5
 	VMOVUPS     word_7f800000<>+0(SB), Y6
-	VBLENDVPS   Y9, Y6, Y5, Y5
+	VBLENDVPS   Y7, Y6, Y5, Y5
 	VADDPS      word_3f800000<>+0(SB), Y4, Y4
 	VDIVPS      Y4, Y2, Y2
 	VADDPS      word_3f800000<>+0(SB), Y5, Y5
 	VDIVPS      Y5, Y3, Y3
 	VMASKMOVPS  Y2, Y0, (AX)(DX*1)
 	VMASKMOVPS  Y3, Y1, 32(AX)(DX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func geluTanhGateAVX2(gate *float32, up *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluTanhGateAVX2(SB), NOSPLIT, $0-24
+	MOVQ gate+0(FP), AX
+	MOVQ up+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ DX, SI
+	XORQ BX, BX
+	SHLQ $0x02, SI
+	ANDQ $-64, SI
+
+block1:
+	CMPQ        BX, SI
+	JGE         rest2
+	VMOVUPS     (AX)(BX*1), Y0
+	VMOVUPS     32(AX)(BX*1), Y1
+	VMULPS      Y0, Y0, Y3
+	VMOVUPS     word_3fcc422a<>+0(SB), Y2
+	VFMADD231PS word_3d922279<>+0(SB), Y3, Y2
+	VMULPS      Y0, Y2, Y2
+	VXORPS      word_80000000<>+0(SB), Y2, Y2
+	VMULPS      Y1, Y1, Y4
+	VMOVUPS     word_3fcc422a<>+0(SB), Y3
+	VFMADD231PS word_3d922279<>+0(SB), Y4, Y3
+	VMULPS      Y1, Y3, Y3
+	VXORPS      word_80000000<>+0(SB), Y3, Y3
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y2, Y4
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y2, Y5
+	VMULPS      word_3fb8aa3b<>+0(SB), Y2, Y6
+	VROUNDPS    $0x08, Y6, Y6
+	VFMADD231PS word_bf318000<>+0(SB), Y6, Y2
+	VFMADD231PS word_395e8083<>+0(SB), Y6, Y2
+	VMOVUPS     word_3ab68885<>+0(SB), Y7
+	VFMADD213PS word_3c0905b7<>+0(SB), Y2, Y7
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y2, Y7
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y2, Y7
+	VFMADD213PS word_3f000000<>+0(SB), Y2, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y2, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y2, Y7
+	VCVTPS2DQ   Y6, Y6
+	VPSLLD      $0x17, Y6, Y6
+	VPADDD      Y6, Y7, Y2
+	VANDPS      Y4, Y2, Y2
+	VMOVUPS     word_7f800000<>+0(SB), Y4
+	VBLENDVPS   Y5, Y4, Y2, Y2
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y3, Y4
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y3, Y5
+	VMULPS      word_3fb8aa3b<>+0(SB), Y3, Y6
+	VROUNDPS    $0x08, Y6, Y6
+	VFMADD231PS word_bf318000<>+0(SB), Y6, Y3
+	VFMADD231PS word_395e8083<>+0(SB), Y6, Y3
+	VMOVUPS     word_3ab68885<>+0(SB), Y7
+	VFMADD213PS word_3c0905b7<>+0(SB), Y3, Y7
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y3, Y7
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f000000<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
+	VCVTPS2DQ   Y6, Y6
+	VPSLLD      $0x17, Y6, Y6
+	VPADDD      Y6, Y7, Y3
+	VANDPS      Y4, Y3, Y3
+	VMOVUPS     word_7f800000<>+0(SB), Y4
+	VBLENDVPS   Y5, Y4, Y3, Y3
+	VADDPS      word_3f800000<>+0(SB), Y2, Y2
+	VDIVPS      Y2, Y0, Y0
+	VADDPS      word_3f800000<>+0(SB), Y3, Y3
+	VDIVPS      Y3, Y1, Y1
+	VMOVUPS     (CX)(BX*1), Y2
+	VMOVUPS     32(CX)(BX*1), Y3
+	VMULPS      Y2, Y0, Y0
+	VMULPS      Y3, Y1, Y1
+	VMOVUPS     Y0, (AX)(BX*1)
+	VMOVUPS     Y1, 32(AX)(BX*1)
+	ADDQ        $0x40, BX
+	JMP         block1
+
+rest2:
+	ANDQ        $0x0f, DX
+	JZ          done3
+	NEGQ        DX
+	LEAQ        masks<>+0(SB), SI
+	VMOVUPS     64(SI)(DX*4), Y0
+	VMOVUPS     96(SI)(DX*4), Y1
+	VMASKMOVPS  (AX)(BX*1), Y0, Y2
+	VMASKMOVPS  32(AX)(BX*1), Y1, Y3
+	VMULPS      Y2, Y2, Y5
+	VMOVUPS     word_3fcc422a<>+0(SB), Y4
+	VFMADD231PS word_3d922279<>+0(SB), Y5, Y4
+	VMULPS      Y2, Y4, Y4
+	VXORPS      word_80000000<>+0(SB), Y4, Y4
+	VMULPS      Y3, Y3, Y6
+	VMOVUPS     word_3fcc422a<>+0(SB), Y5
+	VFMADD231PS word_3d922279<>+0(SB), Y6, Y5
+	VMULPS      Y3, Y5, Y5
+	VXORPS      word_80000000<>+0(SB), Y5, Y5
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y4, Y6
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y4, Y7
+	VMULPS      word_3fb8aa3b<>+0(SB), Y4, Y8
+	VROUNDPS    $0x08, Y8, Y8
+	VFMADD231PS word_bf318000<>+0(SB), Y8, Y4
+	VFMADD231PS word_395e8083<>+0(SB), Y8, Y4
+	VMOVUPS     word_3ab68885<>+0(SB), Y9
+	VFMADD213PS word_3c0905b7<>+0(SB), Y4, Y9
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y4, Y9
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y4, Y9
+	VFMADD213PS word_3f000000<>+0(SB), Y4, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VPADDD      Y8, Y9, Y4
+	VANDPS      Y6, Y4, Y4
+	VMOVUPS     word_7f800000<>+0(SB), Y6
+	VBLENDVPS   Y7, Y6, Y4, Y4
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y5, Y6
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y5, Y7
+	VMULPS      word_3fb8aa3b<>+0(SB), Y5, Y8
+	VROUNDPS    $0x08, Y8, Y8
+	VFMADD231PS word_bf318000<>+0(SB), Y8, Y5
+	VFMADD231PS word_395e8083<>+0(SB), Y8, Y5
+	VMOVUPS     word_3ab68885<>+0(SB), Y9
+	VFMADD213PS word_3c0905b7<>+0(SB), Y5, Y9
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y5, Y9
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y5, Y9
+	VFMADD213PS word_3f000000<>+0(SB), Y5, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VPADDD      Y8, Y9, Y5
+	VANDPS      Y6, Y5, Y5
+	VMOVUPS     word_7f800000<>+0(SB), Y6
+	VBLENDVPS   Y7, Y6, Y5, Y5
+	VADDPS      word_3f800000<>+0(SB), Y4, Y4
+	VDIVPS      Y4, Y2, Y2
+	VADDPS      word_3f800000<>+0(SB), Y5, Y5
+	VDIVPS      Y5, Y3, Y3
+	VMASKMOVPS  (CX)(BX*1), Y0, Y4
+	VMASKMOVPS  32(CX)(BX*1), Y1, Y5
+	VMULPS      Y4, Y2, Y2
+	VMULPS      Y5, Y3, Y3
+	VMASKMOVPS  Y2, Y0, (AX)(BX*1)
+	VMASKMOVPS  Y3, Y1, 32(AX)(BX*1)
 
 done3:
 	VZEROUPPER
@@ -10254,38 +11965,38 @@ block1:
 	VMULPS      Y6, Y5, Y5
 	VMULPS      Y3, Y3, Y3
 	VXORPS      word_80000000<>+0(SB), Y3, Y3
-	VMULPS      word_3fb8aa3b<>+0(SB), Y2, Y6
-	VROUNDPS    $0x08, Y6, Y6
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y2, Y8
-	VFMADD231PS word_bf318000<>+0(SB), Y6, Y2
-	VFMADD231PS word_395e8083<>+0(SB), Y6, Y2
-	VMOVUPS     word_3ab68885<>+0(SB), Y7
-	VFMADD213PS word_3c0905b7<>+0(SB), Y2, Y7
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y2, Y7
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y2, Y7
-	VFMADD213PS word_3f000000<>+0(SB), Y2, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y2, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y2, Y7
-	VCVTPS2DQ   Y6, Y6
-	VPSLLD      $0x17, Y6, Y6
-	VPADDD      Y6, Y7, Y2
-	VANDPS      Y8, Y2, Y2
-	VMULPS      word_3fb8aa3b<>+0(SB), Y3, Y6
-	VROUNDPS    $0x08, Y6, Y6
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y3, Y8
-	VFMADD231PS word_bf318000<>+0(SB), Y6, Y3
-	VFMADD231PS word_395e8083<>+0(SB), Y6, Y3
-	VMOVUPS     word_3ab68885<>+0(SB), Y7
-	VFMADD213PS word_3c0905b7<>+0(SB), Y3, Y7
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y3, Y7
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y3, Y7
-	VFMADD213PS word_3f000000<>+0(SB), Y3, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
-	VCVTPS2DQ   Y6, Y6
-	VPSLLD      $0x17, Y6, Y6
-	VPADDD      Y6, Y7, Y3
-	VANDPS      Y8, Y3, Y3
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y2, Y6
+	VMULPS      word_3fb8aa3b<>+0(SB), Y2, Y7
+	VROUNDPS    $0x08, Y7, Y7
+	VFMADD231PS word_bf318000<>+0(SB), Y7, Y2
+	VFMADD231PS word_395e8083<>+0(SB), Y7, Y2
+	VMOVUPS     word_3ab68885<>+0(SB), Y8
+	VFMADD213PS word_3c0905b7<>+0(SB), Y2, Y8
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y2, Y8
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y2, Y8
+	VFMADD213PS word_3f000000<>+0(SB), Y2, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y2, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y2, Y8
+	VCVTPS2DQ   Y7, Y7
+	VPSLLD      $0x17, Y7, Y7
+	VPADDD      Y7, Y8, Y2
+	VANDPS      Y6, Y2, Y2
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y3, Y6
+	VMULPS      word_3fb8aa3b<>+0(SB), Y3, Y7
+	VROUNDPS    $0x08, Y7, Y7
+	VFMADD231PS word_bf318000<>+0(SB), Y7, Y3
+	VFMADD231PS word_395e8083<>+0(SB), Y7, Y3
+	VMOVUPS     word_3ab68885<>+0(SB), Y8
+	VFMADD213PS word_3c0905b7<>+0(SB), Y3, Y8
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y3, Y8
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y3, Y8
+	VFMADD213PS word_3f000000<>+0(SB), Y3, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y8
+	VCVTPS2DQ   Y7, Y7
+	VPSLLD      $0x17, Y7, Y7
+	VPADDD      Y7, Y8, Y3
+	VANDPS      Y6, Y3, Y3
 	VMULPS      Y2, Y4, Y4
 	VMULPS      word_3f000000<>+0(SB), Y4, Y4
 	VXORPS      Y2, Y2, Y2
@@ -10346,38 +12057,38 @@ rest2:
 	VMULPS      Y8, Y7, Y7
 	VMULPS      Y5, Y5, Y5
 	VXORPS      word_80000000<>+0(SB), Y5, Y5
-	VMULPS      word_3fb8aa3b<>+0(SB), Y4, Y8
-	VROUNDPS    $0x08, Y8, Y8
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y4, Y10
-	VFMADD231PS word_bf318000<>+0(SB), Y8, Y4
-	VFMADD231PS word_395e8083<>+0(SB), Y8, Y4
-	VMOVUPS     word_3ab68885<>+0(SB), Y9
-	VFMADD213PS word_3c0905b7<>+0(SB), Y4, Y9
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y4, Y9
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y4, Y9
-	VFMADD213PS word_3f000000<>+0(SB), Y4, Y9
-	VFMADD213PS word_3f800000<>+0(SB), Y4, Y9
-	VFMADD213PS word_3f800000<>+0(SB), Y4, Y9
-	VCVTPS2DQ   Y8, Y8
-	VPSLLD      $0x17, Y8, Y8
-	VPADDD      Y8, Y9, Y4
-	VANDPS      Y10, Y4, Y4
-	VMULPS      word_3fb8aa3b<>+0(SB), Y5, Y8
-	VROUNDPS    $0x08, Y8, Y8
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y5, Y10
-	VFMADD231PS word_bf318000<>+0(SB), Y8, Y5
-	VFMADD231PS word_395e8083<>+0(SB), Y8, Y5
-	VMOVUPS     word_3ab68885<>+0(SB), Y9
-	VFMADD213PS word_3c0905b7<>+0(SB), Y5, Y9
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y5, Y9
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y5, Y9
-	VFMADD213PS word_3f000000<>+0(SB), Y5, Y9
-	VFMADD213PS word_3f800000<>+0(SB), Y5, Y9
-	VFMADD213PS word_3f800000<>+0(SB), Y5, Y9
-	VCVTPS2DQ   Y8, Y8
-	VPSLLD      $0x17, Y8, Y8
-	VPADDD      Y8, Y9, Y5
-	VANDPS      Y10, Y5, Y5
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y4, Y8
+	VMULPS      word_3fb8aa3b<>+0(SB), Y4, Y9
+	VROUNDPS    $0x08, Y9, Y9
+	VFMADD231PS word_bf318000<>+0(SB), Y9, Y4
+	VFMADD231PS word_395e8083<>+0(SB), Y9, Y4
+	VMOVUPS     word_3ab68885<>+0(SB), Y10
+	VFMADD213PS word_3c0905b7<>+0(SB), Y4, Y10
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y4, Y10
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y4, Y10
+	VFMADD213PS word_3f000000<>+0(SB), Y4, Y10
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y10
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VPADDD      Y9, Y10, Y4
+	VANDPS      Y8, Y4, Y4
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y5, Y8
+	VMULPS      word_3fb8aa3b<>+0(SB), Y5, Y9
+	VROUNDPS    $0x08, Y9, Y9
+	VFMADD231PS word_bf318000<>+0(SB), Y9, Y5
+	VFMADD231PS word_395e8083<>+0(SB), Y9, Y5
+	VMOVUPS     word_3ab68885<>+0(SB), Y10
+	VFMADD213PS word_3c0905b7<>+0(SB), Y5, Y10
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y5, Y10
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y5, Y10
+	VFMADD213PS word_3f000000<>+0(SB), Y5, Y10
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y10
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VPADDD      Y9, Y10, Y5
+	VANDPS      Y8, Y5, Y5
 	VMULPS      Y4, Y6, Y6
 	VMULPS      word_3f000000<>+0(SB), Y6, Y6
 	VXORPS      Y4, Y4, Y4
@@ -10396,6 +12107,207 @@ rest2:
 	VMULPS      Y4, Y3, Y3
 	VMASKMOVPS  Y2, Y0, (AX)(DX*1)
 	VMASKMOVPS  Y3, Y1, 32(AX)(DX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func geluErfGateAVX2(gate *float32, up *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluErfGateAVX2(SB), NOSPLIT, $0-24
+	MOVQ gate+0(FP), AX
+	MOVQ up+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ DX, SI
+	XORQ BX, BX
+	SHLQ $0x02, SI
+	ANDQ $-64, SI
+
+block1:
+	CMPQ        BX, SI
+	JGE         rest2
+	VMOVUPS     (AX)(BX*1), Y0
+	VMOVUPS     32(AX)(BX*1), Y1
+	VMOVUPS     word_80000000<>+0(SB), Y2
+	VANDNPS     Y0, Y2, Y2
+	VMULPS      word_3f3504f3<>+0(SB), Y2, Y2
+	VMOVUPS     word_3f800000<>+0(SB), Y3
+	VMOVUPS     word_3ea7ba05<>+0(SB), Y4
+	VFMADD213PS word_3f800000<>+0(SB), Y2, Y4
+	VDIVPS      Y4, Y3, Y3
+	VMOVUPS     word_3f87dc22<>+0(SB), Y4
+	VFMADD213PS word_bfba00e3<>+0(SB), Y3, Y4
+	VFMADD213PS word_3fb5f0e3<>+0(SB), Y3, Y4
+	VFMADD213PS word_be91a98e<>+0(SB), Y3, Y4
+	VFMADD213PS word_3e827906<>+0(SB), Y3, Y4
+	VMULPS      Y3, Y4, Y4
+	VMULPS      Y2, Y2, Y2
+	VXORPS      word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS     word_80000000<>+0(SB), Y3
+	VANDNPS     Y1, Y3, Y3
+	VMULPS      word_3f3504f3<>+0(SB), Y3, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y6
+	VMOVUPS     word_3ea7ba05<>+0(SB), Y5
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y5
+	VDIVPS      Y5, Y6, Y6
+	VMOVUPS     word_3f87dc22<>+0(SB), Y5
+	VFMADD213PS word_bfba00e3<>+0(SB), Y6, Y5
+	VFMADD213PS word_3fb5f0e3<>+0(SB), Y6, Y5
+	VFMADD213PS word_be91a98e<>+0(SB), Y6, Y5
+	VFMADD213PS word_3e827906<>+0(SB), Y6, Y5
+	VMULPS      Y6, Y5, Y5
+	VMULPS      Y3, Y3, Y3
+	VXORPS      word_80000000<>+0(SB), Y3, Y3
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y2, Y6
+	VMULPS      word_3fb8aa3b<>+0(SB), Y2, Y7
+	VROUNDPS    $0x08, Y7, Y7
+	VFMADD231PS word_bf318000<>+0(SB), Y7, Y2
+	VFMADD231PS word_395e8083<>+0(SB), Y7, Y2
+	VMOVUPS     word_3ab68885<>+0(SB), Y8
+	VFMADD213PS word_3c0905b7<>+0(SB), Y2, Y8
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y2, Y8
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y2, Y8
+	VFMADD213PS word_3f000000<>+0(SB), Y2, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y2, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y2, Y8
+	VCVTPS2DQ   Y7, Y7
+	VPSLLD      $0x17, Y7, Y7
+	VPADDD      Y7, Y8, Y2
+	VANDPS      Y6, Y2, Y2
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y3, Y6
+	VMULPS      word_3fb8aa3b<>+0(SB), Y3, Y7
+	VROUNDPS    $0x08, Y7, Y7
+	VFMADD231PS word_bf318000<>+0(SB), Y7, Y3
+	VFMADD231PS word_395e8083<>+0(SB), Y7, Y3
+	VMOVUPS     word_3ab68885<>+0(SB), Y8
+	VFMADD213PS word_3c0905b7<>+0(SB), Y3, Y8
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y3, Y8
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y3, Y8
+	VFMADD213PS word_3f000000<>+0(SB), Y3, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y8
+	VCVTPS2DQ   Y7, Y7
+	VPSLLD      $0x17, Y7, Y7
+	VPADDD      Y7, Y8, Y3
+	VANDPS      Y6, Y3, Y3
+	VMULPS      Y2, Y4, Y4
+	VMULPS      word_3f000000<>+0(SB), Y4, Y4
+	VXORPS      Y2, Y2, Y2
+	VCMPPS      $0x11, Y2, Y0, Y6
+	VMOVUPS     word_3f800000<>+0(SB), Y2
+	VSUBPS      Y4, Y2, Y2
+	VBLENDVPS   Y6, Y4, Y2, Y2
+	VMULPS      Y2, Y0, Y0
+	VMULPS      Y3, Y5, Y5
+	VMULPS      word_3f000000<>+0(SB), Y5, Y5
+	VXORPS      Y2, Y2, Y2
+	VCMPPS      $0x11, Y2, Y1, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y2
+	VSUBPS      Y5, Y2, Y2
+	VBLENDVPS   Y3, Y5, Y2, Y2
+	VMULPS      Y2, Y1, Y1
+	VMOVUPS     (CX)(BX*1), Y2
+	VMOVUPS     32(CX)(BX*1), Y3
+	VMULPS      Y2, Y0, Y0
+	VMULPS      Y3, Y1, Y1
+	VMOVUPS     Y0, (AX)(BX*1)
+	VMOVUPS     Y1, 32(AX)(BX*1)
+	ADDQ        $0x40, BX
+	JMP         block1
+
+rest2:
+	ANDQ        $0x0f, DX
+	JZ          done3
+	NEGQ        DX
+	LEAQ        masks<>+0(SB), SI
+	VMOVUPS     64(SI)(DX*4), Y0
+	VMOVUPS     96(SI)(DX*4), Y1
+	VMASKMOVPS  (AX)(BX*1), Y0, Y2
+	VMASKMOVPS  32(AX)(BX*1), Y1, Y3
+	VMOVUPS     word_80000000<>+0(SB), Y4
+	VANDNPS     Y2, Y4, Y4
+	VMULPS      word_3f3504f3<>+0(SB), Y4, Y4
+	VMOVUPS     word_3f800000<>+0(SB), Y5
+	VMOVUPS     word_3ea7ba05<>+0(SB), Y6
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y6
+	VDIVPS      Y6, Y5, Y5
+	VMOVUPS     word_3f87dc22<>+0(SB), Y6
+	VFMADD213PS word_bfba00e3<>+0(SB), Y5, Y6
+	VFMADD213PS word_3fb5f0e3<>+0(SB), Y5, Y6
+	VFMADD213PS word_be91a98e<>+0(SB), Y5, Y6
+	VFMADD213PS word_3e827906<>+0(SB), Y5, Y6
+	VMULPS      Y5, Y6, Y6
+	VMULPS      Y4, Y4, Y4
+	VXORPS      word_80000000<>+0(SB), Y4, Y4
+	VMOVUPS     word_80000000<>+0(SB), Y5
+	VANDNPS     Y3, Y5, Y5
+	VMULPS      word_3f3504f3<>+0(SB), Y5, Y5
+	VMOVUPS     word_3f800000<>+0(SB), Y8
+	VMOVUPS     word_3ea7ba05<>+0(SB), Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y7
+	VDIVPS      Y7, Y8, Y8
+	VMOVUPS     word_3f87dc22<>+0(SB), Y7
+	VFMADD213PS word_bfba00e3<>+0(SB), Y8, Y7
+	VFMADD213PS word_3fb5f0e3<>+0(SB), Y8, Y7
+	VFMADD213PS word_be91a98e<>+0(SB), Y8, Y7
+	VFMADD213PS word_3e827906<>+0(SB), Y8, Y7
+	VMULPS      Y8, Y7, Y7
+	VMULPS      Y5, Y5, Y5
+	VXORPS      word_80000000<>+0(SB), Y5, Y5
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y4, Y8
+	VMULPS      word_3fb8aa3b<>+0(SB), Y4, Y9
+	VROUNDPS    $0x08, Y9, Y9
+	VFMADD231PS word_bf318000<>+0(SB), Y9, Y4
+	VFMADD231PS word_395e8083<>+0(SB), Y9, Y4
+	VMOVUPS     word_3ab68885<>+0(SB), Y10
+	VFMADD213PS word_3c0905b7<>+0(SB), Y4, Y10
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y4, Y10
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y4, Y10
+	VFMADD213PS word_3f000000<>+0(SB), Y4, Y10
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y10
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VPADDD      Y9, Y10, Y4
+	VANDPS      Y8, Y4, Y4
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y5, Y8
+	VMULPS      word_3fb8aa3b<>+0(SB), Y5, Y9
+	VROUNDPS    $0x08, Y9, Y9
+	VFMADD231PS word_bf318000<>+0(SB), Y9, Y5
+	VFMADD231PS word_395e8083<>+0(SB), Y9, Y5
+	VMOVUPS     word_3ab68885<>+0(SB), Y10
+	VFMADD213PS word_3c0905b7<>+0(SB), Y5, Y10
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y5, Y10
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y5, Y10
+	VFMADD213PS word_3f000000<>+0(SB), Y5, Y10
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y10
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y10
+	VCVTPS2DQ   Y9, Y9
+	VPSLLD      $0x17, Y9, Y9
+	VPADDD      Y9, Y10, Y5
+	VANDPS      Y8, Y5, Y5
+	VMULPS      Y4, Y6, Y6
+	VMULPS      word_3f000000<>+0(SB), Y6, Y6
+	VXORPS      Y4, Y4, Y4
+	VCMPPS      $0x11, Y4, Y2, Y8
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VSUBPS      Y6, Y4, Y4
+	VBLENDVPS   Y8, Y6, Y4, Y4
+	VMULPS      Y4, Y2, Y2
+	VMULPS      Y5, Y7, Y7
+	VMULPS      word_3f000000<>+0(SB), Y7, Y7
+	VXORPS      Y4, Y4, Y4
+	VCMPPS      $0x11, Y4, Y3, Y5
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VSUBPS      Y7, Y4, Y4
+	VBLENDVPS   Y5, Y7, Y4, Y4
+	VMULPS      Y4, Y3, Y3
+	VMASKMOVPS  (CX)(BX*1), Y0, Y4
+	VMASKMOVPS  32(CX)(BX*1), Y1, Y5
+	VMULPS      Y4, Y2, Y2
+	VMULPS      Y5, Y3, Y3
+	VMASKMOVPS  Y2, Y0, (AX)(BX*1)
+	VMASKMOVPS  Y3, Y1, 32(AX)(BX*1)
 
 done3:
 	VZEROUPPER
@@ -10440,6 +12352,466 @@ rest2:
 	VANDPS     Y4, Y3, Y3
 	VMASKMOVPS Y2, Y0, (AX)(DX*1)
 	VMASKMOVPS Y3, Y1, 32(AX)(DX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func reluGateAVX2(gate *float32, up *float32, n int)
+// Requires: AVX
+TEXT ·reluGateAVX2(SB), NOSPLIT, $0-24
+	MOVQ gate+0(FP), AX
+	MOVQ up+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ DX, SI
+	XORQ BX, BX
+	SHLQ $0x02, SI
+	ANDQ $-64, SI
+
+block1:
+	CMPQ    BX, SI
+	JGE     rest2
+	VMOVUPS (AX)(BX*1), Y0
+	VMOVUPS 32(AX)(BX*1), Y1
+	VCMPPS  $0x15, word_00000000<>+0(SB), Y0, Y2
+	VANDPS  Y2, Y0, Y0
+	VCMPPS  $0x15, word_00000000<>+0(SB), Y1, Y2
+	VANDPS  Y2, Y1, Y1
+	VMOVUPS (CX)(BX*1), Y2
+	VMOVUPS 32(CX)(BX*1), Y3
+	VMULPS  Y2, Y0, Y0
+	VMULPS  Y3, Y1, Y1
+	VMOVUPS Y0, (AX)(BX*1)
+	VMOVUPS Y1, 32(AX)(BX*1)
+	ADDQ    $0x40, BX
+	JMP     block1
+
+rest2:
+	ANDQ       $0x0f, DX
+	JZ         done3
+	NEGQ       DX
+	LEAQ       masks<>+0(SB), SI
+	VMOVUPS    64(SI)(DX*4), Y0
+	VMOVUPS    96(SI)(DX*4), Y1
+	VMASKMOVPS (AX)(BX*1), Y0, Y2
+	VMASKMOVPS 32(AX)(BX*1), Y1, Y3
+	VCMPPS     $0x15, word_00000000<>+0(SB), Y2, Y4
+	VANDPS     Y4, Y2, Y2
+	VCMPPS     $0x15, word_00000000<>+0(SB), Y3, Y4
+	VANDPS     Y4, Y3, Y3
+	VMASKMOVPS (CX)(BX*1), Y0, Y4
+	VMASKMOVPS 32(CX)(BX*1), Y1, Y5
+	VMULPS     Y4, Y2, Y2
+	VMULPS     Y5, Y3, Y3
+	VMASKMOVPS Y2, Y0, (AX)(BX*1)
+	VMASKMOVPS Y3, Y1, 32(AX)(BX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func siluAVX2(x *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·siluAVX2(SB), NOSPLIT, $0-16
+	MOVQ x+0(FP), AX
+	MOVQ n+8(FP), CX
+	MOVQ CX, BX
+	XORQ DX, DX
+	SHLQ $0x02, BX
+	ANDQ $-64, BX
+
+block1:
+	CMPQ        DX, BX
+	JGE         rest2
+	VMOVUPS     (AX)(DX*1), Y0
+	VMOVUPS     32(AX)(DX*1), Y1
+	VXORPS      word_80000000<>+0(SB), Y0, Y2
+	VXORPS      word_80000000<>+0(SB), Y1, Y3
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y2, Y4
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y2, Y5
+	VMULPS      word_3fb8aa3b<>+0(SB), Y2, Y6
+	VROUNDPS    $0x08, Y6, Y6
+	VFMADD231PS word_bf318000<>+0(SB), Y6, Y2
+	VFMADD231PS word_395e8083<>+0(SB), Y6, Y2
+	VMOVUPS     word_3ab68885<>+0(SB), Y7
+	VFMADD213PS word_3c0905b7<>+0(SB), Y2, Y7
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y2, Y7
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y2, Y7
+	VFMADD213PS word_3f000000<>+0(SB), Y2, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y2, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y2, Y7
+	VCVTPS2DQ   Y6, Y6
+	VPSLLD      $0x17, Y6, Y6
+	VPADDD      Y6, Y7, Y2
+	VANDPS      Y4, Y2, Y2
+	VMOVUPS     word_7f800000<>+0(SB), Y4
+	VBLENDVPS   Y5, Y4, Y2, Y2
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y3, Y4
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y3, Y5
+	VMULPS      word_3fb8aa3b<>+0(SB), Y3, Y6
+	VROUNDPS    $0x08, Y6, Y6
+	VFMADD231PS word_bf318000<>+0(SB), Y6, Y3
+	VFMADD231PS word_395e8083<>+0(SB), Y6, Y3
+	VMOVUPS     word_3ab68885<>+0(SB), Y7
+	VFMADD213PS word_3c0905b7<>+0(SB), Y3, Y7
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y3, Y7
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f000000<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
+	VCVTPS2DQ   Y6, Y6
+	VPSLLD      $0x17, Y6, Y6
+	VPADDD      Y6, Y7, Y3
+	VANDPS      Y4, Y3, Y3
+	VMOVUPS     word_7f800000<>+0(SB), Y4
+	VBLENDVPS   Y5, Y4, Y3, Y3
+	VADDPS      word_3f800000<>+0(SB), Y2, Y2
+	VDIVPS      Y2, Y0, Y0
+	VADDPS      word_3f800000<>+0(SB), Y3, Y3
+	VDIVPS      Y3, Y1, Y1
+	VMOVUPS     Y0, (AX)(DX*1)
+	VMOVUPS     Y1, 32(AX)(DX*1)
+	ADDQ        $0x40, DX
+	JMP         block1
+
+rest2:
+	ANDQ        $0x0f, CX
+	JZ          done3
+	NEGQ        CX
+	LEAQ        masks<>+0(SB), BX
+	VMOVUPS     64(BX)(CX*4), Y0
+	VMOVUPS     96(BX)(CX*4), Y1
+	VMASKMOVPS  (AX)(DX*1), Y0, Y2
+	VMASKMOVPS  32(AX)(DX*1), Y1, Y3
+	VXORPS      word_80000000<>+0(SB), Y2, Y4
+	VXORPS      word_80000000<>+0(SB), Y3, Y5
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y4, Y6
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y4, Y7
+	VMULPS      word_3fb8aa3b<>+0(SB), Y4, Y8
+	VROUNDPS    $0x08, Y8, Y8
+	VFMADD231PS word_bf318000<>+0(SB), Y8, Y4
+	VFMADD231PS word_395e8083<>+0(SB), Y8, Y4
+	VMOVUPS     word_3ab68885<>+0(SB), Y9
+	VFMADD213PS word_3c0905b7<>+0(SB), Y4, Y9
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y4, Y9
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y4, Y9
+	VFMADD213PS word_3f000000<>+0(SB), Y4, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VPADDD      Y8, Y9, Y4
+	VANDPS      Y6, Y4, Y4
+	VMOVUPS     word_7f800000<>+0(SB), Y6
+	VBLENDVPS   Y7, Y6, Y4, Y4
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y5, Y6
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y5, Y7
+	VMULPS      word_3fb8aa3b<>+0(SB), Y5, Y8
+	VROUNDPS    $0x08, Y8, Y8
+	VFMADD231PS word_bf318000<>+0(SB), Y8, Y5
+	VFMADD231PS word_395e8083<>+0(SB), Y8, Y5
+	VMOVUPS     word_3ab68885<>+0(SB), Y9
+	VFMADD213PS word_3c0905b7<>+0(SB), Y5, Y9
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y5, Y9
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y5, Y9
+	VFMADD213PS word_3f000000<>+0(SB), Y5, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VPADDD      Y8, Y9, Y5
+	VANDPS      Y6, Y5, Y5
+	VMOVUPS     word_7f800000<>+0(SB), Y6
+	VBLENDVPS   Y7, Y6, Y5, Y5
+	VADDPS      word_3f800000<>+0(SB), Y4, Y4
+	VDIVPS      Y4, Y2, Y2
+	VADDPS      word_3f800000<>+0(SB), Y5, Y5
+	VDIVPS      Y5, Y3, Y3
+	VMASKMOVPS  Y2, Y0, (AX)(DX*1)
+	VMASKMOVPS  Y3, Y1, 32(AX)(DX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func siluGateAVX2(gate *float32, up *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·siluGateAVX2(SB), NOSPLIT, $0-24
+	MOVQ gate+0(FP), AX
+	MOVQ up+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ DX, SI
+	XORQ BX, BX
+	SHLQ $0x02, SI
+	ANDQ $-64, SI
+
+block1:
+	CMPQ        BX, SI
+	JGE         rest2
+	VMOVUPS     (AX)(BX*1), Y0
+	VMOVUPS     32(AX)(BX*1), Y1
+	VXORPS      word_80000000<>+0(SB), Y0, Y2
+	VXORPS      word_80000000<>+0(SB), Y1, Y3
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y2, Y4
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y2, Y5
+	VMULPS      word_3fb8aa3b<>+0(SB), Y2, Y6
+	VROUNDPS    $0x08, Y6, Y6
+	VFMADD231PS word_bf318000<>+0(SB), Y6, Y2
+	VFMADD231PS word_395e8083<>+0(SB), Y6, Y2
+	VMOVUPS     word_3ab68885<>+0(SB), Y7
+	VFMADD213PS word_3c0905b7<>+0(SB), Y2, Y7
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y2, Y7
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y2, Y7
+	VFMADD213PS word_3f000000<>+0(SB), Y2, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y2, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y2, Y7
+	VCVTPS2DQ   Y6, Y6
+	VPSLLD      $0x17, Y6, Y6
+	VPADDD      Y6, Y7, Y2
+	VANDPS      Y4, Y2, Y2
+	VMOVUPS     word_7f800000<>+0(SB), Y4
+	VBLENDVPS   Y5, Y4, Y2, Y2
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y3, Y4
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y3, Y5
+	VMULPS      word_3fb8aa3b<>+0(SB), Y3, Y6
+	VROUNDPS    $0x08, Y6, Y6
+	VFMADD231PS word_bf318000<>+0(SB), Y6, Y3
+	VFMADD231PS word_395e8083<>+0(SB), Y6, Y3
+	VMOVUPS     word_3ab68885<>+0(SB), Y7
+	VFMADD213PS word_3c0905b7<>+0(SB), Y3, Y7
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y3, Y7
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f000000<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
+	VCVTPS2DQ   Y6, Y6
+	VPSLLD      $0x17, Y6, Y6
+	VPADDD      Y6, Y7, Y3
+	VANDPS      Y4, Y3, Y3
+	VMOVUPS     word_7f800000<>+0(SB), Y4
+	VBLENDVPS   Y5, Y4, Y3, Y3
+	VADDPS      word_3f800000<>+0(SB), Y2, Y2
+	VDIVPS      Y2, Y0, Y0
+	VADDPS      word_3f800000<>+0(SB), Y3, Y3
+	VDIVPS      Y3, Y1, Y1
+	VMOVUPS     (CX)(BX*1), Y2
+	VMOVUPS     32(CX)(BX*1), Y3
+	VMULPS      Y2, Y0, Y0
+	VMULPS      Y3, Y1, Y1
+	VMOVUPS     Y0, (AX)(BX*1)
+	VMOVUPS     Y1, 32(AX)(BX*1)
+	ADDQ        $0x40, BX
+	JMP         block1
+
+rest2:
+	ANDQ        $0x0f, DX
+	JZ          done3
+	NEGQ        DX
+	LEAQ        masks<>+0(SB), SI
+	VMOVUPS     64(SI)(DX*4), Y0
+	VMOVUPS     96(SI)(DX*4), Y1
+	VMASKMOVPS  (AX)(BX*1), Y0, Y2
+	VMASKMOVPS  32(AX)(BX*1), Y1, Y3
+	VXORPS      word_80000000<>+0(SB), Y2, Y4
+	VXORPS      word_80000000<>+0(SB), Y3, Y5
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y4, Y6
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y4, Y7
+	VMULPS      word_3fb8aa3b<>+0(SB), Y4, Y8
+	VROUNDPS    $0x08, Y8, Y8
+	VFMADD231PS word_bf318000<>+0(SB), Y8, Y4
+	VFMADD231PS word_395e8083<>+0(SB), Y8, Y4
+	VMOVUPS     word_3ab68885<>+0(SB), Y9
+	VFMADD213PS word_3c0905b7<>+0(SB), Y4, Y9
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y4, Y9
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y4, Y9
+	VFMADD213PS word_3f000000<>+0(SB), Y4, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VPADDD      Y8, Y9, Y4
+	VANDPS      Y6, Y4, Y4
+	VMOVUPS     word_7f800000<>+0(SB), Y6
+	VBLENDVPS   Y7, Y6, Y4, Y4
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y5, Y6
+	VCMPPS      $0x1e, word_42b17217<>+0(SB), Y5, Y7
+	VMULPS      word_3fb8aa3b<>+0(SB), Y5, Y8
+	VROUNDPS    $0x08, Y8, Y8
+	VFMADD231PS word_bf318000<>+0(SB), Y8, Y5
+	VFMADD231PS word_395e8083<>+0(SB), Y8, Y5
+	VMOVUPS     word_3ab68885<>+0(SB), Y9
+	VFMADD213PS word_3c0905b7<>+0(SB), Y5, Y9
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y5, Y9
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y5, Y9
+	VFMADD213PS word_3f000000<>+0(SB), Y5, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y9
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y9
+	VCVTPS2DQ   Y8, Y8
+	VPSLLD      $0x17, Y8, Y8
+	VPADDD      Y8, Y9, Y5
+	VANDPS      Y6, Y5, Y5
+	VMOVUPS     word_7f800000<>+0(SB), Y6
+	VBLENDVPS   Y7, Y6, Y5, Y5
+	VADDPS      word_3f800000<>+0(SB), Y4, Y4
+	VDIVPS      Y4, Y2, Y2
+	VADDPS      word_3f800000<>+0(SB), Y5, Y5
+	VDIVPS      Y5, Y3, Y3
+	VMASKMOVPS  (CX)(BX*1), Y0, Y4
+	VMASKMOVPS  32(CX)(BX*1), Y1, Y5
+	VMULPS      Y4, Y2, Y2
+	VMULPS      Y5, Y3, Y3
+	VMASKMOVPS  Y2, Y0, (AX)(BX*1)
+	VMASKMOVPS  Y3, Y1, 32(AX)(BX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func softCapAVX2(x *float32, n int, limit float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·softCapAVX2(SB), NOSPLIT, $0-20
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	MOVSS        limit+16(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVQ         CX, BX
+	XORQ         DX, DX
+	SHLQ         $0x02, BX
+	ANDQ         $-64, BX
+
+block1:
+	CMPQ        DX, BX
+	JGE         rest2
+	VMOVUPS     (AX)(DX*1), Y1
+	VMOVUPS     32(AX)(DX*1), Y2
+	VDIVPS      Y0, Y1, Y3
+	VORPS       word_80000000<>+0(SB), Y3, Y3
+	VADDPS      Y3, Y3, Y3
+	VDIVPS      Y0, Y2, Y4
+	VORPS       word_80000000<>+0(SB), Y4, Y4
+	VADDPS      Y4, Y4, Y4
+	VMOVUPS     word_c1a00000<>+0(SB), Y5
+	VMAXPS      Y3, Y5, Y3
+	VMULPS      word_3fb8aa3b<>+0(SB), Y3, Y5
+	VROUNDPS    $0x08, Y5, Y5
+	VFMADD231PS word_bf318000<>+0(SB), Y5, Y3
+	VFMADD231PS word_395e8083<>+0(SB), Y5, Y3
+	VMOVUPS     word_3ab68885<>+0(SB), Y6
+	VFMADD213PS word_3c0905b7<>+0(SB), Y3, Y6
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y3, Y6
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y3, Y6
+	VFMADD213PS word_3f000000<>+0(SB), Y3, Y6
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y6
+	VMULPS      Y3, Y6, Y6
+	VCVTPS2DQ   Y5, Y5
+	VPSLLD      $0x17, Y5, Y5
+	VPADDD      word_3f800000<>+0(SB), Y5, Y5
+	VSUBPS      word_3f800000<>+0(SB), Y5, Y3
+	VFMADD231PS Y6, Y5, Y3
+	VMOVUPS     word_c1a00000<>+0(SB), Y5
+	VMAXPS      Y4, Y5, Y4
+	VMULPS      word_3fb8aa3b<>+0(SB), Y4, Y5
+	VROUNDPS    $0x08, Y5, Y5
+	VFMADD231PS word_bf318000<>+0(SB), Y5, Y4
+	VFMADD231PS word_395e8083<>+0(SB), Y5, Y4
+	VMOVUPS     word_3ab68885<>+0(SB), Y6
+	VFMADD213PS word_3c0905b7<>+0(SB), Y4, Y6
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y4, Y6
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y4, Y6
+	VFMADD213PS word_3f000000<>+0(SB), Y4, Y6
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y6
+	VMULPS      Y4, Y6, Y6
+	VCVTPS2DQ   Y5, Y5
+	VPSLLD      $0x17, Y5, Y5
+	VPADDD      word_3f800000<>+0(SB), Y5, Y5
+	VSUBPS      word_3f800000<>+0(SB), Y5, Y4
+	VFMADD231PS Y6, Y5, Y4
+	VADDPS      word_40000000<>+0(SB), Y3, Y5
+	VDIVPS      Y5, Y3, Y3
+	VMULPS      Y0, Y3, Y3
+	VANDPS      word_80000000<>+0(SB), Y1, Y1
+	VMOVUPS     word_80000000<>+0(SB), Y5
+	VANDNPS     Y3, Y5, Y3
+	VORPS       Y3, Y1, Y1
+	VADDPS      word_40000000<>+0(SB), Y4, Y3
+	VDIVPS      Y3, Y4, Y4
+	VMULPS      Y0, Y4, Y4
+	VANDPS      word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS     word_80000000<>+0(SB), Y3
+	VANDNPS     Y4, Y3, Y4
+	VORPS       Y4, Y2, Y2
+	VMOVUPS     Y1, (AX)(DX*1)
+	VMOVUPS     Y2, 32(AX)(DX*1)
+	ADDQ        $0x40, DX
+	JMP         block1
+
+rest2:
+	ANDQ        $0x0f, CX
+	JZ          done3
+	NEGQ        CX
+	LEAQ        masks<>+0(SB), BX
+	VMOVUPS     64(BX)(CX*4), Y1
+	VMOVUPS     96(BX)(CX*4), Y2
+	VMASKMOVPS  (AX)(DX*1), Y1, Y3
+	VMASKMOVPS  32(AX)(DX*1), Y2, Y4
+	VDIVPS      Y0, Y3, Y5
+	VORPS       word_80000000<>+0(SB), Y5, Y5
+	VADDPS      Y5, Y5, Y5
+	VDIVPS      Y0, Y4, Y6
+	VORPS       word_80000000<>+0(SB), Y6, Y6
+	VADDPS      Y6, Y6, Y6
+	VMOVUPS     word_c1a00000<>+0(SB), Y7
+	VMAXPS      Y5, Y7, Y5
+	VMULPS      word_3fb8aa3b<>+0(SB), Y5, Y7
+	VROUNDPS    $0x08, Y7, Y7
+	VFMADD231PS word_bf318000<>+0(SB), Y7, Y5
+	VFMADD231PS word_395e8083<>+0(SB), Y7, Y5
+	VMOVUPS     word_3ab68885<>+0(SB), Y8
+	VFMADD213PS word_3c0905b7<>+0(SB), Y5, Y8
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y5, Y8
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y5, Y8
+	VFMADD213PS word_3f000000<>+0(SB), Y5, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y8
+	VMULPS      Y5, Y8, Y8
+	VCVTPS2DQ   Y7, Y7
+	VPSLLD      $0x17, Y7, Y7
+	VPADDD      word_3f800000<>+0(SB), Y7, Y7
+	VSUBPS      word_3f800000<>+0(SB), Y7, Y5
+	VFMADD231PS Y8, Y7, Y5
+	VMOVUPS     word_c1a00000<>+0(SB), Y7
+	VMAXPS      Y6, Y7, Y6
+	VMULPS      word_3fb8aa3b<>+0(SB), Y6, Y7
+	VROUNDPS    $0x08, Y7, Y7
+	VFMADD231PS word_bf318000<>+0(SB), Y7, Y6
+	VFMADD231PS word_395e8083<>+0(SB), Y7, Y6
+	VMOVUPS     word_3ab68885<>+0(SB), Y8
+	VFMADD213PS word_3c0905b7<>+0(SB), Y6, Y8
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y6, Y8
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y6, Y8
+	VFMADD213PS word_3f000000<>+0(SB), Y6, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y6, Y8
+	VMULPS      Y6, Y8, Y8
+	VCVTPS2DQ   Y7, Y7
+	VPSLLD      $0x17, Y7, Y7
+	VPADDD      word_3f800000<>+0(SB), Y7, Y7
+	VSUBPS      word_3f800000<>+0(SB), Y7, Y6
+	VFMADD231PS Y8, Y7, Y6
+	VADDPS      word_40000000<>+0(SB), Y5, Y7
+	VDIVPS      Y7, Y5, Y5
+	VMULPS      Y0, Y5, Y5
+	VANDPS      word_80000000<>+0(SB), Y3, Y3
+	VMOVUPS     word_80000000<>+0(SB), Y7
+	VANDNPS     Y5, Y7, Y5
+	VORPS       Y5, Y3, Y3
+	VADDPS      word_40000000<>+0(SB), Y6, Y5
+	VDIVPS      Y5, Y6, Y6
+	VMULPS      Y0, Y6, Y6
+	VANDPS      word_80000000<>+0(SB), Y4, Y4
+	VMOVUPS     word_80000000<>+0(SB), Y5
+	VANDNPS     Y6, Y5, Y6
+	VORPS       Y6, Y4, Y4
+	VMASKMOVPS  Y3, Y1, (AX)(DX*1)
+	VMASKMOVPS  Y4, Y2, 32(AX)(DX*1)
 
 done3:
 	VZEROUPPER
@@ -11358,38 +13730,38 @@ block4:
 	VMOVUPS     32(AX)(DX*1), Y4
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y0, Y4, Y4
-	VMULPS      word_3fb8aa3b<>+0(SB), Y3, Y5
-	VROUNDPS    $0x08, Y5, Y5
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y3, Y7
-	VFMADD231PS word_bf318000<>+0(SB), Y5, Y3
-	VFMADD231PS word_395e8083<>+0(SB), Y5, Y3
-	VMOVUPS     word_3ab68885<>+0(SB), Y6
-	VFMADD213PS word_3c0905b7<>+0(SB), Y3, Y6
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y3, Y6
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y3, Y6
-	VFMADD213PS word_3f000000<>+0(SB), Y3, Y6
-	VFMADD213PS word_3f800000<>+0(SB), Y3, Y6
-	VFMADD213PS word_3f800000<>+0(SB), Y3, Y6
-	VCVTPS2DQ   Y5, Y5
-	VPSLLD      $0x17, Y5, Y5
-	VPADDD      Y5, Y6, Y3
-	VANDPS      Y7, Y3, Y3
-	VMULPS      word_3fb8aa3b<>+0(SB), Y4, Y5
-	VROUNDPS    $0x08, Y5, Y5
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y4, Y7
-	VFMADD231PS word_bf318000<>+0(SB), Y5, Y4
-	VFMADD231PS word_395e8083<>+0(SB), Y5, Y4
-	VMOVUPS     word_3ab68885<>+0(SB), Y6
-	VFMADD213PS word_3c0905b7<>+0(SB), Y4, Y6
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y4, Y6
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y4, Y6
-	VFMADD213PS word_3f000000<>+0(SB), Y4, Y6
-	VFMADD213PS word_3f800000<>+0(SB), Y4, Y6
-	VFMADD213PS word_3f800000<>+0(SB), Y4, Y6
-	VCVTPS2DQ   Y5, Y5
-	VPSLLD      $0x17, Y5, Y5
-	VPADDD      Y5, Y6, Y4
-	VANDPS      Y7, Y4, Y4
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y3, Y5
+	VMULPS      word_3fb8aa3b<>+0(SB), Y3, Y6
+	VROUNDPS    $0x08, Y6, Y6
+	VFMADD231PS word_bf318000<>+0(SB), Y6, Y3
+	VFMADD231PS word_395e8083<>+0(SB), Y6, Y3
+	VMOVUPS     word_3ab68885<>+0(SB), Y7
+	VFMADD213PS word_3c0905b7<>+0(SB), Y3, Y7
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y3, Y7
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f000000<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
+	VCVTPS2DQ   Y6, Y6
+	VPSLLD      $0x17, Y6, Y6
+	VPADDD      Y6, Y7, Y3
+	VANDPS      Y5, Y3, Y3
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y4, Y5
+	VMULPS      word_3fb8aa3b<>+0(SB), Y4, Y6
+	VROUNDPS    $0x08, Y6, Y6
+	VFMADD231PS word_bf318000<>+0(SB), Y6, Y4
+	VFMADD231PS word_395e8083<>+0(SB), Y6, Y4
+	VMOVUPS     word_3ab68885<>+0(SB), Y7
+	VFMADD213PS word_3c0905b7<>+0(SB), Y4, Y7
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y4, Y7
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y4, Y7
+	VFMADD213PS word_3f000000<>+0(SB), Y4, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y7
+	VCVTPS2DQ   Y6, Y6
+	VPSLLD      $0x17, Y6, Y6
+	VPADDD      Y6, Y7, Y4
+	VANDPS      Y5, Y4, Y4
 	VADDPS      Y3, Y1, Y1
 	VADDPS      Y4, Y2, Y2
 	VMOVUPS     Y3, (AX)(DX*1)
@@ -11408,38 +13780,38 @@ rest5:
 	VMASKMOVPS  32(AX)(DX*1), Y4, Y6
 	VSUBPS      Y0, Y5, Y5
 	VSUBPS      Y0, Y6, Y6
-	VMULPS      word_3fb8aa3b<>+0(SB), Y5, Y0
-	VROUNDPS    $0x08, Y0, Y0
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y5, Y8
-	VFMADD231PS word_bf318000<>+0(SB), Y0, Y5
-	VFMADD231PS word_395e8083<>+0(SB), Y0, Y5
-	VMOVUPS     word_3ab68885<>+0(SB), Y7
-	VFMADD213PS word_3c0905b7<>+0(SB), Y5, Y7
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y5, Y7
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y5, Y7
-	VFMADD213PS word_3f000000<>+0(SB), Y5, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y5, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y5, Y7
-	VCVTPS2DQ   Y0, Y0
-	VPSLLD      $0x17, Y0, Y0
-	VPADDD      Y0, Y7, Y5
-	VANDPS      Y8, Y5, Y5
-	VMULPS      word_3fb8aa3b<>+0(SB), Y6, Y0
-	VROUNDPS    $0x08, Y0, Y0
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y6, Y8
-	VFMADD231PS word_bf318000<>+0(SB), Y0, Y6
-	VFMADD231PS word_395e8083<>+0(SB), Y0, Y6
-	VMOVUPS     word_3ab68885<>+0(SB), Y7
-	VFMADD213PS word_3c0905b7<>+0(SB), Y6, Y7
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y6, Y7
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y6, Y7
-	VFMADD213PS word_3f000000<>+0(SB), Y6, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y6, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y6, Y7
-	VCVTPS2DQ   Y0, Y0
-	VPSLLD      $0x17, Y0, Y0
-	VPADDD      Y0, Y7, Y6
-	VANDPS      Y8, Y6, Y6
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y5, Y0
+	VMULPS      word_3fb8aa3b<>+0(SB), Y5, Y7
+	VROUNDPS    $0x08, Y7, Y7
+	VFMADD231PS word_bf318000<>+0(SB), Y7, Y5
+	VFMADD231PS word_395e8083<>+0(SB), Y7, Y5
+	VMOVUPS     word_3ab68885<>+0(SB), Y8
+	VFMADD213PS word_3c0905b7<>+0(SB), Y5, Y8
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y5, Y8
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y5, Y8
+	VFMADD213PS word_3f000000<>+0(SB), Y5, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y8
+	VCVTPS2DQ   Y7, Y7
+	VPSLLD      $0x17, Y7, Y7
+	VPADDD      Y7, Y8, Y5
+	VANDPS      Y0, Y5, Y5
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y6, Y0
+	VMULPS      word_3fb8aa3b<>+0(SB), Y6, Y7
+	VROUNDPS    $0x08, Y7, Y7
+	VFMADD231PS word_bf318000<>+0(SB), Y7, Y6
+	VFMADD231PS word_395e8083<>+0(SB), Y7, Y6
+	VMOVUPS     word_3ab68885<>+0(SB), Y8
+	VFMADD213PS word_3c0905b7<>+0(SB), Y6, Y8
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y6, Y8
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y6, Y8
+	VFMADD213PS word_3f000000<>+0(SB), Y6, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y6, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y6, Y8
+	VCVTPS2DQ   Y7, Y7
+	VPSLLD      $0x17, Y7, Y7
+	VPADDD      Y7, Y8, Y6
+	VANDPS      Y0, Y6, Y6
 	VANDPS      Y3, Y5, Y5
 	VANDPS      Y4, Y6, Y6
 	VADDPS      Y5, Y1, Y1
@@ -11533,38 +13905,38 @@ block4:
 	VMOVUPS     32(AX)(BX*1), Y4
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y0, Y4, Y4
-	VMULPS      word_3fb8aa3b<>+0(SB), Y3, Y5
-	VROUNDPS    $0x08, Y5, Y5
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y3, Y7
-	VFMADD231PS word_bf318000<>+0(SB), Y5, Y3
-	VFMADD231PS word_395e8083<>+0(SB), Y5, Y3
-	VMOVUPS     word_3ab68885<>+0(SB), Y6
-	VFMADD213PS word_3c0905b7<>+0(SB), Y3, Y6
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y3, Y6
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y3, Y6
-	VFMADD213PS word_3f000000<>+0(SB), Y3, Y6
-	VFMADD213PS word_3f800000<>+0(SB), Y3, Y6
-	VFMADD213PS word_3f800000<>+0(SB), Y3, Y6
-	VCVTPS2DQ   Y5, Y5
-	VPSLLD      $0x17, Y5, Y5
-	VPADDD      Y5, Y6, Y3
-	VANDPS      Y7, Y3, Y3
-	VMULPS      word_3fb8aa3b<>+0(SB), Y4, Y5
-	VROUNDPS    $0x08, Y5, Y5
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y4, Y7
-	VFMADD231PS word_bf318000<>+0(SB), Y5, Y4
-	VFMADD231PS word_395e8083<>+0(SB), Y5, Y4
-	VMOVUPS     word_3ab68885<>+0(SB), Y6
-	VFMADD213PS word_3c0905b7<>+0(SB), Y4, Y6
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y4, Y6
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y4, Y6
-	VFMADD213PS word_3f000000<>+0(SB), Y4, Y6
-	VFMADD213PS word_3f800000<>+0(SB), Y4, Y6
-	VFMADD213PS word_3f800000<>+0(SB), Y4, Y6
-	VCVTPS2DQ   Y5, Y5
-	VPSLLD      $0x17, Y5, Y5
-	VPADDD      Y5, Y6, Y4
-	VANDPS      Y7, Y4, Y4
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y3, Y5
+	VMULPS      word_3fb8aa3b<>+0(SB), Y3, Y6
+	VROUNDPS    $0x08, Y6, Y6
+	VFMADD231PS word_bf318000<>+0(SB), Y6, Y3
+	VFMADD231PS word_395e8083<>+0(SB), Y6, Y3
+	VMOVUPS     word_3ab68885<>+0(SB), Y7
+	VFMADD213PS word_3c0905b7<>+0(SB), Y3, Y7
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y3, Y7
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f000000<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y3, Y7
+	VCVTPS2DQ   Y6, Y6
+	VPSLLD      $0x17, Y6, Y6
+	VPADDD      Y6, Y7, Y3
+	VANDPS      Y5, Y3, Y3
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y4, Y5
+	VMULPS      word_3fb8aa3b<>+0(SB), Y4, Y6
+	VROUNDPS    $0x08, Y6, Y6
+	VFMADD231PS word_bf318000<>+0(SB), Y6, Y4
+	VFMADD231PS word_395e8083<>+0(SB), Y6, Y4
+	VMOVUPS     word_3ab68885<>+0(SB), Y7
+	VFMADD213PS word_3c0905b7<>+0(SB), Y4, Y7
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y4, Y7
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y4, Y7
+	VFMADD213PS word_3f000000<>+0(SB), Y4, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y7
+	VFMADD213PS word_3f800000<>+0(SB), Y4, Y7
+	VCVTPS2DQ   Y6, Y6
+	VPSLLD      $0x17, Y6, Y6
+	VPADDD      Y6, Y7, Y4
+	VANDPS      Y5, Y4, Y4
 	VADDPS      Y3, Y1, Y1
 	VADDPS      Y4, Y2, Y2
 	CMPQ        (SP), $0x00
@@ -11599,38 +13971,38 @@ rest5:
 	VMASKMOVPS  32(AX)(BX*1), Y4, Y6
 	VSUBPS      Y0, Y5, Y5
 	VSUBPS      Y0, Y6, Y6
-	VMULPS      word_3fb8aa3b<>+0(SB), Y5, Y0
-	VROUNDPS    $0x08, Y0, Y0
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y5, Y8
-	VFMADD231PS word_bf318000<>+0(SB), Y0, Y5
-	VFMADD231PS word_395e8083<>+0(SB), Y0, Y5
-	VMOVUPS     word_3ab68885<>+0(SB), Y7
-	VFMADD213PS word_3c0905b7<>+0(SB), Y5, Y7
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y5, Y7
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y5, Y7
-	VFMADD213PS word_3f000000<>+0(SB), Y5, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y5, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y5, Y7
-	VCVTPS2DQ   Y0, Y0
-	VPSLLD      $0x17, Y0, Y0
-	VPADDD      Y0, Y7, Y5
-	VANDPS      Y8, Y5, Y5
-	VMULPS      word_3fb8aa3b<>+0(SB), Y6, Y0
-	VROUNDPS    $0x08, Y0, Y0
-	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y6, Y8
-	VFMADD231PS word_bf318000<>+0(SB), Y0, Y6
-	VFMADD231PS word_395e8083<>+0(SB), Y0, Y6
-	VMOVUPS     word_3ab68885<>+0(SB), Y7
-	VFMADD213PS word_3c0905b7<>+0(SB), Y6, Y7
-	VFMADD213PS word_3d2aaa8d<>+0(SB), Y6, Y7
-	VFMADD213PS word_3e2aaa6e<>+0(SB), Y6, Y7
-	VFMADD213PS word_3f000000<>+0(SB), Y6, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y6, Y7
-	VFMADD213PS word_3f800000<>+0(SB), Y6, Y7
-	VCVTPS2DQ   Y0, Y0
-	VPSLLD      $0x17, Y0, Y0
-	VPADDD      Y0, Y7, Y6
-	VANDPS      Y8, Y6, Y6
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y5, Y0
+	VMULPS      word_3fb8aa3b<>+0(SB), Y5, Y7
+	VROUNDPS    $0x08, Y7, Y7
+	VFMADD231PS word_bf318000<>+0(SB), Y7, Y5
+	VFMADD231PS word_395e8083<>+0(SB), Y7, Y5
+	VMOVUPS     word_3ab68885<>+0(SB), Y8
+	VFMADD213PS word_3c0905b7<>+0(SB), Y5, Y8
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y5, Y8
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y5, Y8
+	VFMADD213PS word_3f000000<>+0(SB), Y5, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y5, Y8
+	VCVTPS2DQ   Y7, Y7
+	VPSLLD      $0x17, Y7, Y7
+	VPADDD      Y7, Y8, Y5
+	VANDPS      Y0, Y5, Y5
+	VCMPPS      $0x15, word_c2aeac4f<>+0(SB), Y6, Y0
+	VMULPS      word_3fb8aa3b<>+0(SB), Y6, Y7
+	VROUNDPS    $0x08, Y7, Y7
+	VFMADD231PS word_bf318000<>+0(SB), Y7, Y6
+	VFMADD231PS word_395e8083<>+0(SB), Y7, Y6
+	VMOVUPS     word_3ab68885<>+0(SB), Y8
+	VFMADD213PS word_3c0905b7<>+0(SB), Y6, Y8
+	VFMADD213PS word_3d2aaa8d<>+0(SB), Y6, Y8
+	VFMADD213PS word_3e2aaa6e<>+0(SB), Y6, Y8
+	VFMADD213PS word_3f000000<>+0(SB), Y6, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y6, Y8
+	VFMADD213PS word_3f800000<>+0(SB), Y6, Y8
+	VCVTPS2DQ   Y7, Y7
+	VPSLLD      $0x17, Y7, Y7
+	VPADDD      Y7, Y8, Y6
+	VANDPS      Y0, Y6, Y6
 	VANDPS      Y3, Y5, Y5
 	VANDPS      Y4, Y6, Y6
 	VADDPS      Y5, Y1, Y1
@@ -11668,9 +14040,9 @@ done6:
 	VZEROUPPER
 	RET
 
-// func scoresF32x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF32x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·scoresF32x1AVX2(SB), NOSPLIT, $8-72
+TEXT ·scoresF32x1AVX2(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   q+16(FP), CX
 	MOVQ   $+0, (SP)
@@ -11680,22 +14052,27 @@ TEXT ·scoresF32x1AVX2(SB), NOSPLIT, $8-72
 	IMUL3Q $+64, DI, DI
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R8
-	MOVQ pageBlocks+56(FP), DX
-	ADDQ $0x18, pages+32(FP)
-	MOVQ DX, (SP)
-	MOVQ (R8), R8
-	MOVQ R8, DX
-	ADDQ keys+40(FP), DX
-	MOVQ blocks+64(FP), BX
-	CMPQ BX, pageBlocks+56(FP)
-	MOVQ $+0, BX
-	JLE  last3
-	MOVQ pages+32(FP), BX
-	MOVQ (BX), BX
-	SUBQ R8, BX
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R8
+	MOVQ  pageBlocks+56(FP), DX
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  DX, (SP)
+	MOVQ  (R8), R8
+	MOVQ  R8, DX
+	ADDQ  keys+40(FP), DX
+	MOVQ  skip+64(FP), BX
+	SUBQ  BX, (SP)
+	IMULQ DI, BX
+	ADDQ  BX, DX
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), BX
+	CMPQ  BX, (SP)
+	MOVQ  $+0, BX
+	JLE   last3
+	MOVQ  pages+32(FP), BX
+	MOVQ  (BX), BX
+	SUBQ  R8, BX
 
 last3:
 inside2:
@@ -11835,14 +14212,14 @@ done9:
 
 done5:
 	ADDQ DI, DX
-	DECQ blocks+64(FP)
+	DECQ blocks+72(FP)
 	JNZ  block1
 	VZEROUPPER
 	RET
 
-// func scoresF32x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF32x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·scoresF32x2AVX2(SB), NOSPLIT, $8-72
+TEXT ·scoresF32x2AVX2(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -11856,22 +14233,27 @@ TEXT ·scoresF32x2AVX2(SB), NOSPLIT, $8-72
 	IMUL3Q $+64, R9, R9
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R10
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R10), R10
-	MOVQ R10, SI
-	ADDQ keys+40(FP), SI
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R10, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R10
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R10), R10
+	MOVQ  R10, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	IMULQ R9, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R10, DI
 
 last3:
 inside2:
@@ -12101,7 +14483,7 @@ done13:
 
 done5:
 	ADDQ R9, SI
-	DECQ blocks+64(FP)
+	DECQ blocks+72(FP)
 	JNZ  block1
 	VZEROUPPER
 	RET
@@ -12925,9 +15307,9 @@ done2:
 	VZEROUPPER
 	RET
 
-// func scoresF16x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF16x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·scoresF16x1AVX2(SB), NOSPLIT, $8-72
+TEXT ·scoresF16x1AVX2(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   q+16(FP), CX
 	MOVQ   $+0, (SP)
@@ -12937,22 +15319,27 @@ TEXT ·scoresF16x1AVX2(SB), NOSPLIT, $8-72
 	IMUL3Q $+32, DI, DI
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R8
-	MOVQ pageBlocks+56(FP), DX
-	ADDQ $0x18, pages+32(FP)
-	MOVQ DX, (SP)
-	MOVQ (R8), R8
-	MOVQ R8, DX
-	ADDQ keys+40(FP), DX
-	MOVQ blocks+64(FP), BX
-	CMPQ BX, pageBlocks+56(FP)
-	MOVQ $+0, BX
-	JLE  last3
-	MOVQ pages+32(FP), BX
-	MOVQ (BX), BX
-	SUBQ R8, BX
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R8
+	MOVQ  pageBlocks+56(FP), DX
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  DX, (SP)
+	MOVQ  (R8), R8
+	MOVQ  R8, DX
+	ADDQ  keys+40(FP), DX
+	MOVQ  skip+64(FP), BX
+	SUBQ  BX, (SP)
+	IMULQ DI, BX
+	ADDQ  BX, DX
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), BX
+	CMPQ  BX, (SP)
+	MOVQ  $+0, BX
+	JLE   last3
+	MOVQ  pages+32(FP), BX
+	MOVQ  (BX), BX
+	SUBQ  R8, BX
 
 last3:
 inside2:
@@ -13084,14 +15471,14 @@ done9:
 
 done5:
 	ADDQ DI, DX
-	DECQ blocks+64(FP)
+	DECQ blocks+72(FP)
 	JNZ  block1
 	VZEROUPPER
 	RET
 
-// func scoresF16x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresF16x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·scoresF16x2AVX2(SB), NOSPLIT, $8-72
+TEXT ·scoresF16x2AVX2(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -13105,22 +15492,27 @@ TEXT ·scoresF16x2AVX2(SB), NOSPLIT, $8-72
 	IMUL3Q $+32, R9, R9
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R10
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R10), R10
-	MOVQ R10, SI
-	ADDQ keys+40(FP), SI
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R10, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R10
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R10), R10
+	MOVQ  R10, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	IMULQ R9, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R10, DI
 
 last3:
 inside2:
@@ -13342,7 +15734,7 @@ done13:
 
 done5:
 	ADDQ R9, SI
-	DECQ blocks+64(FP)
+	DECQ blocks+72(FP)
 	JNZ  block1
 	VZEROUPPER
 	RET
@@ -14162,9 +16554,9 @@ done2:
 	VZEROUPPER
 	RET
 
-// func scoresInt8x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresInt8x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·scoresInt8x1AVX2(SB), NOSPLIT, $8-72
+TEXT ·scoresInt8x1AVX2(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   q+16(FP), CX
 	MOVQ   $+0, (SP)
@@ -14174,24 +16566,31 @@ TEXT ·scoresInt8x1AVX2(SB), NOSPLIT, $8-72
 	IMUL3Q $+16, R8, R8
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R9
-	MOVQ pageBlocks+56(FP), DX
-	ADDQ $0x18, pages+32(FP)
-	MOVQ DX, (SP)
-	MOVQ (R9), R9
-	MOVQ R9, DX
-	ADDQ keys+40(FP), DX
-	MOVQ R9, SI
-	ADDQ scales+48(FP), SI
-	MOVQ blocks+64(FP), BX
-	CMPQ BX, pageBlocks+56(FP)
-	MOVQ $+0, BX
-	JLE  last3
-	MOVQ pages+32(FP), BX
-	MOVQ (BX), BX
-	SUBQ R9, BX
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R9
+	MOVQ  pageBlocks+56(FP), DX
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  DX, (SP)
+	MOVQ  (R9), R9
+	MOVQ  R9, DX
+	ADDQ  keys+40(FP), DX
+	MOVQ  skip+64(FP), BX
+	SUBQ  BX, (SP)
+	MOVQ  BX, SI
+	SHLQ  $0x06, SI
+	LEAQ  (R9)(SI*1), SI
+	ADDQ  scales+48(FP), SI
+	IMULQ R8, BX
+	ADDQ  BX, DX
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), BX
+	CMPQ  BX, (SP)
+	MOVQ  $+0, BX
+	JLE   last3
+	MOVQ  pages+32(FP), BX
+	MOVQ  (BX), BX
+	SUBQ  R9, BX
 
 last3:
 inside2:
@@ -14337,14 +16736,14 @@ done9:
 
 done5:
 	ADDQ R8, DX
-	DECQ blocks+64(FP)
+	DECQ blocks+72(FP)
 	JNZ  block1
 	VZEROUPPER
 	RET
 
-// func scoresInt8x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+// func scoresInt8x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·scoresInt8x2AVX2(SB), NOSPLIT, $8-72
+TEXT ·scoresInt8x2AVX2(SB), NOSPLIT, $8-80
 	MOVQ   scores+0(FP), AX
 	MOVQ   scoreStride+8(FP), CX
 	SHLQ   $0x02, CX
@@ -14358,24 +16757,31 @@ TEXT ·scoresInt8x2AVX2(SB), NOSPLIT, $8-72
 	IMUL3Q $+16, R10, R10
 
 block1:
-	CMPQ (SP), $0x00
-	JNE  inside2
-	MOVQ pages+32(FP), R11
-	MOVQ pageBlocks+56(FP), SI
-	ADDQ $0x18, pages+32(FP)
-	MOVQ SI, (SP)
-	MOVQ (R11), R11
-	MOVQ R11, SI
-	ADDQ keys+40(FP), SI
-	MOVQ R11, R8
-	ADDQ scales+48(FP), R8
-	MOVQ blocks+64(FP), DI
-	CMPQ DI, pageBlocks+56(FP)
-	MOVQ $+0, DI
-	JLE  last3
-	MOVQ pages+32(FP), DI
-	MOVQ (DI), DI
-	SUBQ R11, DI
+	CMPQ  (SP), $0x00
+	JNE   inside2
+	MOVQ  pages+32(FP), R11
+	MOVQ  pageBlocks+56(FP), SI
+	ADDQ  $0x18, pages+32(FP)
+	MOVQ  SI, (SP)
+	MOVQ  (R11), R11
+	MOVQ  R11, SI
+	ADDQ  keys+40(FP), SI
+	MOVQ  skip+64(FP), DI
+	SUBQ  DI, (SP)
+	MOVQ  DI, R8
+	SHLQ  $0x06, R8
+	LEAQ  (R11)(R8*1), R8
+	ADDQ  scales+48(FP), R8
+	IMULQ R10, DI
+	ADDQ  DI, SI
+	MOVQ  $+0, skip+64(FP)
+	MOVQ  blocks+72(FP), DI
+	CMPQ  DI, (SP)
+	MOVQ  $+0, DI
+	JLE   last3
+	MOVQ  pages+32(FP), DI
+	MOVQ  (DI), DI
+	SUBQ  R11, DI
 
 last3:
 inside2:
@@ -14612,7 +17018,7 @@ done13:
 
 done5:
 	ADDQ R10, SI
-	DECQ blocks+64(FP)
+	DECQ blocks+72(FP)
 	JNZ  block1
 	VZEROUPPER
 	RET

@@ -14,20 +14,45 @@ func quantizeAVX512(codes *int8, scales *float32, sums *int32, x *float32, group
 //go:noescape
 func layerNormx1AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
 
+// rmsNormx1AVX512 is rmsNormReference for n > 0, of 1 rows. Strides are in elements.
+//
+//go:noescape
+func rmsNormx1AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
+
 // layerNormx2AVX512 is layerNormReference for n > 0, of 2 rows. Strides are in elements.
 //
 //go:noescape
 func layerNormx2AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
+
+// rmsNormx2AVX512 is rmsNormReference for n > 0, of 2 rows. Strides are in elements.
+//
+//go:noescape
+func rmsNormx2AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
 
 // layerNormx3AVX512 is layerNormReference for n > 0, of 3 rows. Strides are in elements.
 //
 //go:noescape
 func layerNormx3AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
 
+// rmsNormx3AVX512 is rmsNormReference for n > 0, of 3 rows. Strides are in elements.
+//
+//go:noescape
+func rmsNormx3AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
+
 // layerNormx4AVX512 is layerNormReference for n > 0, of 4 rows. Strides are in elements.
 //
 //go:noescape
 func layerNormx4AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
+
+// rmsNormx4AVX512 is rmsNormReference for n > 0, of 4 rows. Strides are in elements.
+//
+//go:noescape
+func rmsNormx4AVX512(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
+
+// rotateAVX512 is rotateReference.
+//
+//go:noescape
+func rotateAVX512(x *float32, cos *float32, sin *float32, half int)
 
 // addAVX512 is addReference.
 //
@@ -44,15 +69,45 @@ func scaleAVX512(dst *float32, x *float32, n int, factor float32)
 //go:noescape
 func geluTanhAVX512(x *float32, n int)
 
+// geluTanhGateAVX512 is gateReference for geluTanhReference.
+//
+//go:noescape
+func geluTanhGateAVX512(gate *float32, up *float32, n int)
+
 // geluErfAVX512 is geluErfReference.
 //
 //go:noescape
 func geluErfAVX512(x *float32, n int)
 
+// geluErfGateAVX512 is gateReference for geluErfReference.
+//
+//go:noescape
+func geluErfGateAVX512(gate *float32, up *float32, n int)
+
 // reluAVX512 is reluReference.
 //
 //go:noescape
 func reluAVX512(x *float32, n int)
+
+// reluGateAVX512 is gateReference for reluReference.
+//
+//go:noescape
+func reluGateAVX512(gate *float32, up *float32, n int)
+
+// siluAVX512 is siluReference.
+//
+//go:noescape
+func siluAVX512(x *float32, n int)
+
+// siluGateAVX512 is gateReference for siluReference.
+//
+//go:noescape
+func siluGateAVX512(gate *float32, up *float32, n int)
+
+// softCapAVX512 is softCapReference.
+//
+//go:noescape
+func softCapAVX512(x *float32, n int, limit float32)
 
 // storeKeyF16AVX512 stores 16 elements per block in a cache of binary16.
 //
@@ -104,25 +159,25 @@ func softmaxAVX512(scores *float32, count int) float32
 //go:noescape
 func softmaxScaledAVX512(scores *float32, pages *[]byte, scales int, pageBlocks int, skip int, count int) float32
 
-// scoresF32x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
+// scoresF32x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF32x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF32x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF32x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+// scoresF32x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF32x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF32x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF32x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions.
+// scoresF32x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF32x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF32x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF32x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions.
+// scoresF32x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF32x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF32x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
 // weighF32x1AVX512 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
@@ -144,25 +199,25 @@ func weighF32x3AVX512(out *float32, outStride int, weights *float32, weightStrid
 //go:noescape
 func weighF32x4AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// scoresF16x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
+// scoresF16x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF16x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF16x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF16x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+// scoresF16x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF16x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF16x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF16x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions.
+// scoresF16x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF16x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF16x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF16x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions.
+// scoresF16x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF16x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF16x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
 // weighF16x3AVX512 adds to the results of 3 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
@@ -174,25 +229,25 @@ func weighF16x3AVX512(out *float32, outStride int, weights *float32, weightStrid
 //go:noescape
 func weighF16x4AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// scoresInt8x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
+// scoresInt8x1AVX512 writes the scores of 1 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresInt8x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresInt8x1AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresInt8x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+// scoresInt8x2AVX512 writes the scores of 2 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresInt8x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresInt8x2AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresInt8x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions.
+// scoresInt8x3AVX512 writes the scores of 3 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresInt8x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresInt8x3AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresInt8x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions.
+// scoresInt8x4AVX512 writes the scores of 4 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresInt8x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresInt8x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
 // weighInt8x1AVX512 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
@@ -224,10 +279,25 @@ func quantizeAVX2(codes *int8, scales *float32, sums *int32, x *float32, groups 
 //go:noescape
 func layerNormx1AVX2(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
 
+// rmsNormx1AVX2 is rmsNormReference for n > 0, of 1 rows. Strides are in elements.
+//
+//go:noescape
+func rmsNormx1AVX2(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
+
 // layerNormx2AVX2 is layerNormReference for n > 0, of 2 rows. Strides are in elements.
 //
 //go:noescape
 func layerNormx2AVX2(dst *float32, dstStride int, x *float32, xStride int, weight *float32, bias *float32, n int, epsilon float32)
+
+// rmsNormx2AVX2 is rmsNormReference for n > 0, of 2 rows. Strides are in elements.
+//
+//go:noescape
+func rmsNormx2AVX2(dst *float32, dstStride int, x *float32, xStride int, weight *float32, n int, epsilon float32)
+
+// rotateAVX2 is rotateReference.
+//
+//go:noescape
+func rotateAVX2(x *float32, cos *float32, sin *float32, half int)
 
 // addAVX2 is addReference.
 //
@@ -244,15 +314,45 @@ func scaleAVX2(dst *float32, x *float32, n int, factor float32)
 //go:noescape
 func geluTanhAVX2(x *float32, n int)
 
+// geluTanhGateAVX2 is gateReference for geluTanhReference.
+//
+//go:noescape
+func geluTanhGateAVX2(gate *float32, up *float32, n int)
+
 // geluErfAVX2 is geluErfReference.
 //
 //go:noescape
 func geluErfAVX2(x *float32, n int)
 
+// geluErfGateAVX2 is gateReference for geluErfReference.
+//
+//go:noescape
+func geluErfGateAVX2(gate *float32, up *float32, n int)
+
 // reluAVX2 is reluReference.
 //
 //go:noescape
 func reluAVX2(x *float32, n int)
+
+// reluGateAVX2 is gateReference for reluReference.
+//
+//go:noescape
+func reluGateAVX2(gate *float32, up *float32, n int)
+
+// siluAVX2 is siluReference.
+//
+//go:noescape
+func siluAVX2(x *float32, n int)
+
+// siluGateAVX2 is gateReference for siluReference.
+//
+//go:noescape
+func siluGateAVX2(gate *float32, up *float32, n int)
+
+// softCapAVX2 is softCapReference.
+//
+//go:noescape
+func softCapAVX2(x *float32, n int, limit float32)
 
 // storeKeyF16AVX2 stores 16 elements per block in a cache of binary16.
 //
@@ -309,15 +409,15 @@ func softmaxAVX2(scores *float32, count int) float32
 //go:noescape
 func softmaxScaledAVX2(scores *float32, pages *[]byte, scales int, pageBlocks int, skip int, count int) float32
 
-// scoresF32x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
+// scoresF32x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF32x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF32x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF32x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+// scoresF32x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF32x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF32x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
 // weighF32x1AVX2 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
@@ -334,15 +434,15 @@ func weighF32x2AVX2(out *float32, outStride int, weights *float32, weightStride 
 //go:noescape
 func weighF32x4AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// scoresF16x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
+// scoresF16x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF16x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF16x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresF16x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+// scoresF16x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresF16x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresF16x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
 // weighF16x1AVX2 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
@@ -359,15 +459,15 @@ func weighF16x2AVX2(out *float32, outStride int, weights *float32, weightStride 
 //go:noescape
 func weighF16x4AVX2(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
 
-// scoresInt8x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions.
+// scoresInt8x1AVX2 writes the scores of 1 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresInt8x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresInt8x1AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
-// scoresInt8x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions.
+// scoresInt8x2AVX2 writes the scores of 2 queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.
 //
 //go:noescape
-func scoresInt8x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, blocks int)
+func scoresInt8x2AVX2(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
 // weighInt8x1AVX2 adds to the results of 1 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //

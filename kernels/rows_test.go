@@ -196,6 +196,24 @@ func TestSoftCapIsTheReference(t *testing.T) {
 	})
 }
 
+// TestSoftCapNearItsLimit passes the arguments around the one from where on the exponential inside no longer counts.
+func TestSoftCapNearItsLimit(t *testing.T) {
+	var x []float32
+	middle := math.Float32bits(-expM1Min / 2)
+	for bits := middle - 500; bits < middle+500; bits++ {
+		x = append(x, math.Float32frombits(bits), -math.Float32frombits(bits))
+	}
+	want := slices.Clone(x)
+	reference.SoftCap(want, 1)
+	for _, s := range Sets() {
+		got := slices.Clone(x)
+		s.SoftCap(got, 1)
+		if i := unequal(got, want); i >= 0 {
+			t.Errorf("%s: %x bounded is %x, want %x", s.Name(), x[i], got[i], want[i])
+		}
+	}
+}
+
 func TestRotateIsTheReference(t *testing.T) {
 	eachRow(t, append([]int{0, 40, 48}, lengths...), func(t *testing.T, s *Set, half int, row func() []float32) {
 		cos, sin, x := row(), row(), append(row(), row()...)
@@ -444,6 +462,36 @@ func TestReadIsTheReference(t *testing.T) {
 	}
 }
 
+// TestSizesThatDoNotFit: assembly checks nothing, so the methods must refuse what would lead it out of a slice.
+func TestSizesThatDoNotFit(t *testing.T) {
+	row := func(n int) []float32 { return make([]float32, n) }
+	for _, s := range Sets() {
+		for name, call := range map[string]func(){
+			"norm into a short row":      func() { s.RMSNorm(row(15), 16, row(16), 16, 1, row(16), 1e-6) },
+			"norm of a short row":        func() { s.RMSNorm(row(32), 16, row(31), 16, 2, row(16), 1e-6) },
+			"norm of rows that overlap":  func() { s.RMSNorm(row(64), 16, row(64), 15, 2, row(16), 1e-6) },
+			"norm of fewer rows than 0":  func() { s.RMSNorm(row(64), 16, row(64), 16, -1, row(16), 1e-6) },
+			"rotation of a short head":   func() { s.Rotate(row(31), row(16), row(16)) },
+			"rotation without sines":     func() { s.Rotate(row(32), row(16), row(15)) },
+			"gate of a short row":        func() { s.Gate(SiLU, row(17), row(16)) },
+			"gate of no function":        func() { s.Gate(activationFunctions, row(16), row(16)) },
+			"soft cap of zero":           func() { s.SoftCap(row(16), 0) },
+			"soft cap below zero":        func() { s.SoftCap(row(16), -30) },
+			"soft cap that is infinite":  func() { s.SoftCap(row(16), float32(math.Inf(1))) },
+			"soft cap that is no number": func() { s.SoftCap(row(16), float32(math.NaN())) },
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s: %s is taken", s.Name(), name)
+					}
+				}()
+				call()
+			}()
+		}
+	}
+}
+
 func BenchmarkRows(b *testing.B) {
 	random := rand.New(rand.NewPCG(14, 14))
 	const n = 768
@@ -461,11 +509,19 @@ func BenchmarkRows(b *testing.B) {
 			{"LayerNorm768", 4 * n, func() { s.LayerNorm(dst, n, x, n, 1, weight, bias, 1e-5) }},
 			{"LayerNorm768x2", 8 * n, func() { s.LayerNorm(row, n, x, n, 2, weight, bias, 1e-5) }},
 			{"LayerNorm768x4", 16 * n, func() { s.LayerNorm(row, n, x, n, 4, weight, bias, 1e-5) }},
+			{"RMSNorm768", 4 * n, func() { s.RMSNorm(dst, n, x, n, 1, weight, 1e-6) }},
+			{"RMSNorm768x4", 16 * n, func() { s.RMSNorm(row, n, x, n, 4, weight, 1e-6) }},
+			{"RMSNorm128x16", 64 * 128, func() { s.RMSNorm(row, 128, x, 128, 16, weight[:128], 1e-6) }},
+			{"Rotate128", 4 * 128, func() { s.Rotate(row[:128], weight[:64], bias[:64]) }},
 			{"Add768", 4 * n, func() { s.Add(dst, x[:n]) }},
 			{"Quantize768", 4 * n, func() { s.quantize(in.Codes[:n], in.Scales[:n/64], in.Sums[:n/64], in.Values[:n]) }},
 			{"Quantize3072", 16 * n, func() { s.Quantize(in, 0, 1) }},
 			{"GELUTanh3072", 16 * n, func() { copy(row, x); s.Activate(GELUTanh, row) }},
 			{"GELU3072", 16 * n, func() { copy(row, x); s.Activate(GELU, row) }},
+			{"SiLU3072", 16 * n, func() { copy(row, x); s.Activate(SiLU, row) }},
+			{"SwiGLU3072", 16 * n, func() { copy(row, x); s.Gate(SiLU, row, logits) }},
+			{"GeGLU3072", 16 * n, func() { copy(row, x); s.Gate(GELUTanh, row, logits) }},
+			{"SoftCap3072", 16 * n, func() { copy(row, x); s.SoftCap(row, 30) }},
 			{"ReLU3072", 16 * n, func() { copy(row, x); s.Activate(ReLU, row) }},
 			{"ArgMax50257", 4 * 50257, func() { s.ArgMax(logits) }},
 			{"Threshold2048", 4 * 2048, func() { s.Threshold(logits[:2048], 40) }},

@@ -80,8 +80,8 @@ type scoreTile struct {
 // is a register for each of these, and the fixed tree adds registers.
 func scores(m *machine, c cache, t scoreTile) {
 	name := fmt.Sprintf("scores%sx%d", c.name, t.queries)
-	m.function(name, "func(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys, scales, pageBlocks, blocks int)")
-	m.Doc(fmt.Sprintf("%s%s writes the scores of %d queries with the keys of whole blocks of 16 positions.", name, m.Name, t.queries))
+	m.function(name, "func(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys, scales, pageBlocks, skip, blocks int)")
+	m.Doc(fmt.Sprintf("%s%s writes the scores of %d queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.", name, m.Name, t.queries))
 	result := m.rows("scores", "scoreStride", t.queries)
 	query := m.rows("q", "dimensions", t.queries)
 	walk := m.pages("pageBlocks")
@@ -159,12 +159,19 @@ func scores(m *machine, c cache, t scoreTile) {
 	walk.step(func(page reg.GPVirtual) {
 		m.MOVQ(page, keys)
 		m.ADDQ(m.argument("keys"), keys)
+		skipped := m.Parameter("skip")
+		m.SUBQ(skipped, walk.left)
 		if c.scaled {
-			m.MOVQ(page, scales)
+			scale := m.copy(skipped)
+			m.SHLQ(operand.Imm(6), scale)
+			m.LEAQ(operand.Mem{Base: page, Index: scale, Scale: 1}, scales)
 			m.ADDQ(m.argument("scales"), scales)
 		}
+		m.IMULQ(keyBytes, skipped)
+		m.ADDQ(skipped, keys)
+		m.MOVQ(operand.I32(0), m.argument("skip"))
 		blocks := m.Parameter("blocks")
-		m.CMPQ(blocks, m.argument("pageBlocks"))
+		m.CMPQ(blocks, walk.left)
 		m.fetchNext(ahead, page, m.argument("pages"), m.JLE)
 	})
 	if m.lanes() == blockLanes {

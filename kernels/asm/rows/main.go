@@ -34,12 +34,16 @@ func generate(file *amd64.File) {
 		quantize(m)
 		for rows := range m.normRows {
 			layerNorm(m, rows+1)
+			rmsNorm(m, rows+1)
 		}
+		rotate(m)
 		add(m)
 		scale(m)
-		geluTanh(m)
-		geluErf(m)
-		relu(m)
+		for _, f := range activations {
+			activate(m, f)
+			gate(m, f)
+		}
+		softCap(m)
 		for _, place := range placements {
 			storeHalf(m, place)
 			storeInt8(m, place)
