@@ -1,11 +1,14 @@
 package runtime_test
 
 import (
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 
 	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/runtime"
 )
 
@@ -105,6 +108,58 @@ func TestFamiliesScoreAsReferences(t *testing.T) {
 			}
 			if score.Scored != len(g.Eval.IDs)-1 || !(math.Abs(score.NLL/g.Eval.NLL-1) < 1e-4) {
 				t.Errorf("%s: %v of %d tokens, want %v of %d", name, score.NLL, score.Scored, g.Eval.NLL, len(g.Eval.IDs)-1)
+			}
+		}
+	}
+}
+
+// TestFamiliesKeepTheirBits runs every family in several encodings of weights and caches: mixtures of pieces of prompts, single
+// tokens and verifications of several sequences, on all kernels, numbers of threads and sizes of pages. Every row of logits
+// is what the sequence gives alone, in one piece, on one thread.
+func TestFamiliesKeepTheirBits(t *testing.T) {
+	for k, name := range families {
+		for j := range 3 {
+			mode, encoding := modes[(2*j+k)%len(modes)], []runtime.KV{runtime.F32, runtime.F16, runtime.Int8}[(j+k)%3]
+			t.Run(fmt.Sprint(name, " ", mode.Mode, mode.Int4, " ", encoding), func(t *testing.T) {
+				common := []runtime.Option{runtime.WithKV(encoding), runtime.WithContext(160), runtime.WithoutVerify()}
+				random := rand.New(rand.NewPCG(71, uint64(3*k+j)))
+				texts := alone(t, openFamily(t, name, mode, append(common, runtime.WithThreads(runtime.NewThreads(1)))...), random, 6)
+				for _, set := range kernels.Sets() {
+					for threads, page := range map[int]int{1: 16, 2: 64, 3: 32, 5: 16} {
+						if set.Name() == "go" && threads != 3 { // slow
+							continue
+						}
+						m := openFamily(t, name, mode, append(common, runtime.WithThreads(runtime.NewThreads(threads)),
+							runtime.WithKernels(set.Name()), runtime.WithKVPages(page))...)
+						runMixture(t, m, random, texts, fmt.Sprintf("%s, %d threads, pages of %d", set.Name(), threads, page))
+						m.Close()
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestFamiliesQuantized bounds what the encodings cost the models of families: the mean divergence of their predictions from
+// those of float32. Random weights are the worst there are.
+func TestFamiliesQuantized(t *testing.T) {
+	for _, name := range families {
+		ids := loadReference(t, "families", name).Eval.IDs
+		reference := openFamily(t, name, convert.Options{Mode: convert.F32}, runtime.WithContext(160))
+		for _, c := range []struct {
+			mode convert.Options
+			kv   runtime.KV
+			most float64
+		}{
+			{convert.Options{Mode: convert.F16}, runtime.F32, 1e-3}, {convert.Options{Mode: convert.F32}, runtime.F16, 1e-4}, {convert.Options{Mode: convert.F32}, runtime.Int8, 0.05},
+			{convert.Options{Mode: convert.Int8}, runtime.F16, 0.1}, {convert.Options{Mode: convert.Int4, Int4: convert.All}, runtime.F16, 4},
+		} {
+			comparison, err := runtime.Compare(t.Context(), reference, openFamily(t, name, c.mode, runtime.WithContext(160), runtime.WithKV(c.kv)), ids, 0, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if t.Logf("%s %s%s, cache %v: divergence %.2g", name, c.mode.Mode, c.mode.Int4, c.kv, comparison.Divergence); !(comparison.Divergence < c.most) {
+				t.Errorf("%s %s%s, cache %v: divergence %v, want at most %v", name, c.mode.Mode, c.mode.Int4, c.kv, comparison.Divergence, c.most)
 			}
 		}
 	}
