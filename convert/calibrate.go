@@ -36,6 +36,9 @@ type Calibration struct {
 // this came to 1.3 GB.
 const CalibrationTokens = 1 << 16
 
+// CalibrationWindow is the most of a text, in tokens, that calibration runs in one piece.
+const CalibrationWindow = 2048
+
 // calibrationSource is the text's name among the sources of a file. No file of a model is called so.
 const calibrationSource = "(calibration text)"
 

@@ -48,7 +48,7 @@ func export(ctx context.Context, path, directory string, o ExportOptions) error 
 		o.DType = DTypeF32
 	}
 	if _, ok := dtypes[o.DType]; !ok {
-		return fmt.Errorf("unknown element type %q (types: f32, f16)", o.DType)
+		return fmt.Errorf("unknown element type %q (types: f32, f16, bf16)", o.DType)
 	}
 	file, err := format.Open(path)
 	if err != nil {

@@ -65,7 +65,7 @@ func readRope(c *config, h *architecture.Decoder, kind string, usual ropeUsual) 
 		r["rope_type"] = mustMarshal(alias)
 	}
 	r.complete(c, "rope_theta", usual.base)
-	r.complete(c, "partial_rotary_factor", 1)
+	r.complete(c, "partial_rotary_factor", nil)
 	if slices.Contains(ropeFields[r.kind()], originalContext) {
 		r.complete(c, originalContext, cmp.Or(usual.originalContext, h.Context))
 	}
@@ -75,13 +75,14 @@ func readRope(c *config, h *architecture.Decoder, kind string, usual ropeUsual) 
 // originalContext is the field for how many positions a model was trained before its context became longer.
 const originalContext = "original_max_position_embeddings"
 
-// complete sets a missing field to what the configuration says beside the object, or else to what is usual.
+// complete sets a missing field to what the configuration says beside the object, or else to what is usual, nil for nothing.
 func (r rope) complete(c *config, field string, usual any) {
-	if _, ok := r[field]; ok {
-		return
-	}
-	if r[field] = mustMarshal(usual); c.has(field) {
+	switch _, ok := r[field]; {
+	case ok:
+	case c.has(field):
 		r[field] = c.fields[field]
+	case usual != nil:
+		r[field] = mustMarshal(usual)
 	}
 }
 

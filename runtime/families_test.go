@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -161,6 +162,48 @@ func TestFamiliesQuantized(t *testing.T) {
 			if t.Logf("%s %s%s, cache %v: divergence %.2g", name, c.mode.Mode, c.mode.Int4, c.kv, comparison.Divergence); !(comparison.Divergence < c.most) {
 				t.Errorf("%s %s%s, cache %v: divergence %v, want at most %v", name, c.mode.Mode, c.mode.Int4, c.kv, comparison.Divergence, c.most)
 			}
+		}
+	}
+}
+
+// TestFamiliesCalibrated calibrates models of all families for a text: on another text their predictions are nearer to the
+// original's than those of plainly rounded ones.
+func TestFamiliesCalibrated(t *testing.T) {
+	calibration, err := os.ReadFile(filepath.Join("..", "testdata", "golden", "fable-calib.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join("..", "testdata", "golden", "fable-eval.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := families
+	if testing.Short() {
+		names = []string{"llama-scaled", "gemma2", "granite", "olmo2"}
+	}
+	for _, name := range names {
+		reference := openFamily(t, name, convert.Options{Mode: convert.F32}, runtime.WithContext(160))
+		ids, err := reference.Tokenizer().Encode(string(text[:2000]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := convert.Options{Mode: convert.Int4, Int4: convert.All}
+		divergence := func(m *runtime.Model) float64 {
+			comparison, err := runtime.Compare(t.Context(), reference, m, ids, 0, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return comparison.Divergence
+		}
+		plain := divergence(openFamily(t, name, o, runtime.WithContext(160)))
+		o.NoSync, o.Calibrate = true, &convert.Calibration{Text: string(calibration[:12000])}
+		path := filepath.Join(t.TempDir(), "calibrated.tti")
+		if err := convert.Convert(t.Context(), filepath.Join("..", "testdata", "families", name), path, o); err != nil {
+			t.Fatal(err)
+		}
+		calibrated := divergence(open(t, path, runtime.WithContext(160)))
+		if t.Logf("%s: divergence %.3f, calibrated %.3f", name, plain, calibrated); !(calibrated < 0.8*plain) {
+			t.Errorf("%s: divergence %v calibrated, %v plain", name, calibrated, plain)
 		}
 	}
 }

@@ -15,7 +15,7 @@ type Branch struct {
 	Norm       Norm
 	In, Out    Linear
 	OutputNorm Norm
-	multiplier float32 // 0: none
+	Multiplier float32 // 0: none
 	mix        mixer
 }
 
@@ -83,8 +83,8 @@ func (b *Branch) Add(w *pool.Worker, p *Pass, rows int) {
 		if b.OutputNorm.Kind != NoNorm {
 			b.OutputNorm.apply(p.kernels, y, 0, y, 0, 1, len(y))
 		}
-		if b.multiplier != 0 {
-			p.kernels.Scale(y, y, b.multiplier)
+		if b.Multiplier != 0 {
+			p.kernels.Scale(y, y, b.Multiplier)
 		}
 		p.kernels.Add(p.residual[t*p.Stride()+first:t*p.Stride()+last], y)
 	}

@@ -10,7 +10,7 @@ func newDecoder(h *architecture.Decoder, context int) *Network {
 		return Norm{Kind: RMSNorm, Epsilon: float32(h.Epsilon), offset: float32(h.NormOffset)}
 	}
 	branch := func(mix mixer) Branch {
-		return Branch{Norm: norm(h.InputNorms), OutputNorm: norm(h.OutputNorms), multiplier: multiplier(h.ResidualMultiplier), mix: mix}
+		return Branch{Norm: norm(h.InputNorms), OutputNorm: norm(h.OutputNorms), Multiplier: multiplier(h.ResidualMultiplier), mix: mix}
 	}
 	n := &Network{
 		Shape: Shape{
