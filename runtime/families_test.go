@@ -1,11 +1,13 @@
 package runtime_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/tti-llm/tti/convert"
@@ -204,6 +206,70 @@ func TestFamiliesCalibrated(t *testing.T) {
 		calibrated := divergence(open(t, path, runtime.WithContext(160)))
 		if t.Logf("%s: divergence %.3f, calibrated %.3f", name, plain, calibrated); !(calibrated < 0.8*plain) {
 			t.Errorf("%s: divergence %v calibrated, %v plain", name, calibrated, plain)
+		}
+	}
+}
+
+// TestContext bounds sessions and windows of evaluation, and refuses more positions than the model has.
+func TestContext(t *testing.T) {
+	path := modelFile(t, filepath.Join("families", "llama"), convert.Options{Mode: convert.F32})
+	for context, want := range map[int]int{0: 160, 1: 1, 50: 50, 160: 160} {
+		m := open(t, path, runtime.WithContext(context))
+		if got := m.Shape().Context; got != want {
+			t.Errorf("context %d: sessions have %d positions, want %d", context, got, want)
+		}
+		s := session(t, m)
+		if _, err := s.Append(make([]int32, want)); err != nil {
+			t.Errorf("context %d: %v", context, err)
+		}
+		if _, err := s.Append(make([]int32, 1)); !errors.Is(err, runtime.ErrContextFull) {
+			t.Errorf("context %d, a position too many: %v", context, err)
+		}
+		if context == 50 {
+			if score, err := m.Evaluate(t.Context(), make([]int32, 150), nil); err != nil || score.Scored != 147 {
+				t.Errorf("%d tokens scored, %v; want 147 of three windows", score.Scored, err)
+			}
+		}
+	}
+	for _, context := range []int{-1, 161} {
+		if _, err := runtime.Open(path, runtime.WithContext(context)); !errors.Is(err, runtime.ErrOption) {
+			t.Errorf("context %d: %v", context, err)
+		}
+	}
+}
+
+// TestLongRoPEIsChosenOnce: the same tokens have other logits where the model was opened for a long context, from the second
+// one on, and the same where it was opened for any short one.
+func TestLongRoPEIsChosenOnce(t *testing.T) {
+	path := modelFile(t, filepath.Join("families", "phi3-longrope"), convert.Options{Mode: convert.F32})
+	ids := loadReference(t, "families", "phi3-longrope").Cases[0].IDs
+	last := func(context int) []float32 {
+		m := open(t, path, runtime.WithContext(context))
+		logits, err := session(t, m).Append(ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.Clone(logits)
+	}
+	if got := open(t, path).Shape().Context; got != 64 {
+		t.Errorf("the usual context is %d, want the original 64", got)
+	}
+	usual, long := last(0), last(65)
+	for _, context := range []int{10, 64} {
+		sameBits(t, fmt.Sprintf("context %d", context), last(context), usual)
+	}
+	sameBits(t, "context 160", last(160), long)
+	if slices.Equal(usual, long) {
+		t.Error("long and short factors give the same logits")
+	}
+}
+
+// TestReadsOfWindows: a token reads of layers with a window no more than that.
+func TestReadsOfWindows(t *testing.T) {
+	for name, read := range map[string]int64{"llama": 3 * 100, "mistral": 3 * 24, "qwen2": 2*100 + 2*24, "gemma3": 6*24 + 100} {
+		m := openFamily(t, name, convert.Options{Mode: convert.F32})
+		if got, want := m.KVRead(100), m.KVBytes(1)/int64(m.Shape().Layers)*read; got != want {
+			t.Errorf("%s: the 100th token reads %d bytes, want %d", name, got, want)
 		}
 	}
 }

@@ -36,6 +36,7 @@ type Model struct {
 	tokenizer  *tokenizer.Tokenizer
 	kernels    *kernels.Set
 	pages      *kv.Pool
+	window     int // of evaluation, in tokens
 
 	turn    sync.Mutex // guards what follows
 	held    *held
@@ -105,6 +106,7 @@ func (m *Model) open(chosen settings) (err error) {
 		return err
 	}
 	m.shape = Shape{Shape: m.network.Shape}
+	m.window = cmp.Or(chosen.context, min(m.shape.Context, EvaluationWindow))
 	m.shape.EOS, m.shape.BOS = m.parameters.SpecialTokens()
 	if m.tokenizer.Size() < m.shape.Vocabulary {
 		return fmt.Errorf("section tokenizer: %d tokens for a vocabulary of %d", m.tokenizer.Size(), m.shape.Vocabulary)
@@ -215,6 +217,12 @@ func (m *Model) KV() KV { return m.pages.Layout().Encoding }
 // KVBytes returns how much memory keys and values of that many positions take.
 func (m *Model) KVBytes(positions int) int64 {
 	return int64(m.pages.Layout().PositionBytes()) * int64(positions)
+}
+
+// KVRead returns how much of the keys and values of that many positions attention reads for one token, the last of them: layers
+// with a window read no more than that.
+func (m *Model) KVRead(positions int) int64 {
+	return int64(m.pages.Layout().PositionBytes()/m.shape.Layers) * m.network.PositionsRead(positions)
 }
 
 // KVTaken returns how much memory the keys and values of all sessions take, in bytes.

@@ -97,6 +97,7 @@ func registerThreads(cmd *cobra.Command) *count {
 type modelFlags struct {
 	threads *count
 	kv      choice
+	context count
 }
 
 var cacheEncodings = []runtime.KV{runtime.F32, runtime.F16, runtime.Int8}
@@ -107,6 +108,8 @@ func (f *modelFlags) register(cmd *cobra.Command) {
 		f.kv.allowed = append(f.kv.allowed, encoding.String())
 	}
 	f.kv.register(cmd, "kv", "how keys and values of past positions are kept (default f32 for f32 files, else f16)")
+	f.context = count{most: math.MaxInt32}
+	cmd.Flags().Var(&f.context, "ctx", "positions that a text may have; 0: those of the model")
 }
 
 // options returns what the flags mean to runtime.Open.
@@ -117,8 +120,11 @@ func (f *modelFlags) options() []runtime.Option {
 			options = append(options, runtime.WithKV(encoding))
 		}
 	}
-	return options
+	return append(options, f.contextOption())
 }
+
+// contextOption is that of all models that work on the same text.
+func (f *modelFlags) contextOption() runtime.Option { return runtime.WithContext(f.context.value) }
 
 // exactly asks for arguments by name.
 func exactly(names ...string) cobra.PositionalArgs {

@@ -76,6 +76,18 @@ func (n *Network) finish(p *Pass, rows, first, last int) {
 	}
 }
 
+// PositionsRead returns how many positions' keys and values one token reads in all layers, the last of so many positions.
+func (n *Network) PositionsRead(positions int) (read int64) {
+	for i := range n.Layers {
+		seen := positions
+		if window := n.Layers[i].Attention.mix.(*attention).window; window > 0 {
+			seen = min(seen, window)
+		}
+		read += int64(seen)
+	}
+	return read
+}
+
 // Embed begins the residual stream: each thread writes its share of the columns of the token embeddings, with the position
 // embeddings added where there are any. It computes the rotations of its share of the rows, too.
 func (n *Network) Embed(w *pool.Worker, p *Pass) {
