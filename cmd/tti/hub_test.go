@@ -36,7 +36,7 @@ var shardedModel = synthetic.Model{Vocabulary: 1000, Context: 64, Embedding: 128
 func killedModel() synthetic.Model {
 	model := shardedModel
 	if os.Getenv(largeHubEnvironment) != "" {
-		model = synthetic.Models["gpt2"]
+		model = synthetic.Models["gpt2"].(synthetic.Model)
 		model.Type, model.Shards = shardedModel.Type, shardedModel.Shards
 	}
 	return model
