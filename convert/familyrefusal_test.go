@@ -63,7 +63,7 @@ var familyRefusals = []struct {
 	{family: "gemma2", name: "negative cap", change: set("final_logit_softcapping", -30), want: "final_logit_softcapping: found"},
 	{family: "gemma2", name: "negative scalar", change: set("query_pre_attn_scalar", -1), want: "query_pre_attn_scalar: found"},
 	{family: "mistral", name: "window of zero", change: set("sliding_window", 0), want: "sliding_window: found"},
-	{family: "llama", name: "absurdly many layers", change: set("num_hidden_layers", 2147483647), want: "num_hidden_layers: 2147483647, at most 4096 are supported"},
+	{family: "llama", name: "absurdly many layers", change: set("num_hidden_layers", 2147483647), want: "num_hidden_layers: 2147483647, at most 1024 are supported"},
 	{family: "llama", name: "absurdly many heads", change: set("num_attention_heads", 2147483646), want: "heads 2147483646"},
 	{family: "llama", name: "absurdly wide", change: set("intermediate_size", 2147483647), want: "hidden is 2147483647"},
 

@@ -96,60 +96,13 @@ func Parse(name string, hyperparameters json.RawMessage) (Hyperparameters, error
 		return nil, fmt.Errorf("%w: architecture %.60q", format.ErrUnsupported, name)
 	}
 	h := create()
-	if err := strictjson.Unmarshal(hyperparameters, h); err != nil {
-		return nil, fmt.Errorf("hyperparameters: %w", err)
-	}
-	if err := checkComplete(h, hyperparameters); err != nil {
+	if err := (strictjson.Limits{Complete: true}).Unmarshal(hyperparameters, h); err != nil {
 		return nil, fmt.Errorf("hyperparameters: %w", err)
 	}
 	if err := h.Validate(); err != nil {
 		return nil, fmt.Errorf("hyperparameters: %w", err)
 	}
 	return h, nil
-}
-
-// checkComplete refuses hyper-parameters that were read from a text which does not have them all.
-func checkComplete(h Hyperparameters, text json.RawMessage) error {
-	complete, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	var want, have any
-	if err := json.Unmarshal(complete, &want); err != nil {
-		return err
-	}
-	if err := json.Unmarshal(text, &have); err != nil {
-		return err
-	}
-	if missing := firstMissing(want, have); missing != "" {
-		return fmt.Errorf("%s is missing", missing)
-	}
-	return nil
-}
-
-// firstMissing returns the path to the first key, in alphabetical order, that objects in want have and those in have lack.
-func firstMissing(want, have any) string {
-	switch want := want.(type) {
-	case map[string]any:
-		object, _ := have.(map[string]any)
-		for _, key := range slices.Sorted(maps.Keys(want)) {
-			value, ok := object[key]
-			if !ok || value == nil && want[key] != nil {
-				return key
-			}
-			if missing := firstMissing(want[key], value); missing != "" {
-				return key + "." + missing
-			}
-		}
-	case []any:
-		list, _ := have.([]any)
-		for i := range min(len(want), len(list)) {
-			if missing := firstMissing(want[i], list[i]); missing != "" {
-				return fmt.Sprintf("%d.%s", i, missing)
-			}
-		}
-	}
-	return ""
 }
 
 // Streamed lists the matrices that a pass of one token reads from one end to the other: all but those it only

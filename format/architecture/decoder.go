@@ -86,7 +86,11 @@ var (
 )
 
 // MaxLayers bounds the layers of a Decoder. The deepest models in use have some 130.
-const MaxLayers = 4096
+const MaxLayers = 1024
+
+// maxRotary bounds the rotary embeddings of a Decoder: a pass has memory for the rotations of each. No model has more than
+// two.
+const maxRotary = 8
 
 // Validate implements Hyperparameters.
 func (h *Decoder) Validate() error {
@@ -127,6 +131,9 @@ func (h *Decoder) Validate() error {
 }
 
 func (h *Decoder) validateRotary() error {
+	if len(h.Rotary) > maxRotary {
+		return fmt.Errorf("rotary has %d entries, want at most %d", len(h.Rotary), maxRotary)
+	}
 	for i, r := range h.Rotary {
 		switch {
 		case r.Width < 2 || r.Width%2 != 0 || r.Width > h.HeadWidth:

@@ -28,6 +28,9 @@ type Limits struct {
 	Depth   int // of objects and lists in each other; default 100; Python refuses a thousand
 	Entries int // names of an object, or items of a list, and those of all around it; default 1,048,576
 	Values  int // names and values of the whole text; default: as many as fit
+
+	// Complete asks for all fields of structs: what is missing, or null without being a pointer, is refused.
+	Complete bool
 }
 
 // Unmarshal is [Limits.Unmarshal] under the default limits.
@@ -43,7 +46,7 @@ func (l Limits) Unmarshal(data []byte, value any) error {
 	if err := l.Check(data); err != nil {
 		return err
 	}
-	if err := decode(data, value); err != nil {
+	if err := decode(data, value, l.Complete); err != nil {
 		return clipped(err)
 	}
 	return nil
