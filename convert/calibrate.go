@@ -36,6 +36,9 @@ type Calibration struct {
 // this came to 1.3 GB.
 const CalibrationTokens = 1 << 16
 
+// CalibrationWindow is the most of a text, in tokens, that calibration runs in one piece.
+const CalibrationWindow = 2048
+
 // calibrationSource is the text's name among the sources of a file. No file of a model is called so.
 const calibrationSource = "(calibration text)"
 
@@ -162,7 +165,7 @@ func (c *calibration) round(ctx context.Context, t architecture.Tensor, m *momen
 	m.mean(biased)
 	solver, err := quant.NewSolver(m.squares, m.inputs)
 	if err != nil {
-		return r, fmt.Errorf("tensor %s: calibration: %w", w.source.name, err)
+		return r, w.about(fmt.Errorf("calibration: %w", err))
 	}
 	encoding := c.encodings[kindOf(t)]
 	encoder, err := quant.NewEncoder(encoding, w.Shape[0], w.Shape[1])
@@ -179,7 +182,7 @@ func (c *calibration) round(ctx context.Context, t architecture.Tensor, m *momen
 			solver.Fit(rows, m.products[p*values:(p+1)*values])
 		}
 		if err := solver.EncodePanel(encoder, codes[p*size:(p+1)*size], p, rows); err != nil {
-			return fmt.Errorf("tensor %s: %w", w.source.name, w.atSource(err))
+			return w.about(err)
 		}
 		c.progress.Add(min(format.PanelRows, w.Shape[0]-p*format.PanelRows) * w.Shape[1])
 		return nil

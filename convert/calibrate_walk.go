@@ -77,7 +77,7 @@ func (c *calibration) walk(ctx context.Context) error {
 
 func (c *calibration) newWalk(ctx context.Context) (w *calibrationWalk, err error) {
 	w = &calibrationWalk{calibration: c, hyperparameters: c.plan.hyperparameters}
-	if w.network, err = forward.New(w.hyperparameters); err != nil {
+	if w.network, err = forward.New(w.hyperparameters, 0); err != nil {
 		return nil, err
 	}
 	if err := w.network.LoadOuter(w.hyperparameters, original{c, ctx}); err != nil {
@@ -92,7 +92,7 @@ func (c *calibration) newWalk(ctx context.Context) (w *calibrationWalk, err erro
 	for stream, encoding := range map[*calibrationStream]kernels.KVEncoding{&w.before: kernels.KVF32, &w.after: kernels.KVF16} {
 		shape := w.network.Shape
 		layout := kernels.NewKVLayout(encoding, 1, shape.KVHeads, shape.HeadWidth, kv.PagePositions(encoding, shape.HeadWidth))
-		stream.pass = forward.NewPass(shape, layout, c.kernels, workers)
+		stream.pass = forward.NewPass(w.network, layout, c.kernels, workers)
 		if stream.pages, err = kv.NewPool(layout, 0); err != nil {
 			return nil, err
 		}
@@ -111,9 +111,9 @@ func (w *calibrationWalk) tensor(role architecture.Role, layer int) architecture
 	return architecture.Tensor{}
 }
 
-// windows calls f for consecutive pieces of the text, at most a context long, each of which starts afresh.
+// windows calls f for consecutive pieces of the text, at most a context and CalibrationWindow long, each of which starts afresh.
 func (w *calibrationWalk) windows(f func(first, count int) error) error {
-	length := w.network.Context
+	length := min(w.network.Context, CalibrationWindow)
 	for first := 0; first < len(w.tokens); first += length {
 		if err := f(first, min(length, len(w.tokens)-first)); err != nil {
 			return err
@@ -219,7 +219,13 @@ func (w *calibrationWalk) roundLayer(ctx context.Context, i int) error {
 
 // roundBranch rounds both matrices of a branch, sets them in after, and takes both residual streams past it.
 func (w *calibrationWalk) roundBranch(ctx context.Context, before, after *forward.Branch, in, out architecture.Tensor) error {
-	// The first matrix should give what it gave in the original model. That goes on to the end of the branch here.
+	// The first matrix should give what it gave in the original model. That goes on to the end of the branch here. Behind the
+	// second matrix a norm hides how far the residual stream still has to go: then it, too, should give what it gave.
+	normed := before.OutputNorm.Kind != forward.NoNorm
+	var projected []float32 // [tokens, rows of the second matrix]
+	if normed {
+		projected = make([]float32, len(w.tokens)*out.Shape[0])
+	}
 	m := newMoments(format.PaddedColumns(in.Shape[1]), format.PaddedRows(in.Shape[0]))
 	err := w.windows(func(first, count int) error {
 		targets, x := make([]float32, count*m.outputs), kernels.NewActivations(count, in.Shape[1])
@@ -230,7 +236,13 @@ func (w *calibrationWalk) roundBranch(ctx context.Context, before, after *forwar
 				copy(targets[(row+t)*m.outputs+from:(row+t)*m.outputs+to], y[t*stride+from:])
 			}
 			x = before.Mix(worker, w.before.pass)
-			before.Add(worker, w.before.pass, x)
+			y, stride, from, to = before.Project(worker, w.before.pass, x)
+			for t := range x.Tokens {
+				if to := min(to, out.Shape[0]); normed && from < to {
+					copy(projected[(first+row+t)*out.Shape[0]+from:(first+row+t)*out.Shape[0]+to], y[t*stride+from:])
+				}
+			}
+			before.Add(worker, w.before.pass, x.Tokens)
 		})
 		if err != nil {
 			return err
@@ -263,9 +275,15 @@ func (w *calibrationWalk) roundBranch(ctx context.Context, before, after *forwar
 		}
 		stride := w.after.pass.Stride()
 		for t := range count {
-			at := (first + t) * stride
-			for d := range out.Shape[0] {
-				targets[t*m.outputs+d] = w.before.residual[at+d] - w.after.residual[at+d]
+			at, target := (first+t)*stride, targets[t*m.outputs:][:out.Shape[0]]
+			if normed {
+				copy(target, projected[(first+t)*out.Shape[0]:])
+				continue
+			}
+			for d := range target {
+				if target[d] = w.before.residual[at+d] - w.after.residual[at+d]; before.Multiplier != 0 {
+					target[d] /= before.Multiplier
+				}
 			}
 		}
 		return m.add(ctx, w.calibration, x, targets)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/tti-llm/tti/format/strictjson"
@@ -16,6 +17,9 @@ import (
 type config struct {
 	fields map[string]json.RawMessage
 	err    error
+
+	path   string  // of an object within another: what comes before the names of its fields
+	parent *config // to which its errors go
 }
 
 func parseConfig(text []byte) (*config, error) {
@@ -34,9 +38,49 @@ func (c *config) has(name string) bool {
 	return ok && string(value) != "null"
 }
 
+// null reports whether a field is there and null.
+func (c *config) null(name string) bool { return string(c.fields[name]) == "null" }
+
 func (c *config) refuse(name, want string) {
-	if c.err == nil {
-		c.err = fmt.Errorf("%s: found %.60q, want %s", name, c.fields[name], want)
+	c.fail(name, "found %.60q, want %s", c.fields[name], want)
+}
+
+// fail notes what is wrong with a field.
+func (c *config) fail(name, message string, arguments ...any) {
+	if c.parent != nil {
+		c.parent.fail(c.path+name, message, arguments...)
+	} else if c.err == nil {
+		c.err = fmt.Errorf("%s: %s", name, fmt.Sprintf(message, arguments...))
+	}
+}
+
+// failed reports whether there has been an error.
+func (c *config) failed() bool {
+	if c.parent != nil {
+		return c.parent.failed()
+	}
+	return c.err != nil
+}
+
+// object returns a field that is an object, and nil where it is absent or null. Errors about its fields name both.
+func (c *config) object(name string) *config {
+	if !c.has(name) {
+		return nil
+	}
+	object := &config{path: name + ".", parent: c}
+	if err := json.Unmarshal(c.fields[name], &object.fields); err != nil {
+		c.refuse(name, "an object")
+		return nil
+	}
+	return object
+}
+
+// absent refuses fields that ask for what is not implemented: all that hold something.
+func (c *config) absent(names ...string) {
+	for _, name := range names {
+		if !c.empty(name) {
+			c.fail(name, "%.60q is not supported", c.fields[name])
+		}
 	}
 }
 
@@ -64,6 +108,52 @@ func (c *config) positive(name string, fallback float64) float64 {
 		return fallback
 	}
 	return x
+}
+
+// count reads an integer from 0 to 2^31-1.
+func (c *config) count(name string, fallback int) int {
+	if string(c.fields[name]) == "0" {
+		return 0
+	}
+	return c.size(name, fallback)
+}
+
+// counts reads a list of integers.
+func (c *config) counts(name string) (values []int) {
+	if !c.has(name) {
+		return nil
+	}
+	if err := json.Unmarshal(c.fields[name], &values); err != nil {
+		c.refuse(name, "a list of integers")
+		return nil
+	}
+	return values
+}
+
+// number reads a number that float32 can hold, other than zero.
+func (c *config) number(name string, fallback float64) float64 {
+	if !c.has(name) {
+		return fallback
+	}
+	x, err := strconv.ParseFloat(string(c.fields[name]), 64)
+	if err != nil || float32(x) == 0 || math.Abs(x) > math.MaxFloat32 {
+		c.refuse(name, "a number other than 0")
+		return fallback
+	}
+	return x
+}
+
+// positives reads a list of numbers above zero.
+func (c *config) positives(name string) (values []float64) {
+	if !c.has(name) {
+		return nil
+	}
+	err := json.Unmarshal(c.fields[name], &values)
+	if err != nil || slices.ContainsFunc(values, func(x float64) bool { return !(float32(x) > 0) || x > math.MaxFloat32 }) {
+		c.refuse(name, "a list of positive numbers")
+		return nil
+	}
+	return values
 }
 
 func (c *config) boolean(name string, fallback bool) bool {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/tti-llm/tti/convert/bpe"
@@ -29,6 +30,7 @@ type Options struct {
 	Workers  int                     // sections encoded at the same time, beside the hashing of the source; 0: all cores
 	NoSync   bool                    // leave it to the system when the target reaches the disk
 	Progress func(done, total int64) // told of bytes of the target written, if not nil; its calls never overlap
+	Notice   func(text string)       // told in a line, if not nil, of what parts of the source are left out
 }
 
 // Convert writes the model that source names, see Resolve, to the file target. The same source and
@@ -75,6 +77,9 @@ func (s Source) convert(ctx context.Context, target string, o Options) error {
 	tokenizer, err := m.tokenizer(p.tokenizer)
 	if err != nil {
 		return err
+	}
+	if text := p.leftOut(); text != "" && o.Notice != nil {
+		o.Notice(text)
 	}
 	if err := m.keepFrom(target); err != nil {
 		return err
@@ -133,6 +138,24 @@ func (s Source) convert(ctx context.Context, target string, o Options) error {
 	return format.Write(ctx, target, sections, fill, format.WriteOptions{Workers: o.Workers, NoSync: o.NoSync, Progress: o.Progress})
 }
 
+// leftOut says which parts of the source are no part of the target, empty if there are none.
+func (p plan) leftOut() string {
+	var parts []string
+	for _, beginning := range slices.Sorted(maps.Keys(p.skipped)) {
+		switch count := p.skipped[beginning]; count {
+		case 0:
+		case 1:
+			parts = append(parts, fmt.Sprintf("1 tensor of %s", strings.TrimSuffix(beginning, ".")))
+		default:
+			parts = append(parts, fmt.Sprintf("%d tensors of %s", count, strings.TrimSuffix(beginning, ".")))
+		}
+	}
+	if parts == nil {
+		return ""
+	}
+	return "only the text model is converted, without " + strings.Join(parts, " and ")
+}
+
 // meta returns the meta section.
 func (p plan) meta(mode string, digests map[string]string, calibration *Calibration) ([]byte, error) {
 	if calibration != nil {
@@ -145,7 +168,7 @@ func (p plan) meta(mode string, digests map[string]string, calibration *Calibrat
 		return nil, err
 	}
 	meta := format.Meta{
-		Architecture:    p.architecture,
+		Architecture:    p.hyperparameters.Architecture(),
 		Hyperparameters: hyperparameters,
 		Mode:            mode,
 		Tool:            Tool,

@@ -46,22 +46,6 @@ func (w weight) panels(dst []float32, first int) {
 	clear(dst[count*padded:])
 }
 
-// rows decodes count rows of the matrix, from number row on. In dst they follow one another in the given stride; what
-// lies between them is zero.
-func (w weight) rows(dst []float32, row, count, stride int) {
-	rows, columns := w.Shape[0], w.Shape[1]
-	if w.place.Transposed {
-		w.source.transpose(dst, row, count, rows, columns, stride)
-	} else {
-		for r := range count {
-			w.source.values(dst[r*stride:][:columns], (row+r)*columns)
-		}
-	}
-	for r := range count {
-		clear(dst[r*stride+columns : (r+1)*stride])
-	}
-}
-
 // tileColumns of a row are written together when a matrix is transposed: one cache line.
 const tileColumns = 16
 

@@ -26,7 +26,7 @@ func TestPanelsAgainstBruteForce(t *testing.T) {
 				source.data[i] = byte(random.Uint32())
 			}
 			for _, transposed := range []bool{false, true} {
-				w := weight{Tensor: architecture.Tensor{Shape: shape}, place: huggingface.Place{Transposed: transposed}, source: source}
+				w := weight{Tensor: architecture.Tensor{Shape: shape}, place: huggingface.Place{Parts: []huggingface.Part{{Rows: rows}}, Transposed: transposed}, sources: []tensor{source}}
 				padded := format.PaddedColumns(columns)
 				panels := format.PaddedRows(rows) / format.PanelRows
 				for first := range panels {

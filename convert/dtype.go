@@ -10,6 +10,8 @@ type DType string
 const (
 	DTypeF32 DType = "f32" // exact, whatever the mode of the file
 	DTypeF16 DType = "f16" // exact where the weights are binary16 already, else rounded to nearest even
+
+	DTypeBF16 DType = "bf16" // the same of bfloat16
 )
 
 // dtypes are the types of numbers as safetensors and as config.json name them.
@@ -19,4 +21,6 @@ var dtypes = map[DType]struct {
 }{
 	DTypeF32: {safetensors.F32, "float32"},
 	DTypeF16: {safetensors.F16, "float16"},
+
+	DTypeBF16: {safetensors.BF16, "bfloat16"},
 }

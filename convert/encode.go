@@ -3,8 +3,6 @@ package convert
 import (
 	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"io"
 	"math"
 
@@ -25,16 +23,13 @@ func (w weight) encode(ctx context.Context, encoding format.Encoding, out io.Wri
 		err = w.encodeMatrix(ctx, encoding, out)
 	}
 	if err != nil {
-		return fmt.Errorf("tensor %s: %w", w.source.name, err)
+		return w.about(err)
 	}
 	return nil
 }
 
 func (w weight) encodeVector(ctx context.Context, out io.Writer) error {
-	total := 1
-	for _, n := range w.Shape {
-		total *= n
-	}
+	total, columns := w.length(), w.rowLength()
 	values := make([]float32, min(total, chunkBytes/4))
 	bytes := make([]byte, 4*len(values))
 	for first := 0; first < total; first += len(values) {
@@ -42,10 +37,10 @@ func (w weight) encodeVector(ctx context.Context, out io.Writer) error {
 			return err
 		}
 		values = values[:min(len(values), total-first)]
-		w.source.values(values, first)
+		w.values(values, first)
 		for i, x := range values {
 			if !(math.Abs(float64(x)) <= math.MaxFloat32) {
-				return fmt.Errorf("value %v at %v is not finite", x, w.source.index(first+i))
+				return &quant.ValueError{Row: (first + i) / columns, Column: (first + i) % columns, Value: x, Encoding: format.Float32}
 			}
 			binary.LittleEndian.PutUint32(bytes[4*i:], math.Float32bits(x))
 		}
@@ -77,7 +72,7 @@ func (w weight) encodeMatrix(ctx context.Context, encoding format.Encoding, out 
 		for i := range chunk {
 			err := encoder.EncodePanel(codes[i*encoder.PanelBytes():][:encoder.PanelBytes()], first+i, values[i*panel:(i+1)*panel])
 			if err != nil {
-				return w.atSource(err)
+				return err
 			}
 		}
 		if _, err := out.Write(codes[:chunk*encoder.PanelBytes()]); err != nil {
@@ -86,22 +81,6 @@ func (w weight) encodeMatrix(ctx context.Context, encoding format.Encoding, out 
 	}
 	_, err = out.Write(encoder.Scales())
 	return err
-}
-
-// atSource words an error about a value of the target matrix with the value's index in the source.
-func (w weight) atSource(err error) error {
-	var e *quant.ValueError
-	if !errors.As(err, &e) {
-		return err
-	}
-	index := []int{e.Row, e.Column}
-	if w.place.Transposed {
-		index = []int{e.Column, e.Row}
-	}
-	if math.IsNaN(float64(e.Value)) || math.IsInf(float64(e.Value), 0) {
-		return fmt.Errorf("value %v at %v is not finite", e.Value, index)
-	}
-	return fmt.Errorf("value %v at %v is too large for %v", e.Value, index, e.Encoding)
 }
 
 // index returns the index, dimension by dimension, of a value's position in memory.

@@ -49,7 +49,7 @@ func export(ctx context.Context, path, directory string, o ExportOptions) error 
 		o.DType = DTypeF32
 	}
 	if _, ok := dtypes[o.DType]; !ok {
-		return fmt.Errorf("unknown element type %q (types: f32, f16)", o.DType)
+		return fmt.Errorf("unknown element type %q (types: f32, f16, bf16)", o.DType)
 	}
 	file, err := format.Open(path)
 	if err != nil {
@@ -81,11 +81,14 @@ func (e *exporter) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	index := slices.IndexFunc(families, func(f family) bool { return f.modelType() == meta.Architecture })
+	index := slices.IndexFunc(families, func(f family) bool { return f.modelType() == familyOf(h) })
 	if index < 0 {
-		return fmt.Errorf("%w: no way back for architecture %s", format.ErrUnsupported, meta.Architecture)
+		return fmt.Errorf("%w: no way back for family %.60q", format.ErrUnsupported, familyOf(h))
 	}
-	model := families[index].export(h, dtypes[e.options.DType].torch)
+	model, err := families[index].export(h, dtypes[e.options.DType].torch)
+	if err != nil {
+		return err
+	}
 	config, err := json.MarshalIndent(model.config, "", "  ")
 	if err != nil {
 		return err
@@ -97,6 +100,14 @@ func (e *exporter) run(ctx context.Context) error {
 		return err
 	}
 	return e.weights(ctx, h, model)
+}
+
+// familyOf returns the model type of the family that a model came from.
+func familyOf(h architecture.Hyperparameters) string {
+	if decoder, ok := h.(*architecture.Decoder); ok {
+		return decoder.Family
+	}
+	return h.Architecture()
 }
 
 // write writes a small file.

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/tti-llm/tti/convert/huggingface"
 	"github.com/tti-llm/tti/convert/safetensors"
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/architecture"
@@ -18,11 +17,13 @@ import (
 	"github.com/tti-llm/tti/format/progress"
 )
 
-// exportedTensor is a tensor section and the weight that it holds.
+// exportedTensor is a tensor section, or a part of one, and the weight that it holds.
 type exportedTensor struct {
 	architecture.Tensor
-	place   huggingface.Place
-	section format.Section
+	section    format.Section
+	first      int // row of the section that the part begins with
+	rows       int
+	transposed bool
 }
 
 // weights writes model.safetensors.
@@ -37,9 +38,12 @@ func (e *exporter) weights(ctx context.Context, h architecture.Hyperparameters, 
 		case !slices.Equal(s.Shape, t.Shape) || s.Kind != format.KindTensor || s.Encoding.IsPanel() != t.IsMatrix():
 			return fmt.Errorf("%w: tensor %s is %v of shape %v, want shape %v", format.ErrCorrupt, t.Name, s.Encoding, s.Shape, t.Shape)
 		}
-		place := model.place(t)
-		tensors = append(tensors, exportedTensor{t, place, s})
-		targets = append(targets, safetensors.Tensor{Name: place.Name, Shape: place.Shape(t)})
+		place, first := model.place(t), 0
+		for _, part := range place.Parts {
+			tensors = append(tensors, exportedTensor{t, s, first, part.Rows, place.Transposed})
+			targets = append(targets, safetensors.Tensor{Name: part.Name, Shape: place.Shape(t, part)})
+			first += part.Rows
+		}
 	}
 	layout, err := safetensors.NewLayout(dtypes[e.options.DType].Type, targets)
 	if err != nil {
@@ -95,24 +99,25 @@ func (e *exporter) decode(t exportedTensor, out io.Writer) error {
 		return err
 	}
 	if !t.IsMatrix() {
-		values := format.Float32s(section)
-		return e.put(out, values, func(i int) []int { return tensor{shape: t.Shape}.index(i) })
+		length := len(section) / 4 / t.Shape[0]
+		values := format.Float32s(section)[t.first*length : (t.first+t.rows)*length]
+		return e.put(out, values, func(i int) []int { return tensor{shape: t.Shape}.index(t.first*length + i) })
 	}
 	m, err := panel.View(t.section.Encoding, t.Shape[0], t.Shape[1], section)
 	if err != nil {
 		return err
 	}
-	if t.place.Transposed {
+	if t.transposed {
 		return e.put(out, turned(m), func(i int) []int { return []int{i / m.Rows, i % m.Rows} })
 	}
 	chunk := max(1, chunkBytes/4/m.Columns)
 	values := make([]float32, chunk*m.Columns)
-	for first := 0; first < m.Rows; first += chunk {
-		count := min(chunk, m.Rows-first)
+	for first := 0; first < t.rows; first += chunk {
+		count := min(chunk, t.rows-first)
 		for r := range count {
-			m.Row(first+r, values[r*m.Columns:(r+1)*m.Columns])
+			m.Row(t.first+first+r, values[r*m.Columns:(r+1)*m.Columns])
 		}
-		err := e.put(out, values[:count*m.Columns], func(i int) []int { return []int{first + i/m.Columns, i % m.Columns} })
+		err := e.put(out, values[:count*m.Columns], func(i int) []int { return []int{t.first + first + i/m.Columns, i % m.Columns} })
 		if err != nil {
 			return err
 		}

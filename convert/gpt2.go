@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/tti-llm/tti/convert/huggingface"
@@ -65,27 +64,15 @@ func (gpt2) plan(c *config, p *planner) (architecture.Hyperparameters, error) {
 	if h.Activation == "" {
 		return nil, fmt.Errorf("activation_function: %.60q is not supported (supported: gelu_new, gelu_pytorch_tanh, gelu, relu)", activation)
 	}
-	for _, name := range gpt2Unsupported {
-		if !c.empty(name) {
-			return nil, fmt.Errorf("%s: %.60q is not supported", name, c.fields[name])
-		}
+	if c.absent(gpt2Unsupported...); c.err != nil {
+		return nil, c.err
 	}
 	if err := h.Validate(); err != nil {
 		return nil, err
 	}
 	p.tokenizer = tokenizerOptions(h.Vocabulary, h.EOS, h.BOS)
 	p.prefixes = []string{huggingface.GPT2Prefix, ""}
-	// The weights decide whether the head is tied, for that is what was trained: a head of its own
-	// is stored even where the configuration would replace it by the embedding.
-	head, ok := p.find(gpt2Head)
-	if !ok && !tie {
-		p.err = fmt.Errorf("%s: tie_word_embeddings is false, but tensor %s is missing", configurationFile, gpt2Head)
-		return h, nil
-	}
-	embedding, _ := p.find("wte.weight")
-	if h.TiedHead = !ok || head.dtype == embedding.dtype && bytes.Equal(head.data, embedding.data); h.TiedHead {
-		p.ignore(gpt2Head)
-	}
+	h.TiedHead = p.tiesHead(gpt2Head, "wte.weight", tie)
 	for t := range h.Tensors() {
 		if p.add(weight{Tensor: t, place: huggingface.GPT2(t)}); p.err != nil {
 			return h, nil
@@ -94,7 +81,7 @@ func (gpt2) plan(c *config, p *planner) (architecture.Hyperparameters, error) {
 	for layer := range h.Layers {
 		p.ignore(fmt.Sprintf("h.%d.attn.bias", layer), fmt.Sprintf("h.%d.attn.masked_bias", layer)) // the causal mask, kept as a buffer
 	}
-	p.weigh(h.TiedHead)
+	p.weigh(h.TiedHead, attentionShape{group: 1, headWidth: h.Embedding / h.Heads})
 	return h, nil
 }
 
@@ -122,7 +109,7 @@ type gpt2Config struct {
 	DType          string   `json:"torch_dtype"`
 }
 
-func (g gpt2) export(hyperparameters architecture.Hyperparameters, dtype string) exported {
+func (g gpt2) export(hyperparameters architecture.Hyperparameters, dtype string) (exported, error) {
 	h := hyperparameters.(*architecture.GPT2)
 	return exported{
 		config: gpt2Config{
@@ -135,10 +122,10 @@ func (g gpt2) export(hyperparameters architecture.Hyperparameters, dtype string)
 		place: func(t architecture.Tensor) huggingface.Place {
 			place := huggingface.GPT2(t)
 			if t.Role != architecture.Head {
-				place.Name = huggingface.GPT2Prefix + place.Name
+				place.Parts[0].Name = huggingface.GPT2Prefix + place.Parts[0].Name
 			}
 			return place
 		},
 		context: h.Context, eos: h.EOS, bos: h.BOS,
-	}
+	}, nil
 }

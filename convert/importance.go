@@ -1,13 +1,17 @@
 package convert
 
-import "github.com/tti-llm/tti/format/architecture"
+import (
+	"slices"
+
+	"github.com/tti-llm/tti/format/architecture"
+)
 
 // weigh tells the planned matrices how much each of their inputs varies, as far as other weights let
 // it be known without a text. The outputs of a layer norm have about the variance of its squared weights, and
 // the values of attention are sums of such outputs. The fable model's divergence from its original
 // falls by 5 % where int4 groups take their scales for these variances. The matrices of MLPs are left
 // out: for theirs, found in the same way, it rose.
-func (p *planner) weigh(tied bool) {
+func (p *planner) weigh(tied bool, s attentionShape) {
 	for i := range p.weights {
 		w := &p.weights[i]
 		if w.Bias {
@@ -15,15 +19,22 @@ func (p *planner) weigh(tied bool) {
 		}
 		switch w.Role {
 		case architecture.QKV:
-			w.importance = p.normVariance(architecture.AttentionNorm, w.Layer)
+			w.importance = p.normVariance(architecture.AttentionNorm, w.Layer, s.normOffset)
 		case architecture.AttentionOutput:
-			w.importance = p.valueVariance(w.Layer, w.Shape[1])
+			w.importance = p.valueVariance(w.Layer, w.Shape[1], s)
 		case architecture.TokenEmbedding, architecture.Head:
 			if w.Role == architecture.Head || tied {
-				w.importance = p.normVariance(architecture.FinalNorm, -1)
+				w.importance = p.normVariance(architecture.FinalNorm, -1, s.normOffset)
 			}
 		}
 	}
+}
+
+// attentionShape is what the variances depend on beside the weights.
+type attentionShape struct {
+	normOffset float32 // added to the weights of norms
+	group      int     // query heads that share a KV head
+	headWidth  int
 }
 
 // planned returns the weight that has a role in a layer.
@@ -36,34 +47,48 @@ func (p *planner) planned(role architecture.Role, layer int) weight {
 	return weight{}
 }
 
-// normVariance returns the variance of each output of a norm, given by its weight.
-func (p *planner) normVariance(role architecture.Role, layer int) func() []float32 {
+// normVariance returns the variance of each output of a norm, given by its weight; nil where there is no such norm.
+func (p *planner) normVariance(role architecture.Role, layer int, offset float32) func() []float32 {
 	norm := p.planned(role, layer)
+	if norm.Shape == nil {
+		return nil
+	}
 	return func() []float32 {
 		variance := make([]float32, norm.Shape[0])
-		norm.source.values(variance, 0)
+		norm.values(variance, 0)
 		for i, w := range variance {
+			w += offset
 			variance[i] = w * w
 		}
 		return variance
 	}
 }
 
-// valueVariance returns the variance of each of a layer's values, of that width together, which are the last rows of
-// queries, keys and values, for inputs that are independent.
-func (p *planner) valueVariance(layer, width int) func() []float32 {
-	qkv, inputs := p.planned(architecture.QKV, layer), p.normVariance(architecture.AttentionNorm, layer)
+// valueVariance returns the variance of each of a layer's values, as the query heads, of that width together, find them. Values
+// are the last rows of queries, keys and values; their inputs are taken as independent and, where no norm tells more, as alike.
+func (p *planner) valueVariance(layer, width int, s attentionShape) func() []float32 {
+	qkv, inputs := p.planned(architecture.QKV, layer), p.normVariance(architecture.AttentionNorm, layer, s.normOffset)
 	return func() []float32 {
-		variances := inputs()
-		values := make([]float32, width*len(variances))
-		qkv.rows(values, qkv.Shape[0]-width, width, len(variances))
-		variance := make([]float32, width)
-		for r := range variance {
+		variances := slices.Repeat([]float32{1}, qkv.Shape[1])
+		if inputs != nil {
+			variances = inputs()
+		}
+		count := width / s.group
+		values := make([]float32, count*len(variances))
+		qkv.rows(values, qkv.Shape[0]-count, count, len(variances))
+		own := make([]float32, count)
+		for r := range own {
 			for k, v := range variances {
 				w := values[r*len(variances)+k]
-				variance[r] += float32(float32(w*w) * v)
+				own[r] += float32(float32(w*w) * v)
 			}
 		}
-		return variance
+		shared := make([]float32, 0, width)
+		for first := 0; first < count; first += s.headWidth {
+			for range s.group {
+				shared = append(shared, own[first:first+s.headWidth]...)
+			}
+		}
+		return shared
 	}
 }

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,7 +18,7 @@ import (
 // family is all the converter knows about a family of models: HuggingFace's names and the meaning of config.json. What
 // the model consists of says package architecture. To add one, write a file like gpt2.go and add a line to the table below.
 type family interface {
-	// modelType is the family's "model_type" in config.json, and its name in the .tti file.
+	// modelType is the family's "model_type" in config.json, by which a .tti file knows it too.
 	modelType() string
 	// classes are the "architectures" of config.json whose weights plan understands.
 	classes() []string
@@ -25,7 +26,25 @@ type family interface {
 	// error is about the configuration; p keeps those about tensors. A tensor that is not asked for is refused.
 	plan(c *config, p *planner) (architecture.Hyperparameters, error)
 	// export is the way back from a file's hyper-parameters to a model directory of the given element type.
-	export(h architecture.Hyperparameters, dtype string) exported
+	export(h architecture.Hyperparameters, dtype string) (exported, error)
+}
+
+// tiesHead reports whether the token embedding is the output head too. The weights decide, for that is what was trained: a head
+// of its own is stored even where the configuration, which says tie, would replace it by the embedding.
+func (p *planner) tiesHead(head, embedding string, tie bool) bool {
+	stored, ok := p.find(head)
+	if !ok {
+		if !tie && p.err == nil {
+			p.err = fmt.Errorf("%s: tie_word_embeddings is false, but tensor %s is missing", configurationFile, head)
+		}
+		return true
+	}
+	tokens, _ := p.find(embedding)
+	if stored.dtype != tokens.dtype || !bytes.Equal(stored.data, tokens.data) {
+		return false
+	}
+	p.ignore(head)
+	return true
 }
 
 // exported is what a model directory says about a model, besides its tokenizer.
@@ -37,7 +56,7 @@ type exported struct {
 }
 
 var families = []family{
-	gpt2{},
+	gpt2{}, llama, mistral, qwen2, qwen3, phi3, smollm3, gemma2, gemma3Text, gemma3{}, granite, olmo2,
 }
 
 // findFamily returns the family that a configuration names.
@@ -67,17 +86,17 @@ func findFamily(c *config) (family, error) {
 
 // plan is what a target will hold besides its tokenizer: complete, and checked against the source.
 type plan struct {
-	architecture    string
 	hyperparameters architecture.Hyperparameters
 	tokenizer       bpe.Options
-	weights         []weight // in file order
+	weights         []weight       // in file order
+	skipped         map[string]int // how many tensors of other parts of the model are left out, by the beginnings of their names
 	generation      *format.Generation
 }
 
 // plan makes the plan of a model. Errors name the configuration's field or the tensor.
 func (m *model) plan() (plan, error) {
-	p := &planner{tensors: m.tensors, prefixes: []string{""}, used: map[string]bool{}}
-	family, hyperparameters, err := m.ask(p)
+	p := newPlanner(m.tensors)
+	_, hyperparameters, err := m.ask(p)
 	if err != nil {
 		return plan{}, err
 	}
@@ -88,7 +107,7 @@ func (m *model) plan() (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	return plan{family.modelType(), hyperparameters, p.tokenizer, p.weights, generation}, nil
+	return plan{hyperparameters, p.tokenizer, p.weights, p.skipped, generation}, nil
 }
 
 // ask finds the family that the configuration names and has it ask the planner for every tensor.
@@ -113,23 +132,19 @@ func (m *model) ask(p *planner) (f family, h architecture.Hyperparameters, err e
 	return f, h, err
 }
 
-// weight is one tensor of the target and where it comes from.
-type weight struct {
-	architecture.Tensor
-	place  huggingface.Place // in the source
-	source tensor
-	// importance returns a factor for the squared errors of each column, nil for none.
-	importance func() []float32
-}
-
 // planner collects the weights of a plan and checks each against the source.
 type planner struct {
 	tensors   map[string]tensor
 	prefixes  []string // that a source may put before a name; tried in this order
 	used      map[string]bool
-	tokenizer bpe.Options // for the family to fill in
+	skipped   map[string]int // beginnings of names that are left out, and how many tensors have them
+	tokenizer bpe.Options    // for the family to fill in
 	weights   []weight
 	err       error // the first one sticks
+}
+
+func newPlanner(tensors map[string]tensor) *planner {
+	return &planner{tensors: tensors, prefixes: []string{""}, used: map[string]bool{}, skipped: map[string]int{}}
 }
 
 // find returns the source tensor of a name, whatever its prefix.
@@ -142,23 +157,28 @@ func (p *planner) find(name string) (tensor, bool) {
 	return tensor{}, false
 }
 
-// add plans a weight. Its source must have the shape that the configuration asks for.
+// add plans a weight. Its sources must have the shapes that the configuration asks for.
 func (p *planner) add(w weight) {
 	if p.err != nil {
 		return
 	}
-	source, ok := p.find(w.place.Name)
-	want := w.place.Shape(w.Tensor)
-	switch {
-	case !ok:
-		p.err = fmt.Errorf("tensor %s: missing, the configuration asks for it with shape %v", w.place.Name, want)
-	case !slices.Equal(source.shape, want):
-		p.err = fmt.Errorf("tensor %s: shape %v, the configuration asks for %v", source.name, source.shape, want)
-	case decoders[source.dtype] == nil:
-		p.err = fmt.Errorf("tensor %s: type %v is not supported (supported: %s)", source.name, source.dtype, supportedTypes())
+	for _, part := range w.place.Parts {
+		source, ok := p.find(part.Name)
+		want := w.place.Shape(w.Tensor, part)
+		switch {
+		case !ok:
+			p.err = fmt.Errorf("tensor %s: missing, the configuration asks for it with shape %v", part.Name, want)
+		case !slices.Equal(source.shape, want):
+			p.err = fmt.Errorf("tensor %s: shape %v, the configuration asks for %v", source.name, source.shape, want)
+		case decoders[source.dtype] == nil:
+			p.err = fmt.Errorf("tensor %s: type %v is not supported (supported: %s)", source.name, source.dtype, supportedTypes())
+		}
+		if p.err != nil {
+			return
+		}
+		p.used[source.name] = true
+		w.sources = append(w.sources, source)
 	}
-	p.used[source.name] = true
-	w.source = source
 	p.weights = append(p.weights, w)
 }
 
@@ -177,11 +197,22 @@ func (p *planner) finish() error {
 		return p.err
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.tensors)) {
-		if !p.used[name] {
+		if !p.used[name] && !p.skips(name) {
 			return fmt.Errorf("tensor %s: unknown, or more than the configuration asks for", name)
 		}
 	}
 	return nil
+}
+
+// skips counts a tensor of a part of the model that is left out.
+func (p *planner) skips(name string) bool {
+	for beginning := range p.skipped {
+		if strings.HasPrefix(name, beginning) {
+			p.skipped[beginning]++
+			return true
+		}
+	}
+	return false
 }
 
 func supportedTypes() string {
@@ -190,11 +221,6 @@ func supportedTypes() string {
 		names = append(names, t.String())
 	}
 	return strings.Join(names, ", ")
-}
-
-// section returns the section of the weight under a mode.
-func (w weight) section(mode string) format.Section {
-	return format.Section{Name: w.Name, Kind: format.KindTensor, Encoding: encodings[mode][kindOf(w.Tensor)], Shape: w.Shape}
 }
 
 // knownToken returns the id of a special token. A token outside of the vocabulary, as left over by many that train their

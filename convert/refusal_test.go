@@ -50,12 +50,12 @@ var refusals = []struct {
 	{name: "flag in words", change: set("scale_attn_weights", "yes"), want: `scale_attn_weights: found "\"yes\"", want true or false`},
 	{name: "end of text in words", change: set("eos_token_id", "end"), want: "eos_token_id"},
 	{name: "unknown activation", change: set("activation_function", "swish"), want: `activation_function: "swish" is not supported`},
-	{name: "unknown model type", change: set("model_type", "llama"), want: `model_type "llama" is not supported (supported: gpt2)`},
+	{name: "unknown model type", change: set("model_type", "mamba"), want: `model_type "mamba" is not supported (supported: gpt2, llama, `},
 	{name: "unknown architecture", change: set("architectures", []string{"GPT2ForSequenceClassification"}), want: `architecture "GPT2ForSequenceClassification" is not supported`},
 	{name: "architecture alone", change: func(t *testing.T, m *testModel) {
 		delete(m.config, "model_type")
-		m.config["architectures"] = []string{"LlamaForCausalLM"}
-	}, want: `architecture "LlamaForCausalLM" is not supported (supported: gpt2)`},
+		m.config["architectures"] = []string{"MambaForCausalLM"}
+	}, want: `architecture "MambaForCausalLM" is not supported (supported: gpt2, llama, `},
 	{name: "no architecture", change: func(t *testing.T, m *testModel) {
 		delete(m.config, "model_type")
 		delete(m.config, "architectures")
@@ -262,7 +262,7 @@ func TestSupportedWithoutWeights(t *testing.T) {
 	}{
 		"usual":                    {change: file("README.md", "")},
 		"a head of its own":        {change: set("tie_word_embeddings", false)},
-		"unknown type":             {set("model_type", "llama"), `config.json: model_type "llama" is not supported (supported: gpt2)`},
+		"unknown type":             {set("model_type", "mamba"), `config.json: model_type "mamba" is not supported (supported: gpt2, llama, `},
 		"unknown architecture":     {set("architectures", []string{"GPT2ForSequenceClassification"}), "config.json: architecture"},
 		"unknown activation":       {set("activation_function", "swish"), `config.json: activation_function: "swish" is not supported`},
 		"heads do not divide":      {set("n_head", 5), "config.json: n_embd 24 is not a multiple of n_head 5"},

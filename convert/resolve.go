@@ -68,7 +68,7 @@ func checkSupported(directory string) error {
 	if err := m.readConfigs(); err != nil {
 		return err
 	}
-	p := &planner{used: map[string]bool{}}
+	p := newPlanner(nil)
 	if _, _, err := m.ask(p); err != nil && p.err == nil { // otherwise it follows from the absence of the weights
 		return err
 	}

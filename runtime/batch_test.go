@@ -29,7 +29,7 @@ func alone(t *testing.T, m *runtime.Model, random *rand.Rand, count int) []seque
 	for i := range texts {
 		ids := make([]int32, 1+random.IntN(120))
 		for j := range ids {
-			ids[j] = random.Int32N(2000)
+			ids[j] = random.Int32N(int32(m.Shape().Vocabulary))
 		}
 		s := session(t, m)
 		rows, err := s.AppendAll(ids)

@@ -16,8 +16,11 @@ type Score struct {
 	Perplexity float64 `json:"perplexity"`
 }
 
+// EvaluationWindow is the most of a text, in tokens, that is scored in one piece where nobody asks for more.
+const EvaluationWindow = 2048
+
 // Evaluate scores the tokens of a text: they are cut into consecutive windows of the model's
-// context, each of which starts afresh at position 0; a window's first token is not scored and no
+// context, at most EvaluationWindow long unless WithContext has asked for more, each of which starts afresh at position 0; a window's first token is not scored and no
 // token is put in front. progress, if not nil, is told how many tokens are through.
 func (m *Model) Evaluate(ctx context.Context, ids []int32, progress func(done, total int)) (Score, error) {
 	scored, sum := 0, 0.0
@@ -51,10 +54,13 @@ func predictions(ctx context.Context, models []*Model, ids []int32, progress fun
 		sessions[i] = m.NewSession()
 		defer sessions[i].Close()
 	}
-	context := models[0].shape.Context
+	window := models[0].window
+	for _, m := range models {
+		window = min(window, m.window)
+	}
 	chunks, logits := make([][][]float32, len(models)), make([][]float32, len(models))
-	for start := 0; start < len(ids); start += context {
-		end := min(start+context, len(ids)) - 1 // the last token of a window is scored, but predicts nothing
+	for start := 0; start < len(ids); start += window {
+		end := min(start+window, len(ids)) - 1 // the last token of a window is scored, but predicts nothing
 		for _, s := range sessions {
 			s.Truncate(0)
 		}

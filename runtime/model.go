@@ -37,6 +37,7 @@ type Model struct {
 	tokenizer  *tokenizer.Tokenizer
 	kernels    *kernels.Set
 	pages      *kv.Pool
+	window     int // of evaluation, in tokens
 
 	turn    sync.Mutex // guards what follows
 	held    *held
@@ -96,13 +97,17 @@ func (m *Model) open(chosen settings) (err error) {
 	if m.parameters, err = architecture.Parse(m.meta.Architecture, m.meta.Hyperparameters); err != nil {
 		return err
 	}
-	if m.network, err = forward.Load(m.parameters, fileWeights{m.file}); err != nil {
+	if _, longest := m.parameters.Contexts(); chosen.context > longest {
+		return fmt.Errorf("%w: a context of %d positions, the model has %d", ErrOption, chosen.context, longest)
+	}
+	if m.network, err = forward.Load(m.parameters, chosen.context, fileWeights{m.file}); err != nil {
 		return err
 	}
 	if err := m.openTokenizer(!chosen.skipVerify); err != nil {
 		return err
 	}
 	m.shape = Shape{Shape: m.network.Shape}
+	m.window = cmp.Or(chosen.context, min(m.shape.Context, EvaluationWindow))
 	m.shape.EOS, m.shape.BOS = m.parameters.SpecialTokens()
 	m.ends = m.tokenizer.Ends()
 	if m.tokenizer.Version() == 1 { // files of that time say it in the hyper-parameters
@@ -145,7 +150,7 @@ func (m *Model) open(chosen settings) (err error) {
 
 // prepare makes the pass for the model's threads.
 func (m *Model) prepare() {
-	pass, network, team := forward.NewPass(m.network.Shape, m.pages.Layout(), m.kernels, m.held.threads.Count()), m.network, m.held.threads.pool
+	pass, network, team := forward.NewPass(m.network, m.pages.Layout(), m.kernels, m.held.threads.Count()), m.network, m.held.threads.pool
 	part := func(w *pool.Worker) { network.Forward(w, pass) }
 	m.pass, m.forward = pass, func() error { return team.Run(part) }
 }
@@ -229,6 +234,12 @@ func (m *Model) KV() KV { return m.pages.Layout().Encoding }
 // KVBytes returns how much memory keys and values of that many positions take.
 func (m *Model) KVBytes(positions int) int64 {
 	return int64(m.pages.Layout().PositionBytes()) * int64(positions)
+}
+
+// KVRead returns how much of the keys and values of that many positions attention reads for one token, the last of them: layers
+// with a window read no more than that.
+func (m *Model) KVRead(positions int) int64 {
+	return int64(m.pages.Layout().PositionBytes()/m.shape.Layers) * m.network.PositionsRead(positions)
 }
 
 // KVTaken returns how much memory the keys and values of all sessions take, in bytes.

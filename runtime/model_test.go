@@ -38,7 +38,7 @@ func modelFile(t testing.TB, source string, o convert.Options) string {
 	t.Helper()
 	converted.Lock()
 	defer converted.Unlock()
-	name := fmt.Sprintf("%s-%s-%s.tti", source, o.Mode, o.Int4)
+	name := fmt.Sprintf("%s-%s-%s.tti", filepath.Base(source), o.Mode, o.Int4)
 	if converted.files[name] == "" {
 		path := filepath.Join(converted.folder, name)
 		o.NoSync = true
@@ -77,17 +77,10 @@ var modes = []convert.Options{
 // golden is a reference computed in float64 by an independent implementation; see
 // testdata/golden/README.md.
 type golden struct {
-	VocabularySize int `json:"vocab_size"`
-	Cases          []struct {
-		Prompt     string    `json:"prompt"`
-		IDs        []int32   `json:"ids"`
-		LogitsRow  int       `json:"logits_row"`
-		LogitsRows int       `json:"logits_rows"`
-		GreedyIDs  []int32   `json:"greedy_ids"`
-		GreedyText string    `json:"greedy_text"`
-		GreedyGap  []float64 `json:"greedy_gap"`
-	} `json:"cases"`
-	Eval struct {
+	VocabularySize int          `json:"vocab_size"`
+	Cases          []goldenCase `json:"cases"`
+	Eval           struct {
+		IDs        []int32 `json:"ids"` // of families
 		Tokens     int     `json:"tokens"`
 		Scored     int     `json:"scored"`
 		NLL        float64 `json:"nll_mean"`
@@ -97,9 +90,24 @@ type golden struct {
 	logits []float32
 }
 
+type goldenCase struct {
+	Prompt     string    `json:"prompt"`
+	IDs        []int32   `json:"ids"`
+	LogitsRow  int       `json:"logits_row"`
+	LogitsRows int       `json:"logits_rows"`
+	GreedyIDs  []int32   `json:"greedy_ids"`
+	GreedyText string    `json:"greedy_text"`
+	GreedyGap  []float64 `json:"greedy_gap"`
+}
+
 func loadGolden(t testing.TB, name string) golden {
 	t.Helper()
-	folder := filepath.Join("..", "testdata", "golden")
+	return loadReference(t, "golden", name)
+}
+
+func loadReference(t testing.TB, kind, name string) golden {
+	t.Helper()
+	folder := filepath.Join("..", "testdata", kind)
 	text, err := os.ReadFile(filepath.Join(folder, name+".json"))
 	if err != nil {
 		t.Fatal(err)

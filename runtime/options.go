@@ -16,6 +16,7 @@ type settings struct {
 	kvLimit    int64
 	kvPage     int // positions of a page, 0: as many as are best
 	kernels    string
+	context    int // positions of a session, 0: as many as the model is for
 }
 
 // KV says how keys and values of past positions are kept.
@@ -41,6 +42,11 @@ func WithKV(encoding KV) Option { return func(s *settings) { s.kv = &encoding } 
 // means no bound. A call that would need more fails with ErrKVLimit and leaves its sessions as they were.
 func WithKVLimit(bytes int64) Option { return func(s *settings) { s.kvLimit = bytes } }
 
+// WithContext bounds how many positions a session may use. By default they are those of the model. A model that is for short
+// contexts and for long ones, by LongRoPE, is for its short ones unless more positions than these are asked for here: then it
+// computes with other rotations, from the first token on. It fails with ErrOption where the model has fewer positions.
+func WithContext(positions int) Option { return func(s *settings) { s.context = positions } }
+
 // WithKernels chooses an implementation of the kernels by name, such as go, avx2 or avx512, instead of what
 // the environment variable TTI_KERNELS says. Results never depend on it.
 func WithKernels(name string) Option { return func(s *settings) { s.kernels = name } }
@@ -57,6 +63,9 @@ func newSettings(options []Option) (settings, error) {
 	}
 	if chosen.kvLimit < 0 {
 		return chosen, fmt.Errorf("%w: KV limit of %d bytes", ErrOption, chosen.kvLimit)
+	}
+	if chosen.context < 0 {
+		return chosen, fmt.Errorf("%w: a context of %d positions", ErrOption, chosen.context)
 	}
 	return chosen, nil
 }

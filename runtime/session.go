@@ -47,7 +47,7 @@ func (s *Session) Len() int { return len(s.tokens) }
 // call.
 func (s *Session) Tokens() []int32 { return s.tokens }
 
-// KVBytes returns how much memory the keys and values of the session's tokens take: what one more token reads.
+// KVBytes returns how much memory the keys and values of the session's tokens take.
 func (s *Session) KVBytes() int64 { return s.model.KVBytes(s.Len()) }
 
 // Append runs the tokens and returns the logits of the last one, one for each token of the vocabulary, valid until the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -129,4 +130,32 @@ var kinds = []struct {
 	{"n-gram and int4 draft", func(t testing.TB, target *runtime.Model) []Drafter {
 		return []Drafter{&NGram{}, drafter(t, model(t, "fable-draft", int4All), target)}
 	}},
+}
+
+// TestFamiliesGiveTheSameTokens drafts for a model of every family with the same model in its fewest bits, and with n-grams.
+func TestFamiliesGiveTheSameTokens(t *testing.T) {
+	for i, family := range []string{
+		"llama", "llama-scaled", "llama-linear", "mistral", "qwen2", "qwen3", "phi3", "phi3-longrope", "smollm3", "gemma2", "gemma3", "granite", "olmo2",
+	} {
+		source := filepath.Join("families", family)
+		target, draft := model(t, source, int8), model(t, source, int4All)
+		accepted := 0
+		for j, sampling := range samplings {
+			sampling.Seed = uint64(i)
+			prompt := encode(t, target, "Once upon a time there was a king")
+			want := plainly(target, prompt, sampling.Sampling, runtime.MaxTokens(40), runtime.IgnoreEOS())
+			for _, drafters := range [][]Drafter{{drafter(t, draft, target)}, {drafter(t, model(t, source, f32), target)}, {&NGram{MinMatch: 1}}} {
+				d := decoder(t, target, drafters...)
+				d.Length = 2 + j
+				got := speculatively(t, d, prompt, sampling.Sampling, runtime.MaxTokens(40), runtime.IgnoreEOS())
+				if !got.equal(want) || want.err != nil || len(want.tokens) < 40 {
+					t.Errorf("%s, %s:\n%v\nwant\n%v", family, sampling.name, got, want)
+				}
+				accepted += d.Statistics().Accepted
+			}
+		}
+		if accepted == 0 {
+			t.Errorf("%s: no guess was right", family)
+		}
+	}
 }

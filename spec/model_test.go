@@ -48,7 +48,7 @@ func model(t testing.TB, source string, o convert.Options) *runtime.Model {
 	t.Helper()
 	models.Lock()
 	defer models.Unlock()
-	name := fmt.Sprintf("%s-%s-%s.tti", source, o.Mode, o.Int4)
+	name := fmt.Sprintf("%s-%s-%s.tti", filepath.Base(source), o.Mode, o.Int4)
 	if m := models.open[name]; m != nil {
 		return m
 	}

@@ -153,6 +153,7 @@ func convertTo(ctx context.Context, cmd *cobra.Command, source convert.Source, t
 	start := time.Now()
 	bar := newProgress(cmd.ErrOrStderr(), "converting", true)
 	o.Progress = bar.set
+	o.Notice = func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "tti: %s: %s\n", printable(source.Name), text) }
 	if o.Calibrate != nil {
 		rounding := newProgress(cmd.ErrOrStderr(), "rounding weights", false)
 		defer rounding.close()

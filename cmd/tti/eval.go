@@ -55,8 +55,8 @@ func newEval() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "eval FILE.tti --text FILE",
 		Short: "Measure how well a model predicts a text",
-		Long: `Measure the perplexity of a text. Its tokens are cut into windows of the model's context, each of which
-starts afresh; the first token of a window is not scored. NLL is the mean negative log-likelihood of
+		Long: `Measure the perplexity of a text. Its tokens are cut into windows of the model's context, at most 2048
+tokens long unless --ctx asks for more, each of which starts afresh; the first token of a window is not scored. NLL is the mean negative log-likelihood of
 a scored token in nats, perplexity its exponential.
 
 With --compare the model is judged against a reference, such as the same model in f32: by how much
@@ -83,7 +83,7 @@ token from the model's, in nats, how often both find the same token most likely,
 			var found evaluation
 			ids, err := model.Tokenizer().EncodePrompt(text)
 			if err == nil {
-				found, err = evaluate(ctx, cmd, model, reference, ids)
+				found, err = evaluate(ctx, cmd, model, reference, flags.contextOption(), ids)
 			}
 			switch {
 			case errors.Is(err, tokenizer.ErrTooLong), errors.Is(err, runtime.ErrEmpty): // the text is at fault
@@ -106,7 +106,7 @@ token from the model's, in nats, how often both find the same token most likely,
 }
 
 // evaluate scores the model, and compares it with the reference if there is one.
-func evaluate(ctx context.Context, cmd *cobra.Command, model *runtime.Model, reference string, ids []int32) (evaluation, error) {
+func evaluate(ctx context.Context, cmd *cobra.Command, model *runtime.Model, reference string, contextOption runtime.Option, ids []int32) (evaluation, error) {
 	found := evaluation{Model: model.File().Path(), KV: model.KV().String(), KVBytes: model.KVBytes(model.Shape().Context)}
 	bar := newProgress(cmd.ErrOrStderr(), "scoring tokens", false)
 	defer bar.close()
@@ -116,7 +116,7 @@ func evaluate(ctx context.Context, cmd *cobra.Command, model *runtime.Model, ref
 		found.Score = score
 		return found, err
 	}
-	other, err := runtime.Open(reference, runtime.WithThreads(model.Threads()))
+	other, err := runtime.Open(reference, runtime.WithThreads(model.Threads()), contextOption)
 	if err != nil {
 		return found, err
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 func newExport() *cobra.Command {
-	dtype := choice{string(convert.DTypeF32), []string{string(convert.DTypeF32), string(convert.DTypeF16)}}
+	dtype := choice{string(convert.DTypeF32), []string{string(convert.DTypeF32), string(convert.DTypeF16), string(convert.DTypeBF16)}}
 	var directory string
 	cmd := &cobra.Command{
 		Use:   "export FILE.tti",
@@ -20,8 +20,8 @@ func newExport() *cobra.Command {
 configuration and tokenizer files that transformers reads. Weights of the modes int8 and int4 are written
 as the numbers that their codes stand for.
 
-Nothing is lost on the way from f32 to .tti and back: the weights are the same to the last bit. As f16, a
-value that is too large is refused. The directory appears whole or not at all; it must not exist yet, or be
+Nothing is lost on the way from f32 to .tti and back: the weights are the same to the last bit. As f16 or
+bf16, a value that is too large is refused. The directory appears whole or not at all; it must not exist yet, or be
 empty.`,
 		Example: `  tti export gpt2-int4.tti
   tti export gpt2-f32.tti -o gpt2-again --dtype f16`,

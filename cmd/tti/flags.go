@@ -20,7 +20,15 @@ type choice struct {
 }
 
 func (c *choice) String() string { return c.value }
-func (c *choice) Type() string   { return strings.Join(c.allowed, "|") }
+func (c *choice) Type() string {
+	if c.long() {
+		return "NAME"
+	}
+	return strings.Join(c.allowed, "|")
+}
+
+// long reports whether there are too many values to list them in the column of flags.
+func (c *choice) long() bool { return len(strings.Join(c.allowed, "|")) > 40 }
 func (c *choice) Set(text string) error {
 	for _, value := range c.allowed {
 		if text == value {
@@ -33,6 +41,9 @@ func (c *choice) Set(text string) error {
 
 // register adds the flag, and its values to the shell's completion.
 func (c *choice) register(cmd *cobra.Command, name, usage string) {
+	if c.long() {
+		usage += ": " + strings.Join(c.allowed, ", ")
+	}
 	cmd.Flags().Var(c, name, usage)
 	cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(c.allowed, cobra.ShellCompDirectiveNoFileComp)) // fails for a second one only
 }
@@ -97,6 +108,7 @@ func registerThreads(cmd *cobra.Command) *count {
 type modelFlags struct {
 	threads *count
 	kv      choice
+	context count
 }
 
 var cacheEncodings = []runtime.KV{runtime.F32, runtime.F16, runtime.Int8}
@@ -107,6 +119,8 @@ func (f *modelFlags) register(cmd *cobra.Command) {
 		f.kv.allowed = append(f.kv.allowed, encoding.String())
 	}
 	f.kv.register(cmd, "kv", "how keys and values of past positions are kept (default f32 for f32 files, else f16)")
+	f.context = count{most: math.MaxInt32}
+	cmd.Flags().Var(&f.context, "ctx", "positions that a text may have; 0: those of the model")
 }
 
 // options returns what the flags mean to runtime.Open.
@@ -117,8 +131,11 @@ func (f *modelFlags) options() []runtime.Option {
 			options = append(options, runtime.WithKV(encoding))
 		}
 	}
-	return options
+	return append(options, f.contextOption())
 }
+
+// contextOption is that of all models that work on the same text.
+func (f *modelFlags) contextOption() runtime.Option { return runtime.WithContext(f.context.value) }
 
 // exactly asks for arguments by name.
 func exactly(names ...string) cobra.PositionalArgs {

@@ -1,12 +1,12 @@
-// Package synthetic writes GPT-2 model directories with random weights, laid out as HuggingFace
-// does: for benchmarks and tests that need a model's size but not its sense. The same Model always
+// Package synthetic writes model directories with random weights, laid out as HuggingFace
+// does: for benchmarks and tests that need a model's size but not its sense. The same Shape always
 // gives the same bytes. Nothing here is a trained model, and none is read.
 //
-// Start reading at Write; weights.go fills the tensors, vocabulary.go makes up the tokens.
+// Start reading at Write; gpt2.go and decoder.go say what a model consists of, weights.go fills the tensors, vocabulary.go makes
+// up the tokens.
 package synthetic
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,79 +15,52 @@ import (
 	"path/filepath"
 
 	"github.com/tti-llm/tti/convert/safetensors"
-	"github.com/tti-llm/tti/format/architecture"
 )
 
-// Model is the shape of a GPT-2 and how its directory is written. The zero values of the fields
-// after Heads mean what most models have.
-type Model struct {
-	Vocabulary int // tokens, at least 257: all bytes and <|endoftext|>
-	Context    int
-	Embedding  int
-	Layers     int
-	Heads      int
-
-	Hidden int              // width of the MLP; 0: 4 * Embedding
-	Type   safetensors.Type // empty: F32
-	Shards int              // files of weights; 0: a single model.safetensors
-	Prefix string           // before every name but lm_head.weight, such as "transformer."
-	Untied bool             // an lm_head.weight of its own
-	Seed   uint64
+// Shape is a model of some size: a Model or a Decoder.
+type Shape interface {
+	// directory says what the model's directory holds. It fails for sizes that make no sense.
+	directory() (directory, error)
 }
 
-// Models are the usual sizes by name: 124 and 82 million parameters.
-var Models = map[string]Model{
-	"gpt2":       {Vocabulary: 50257, Context: 1024, Embedding: 768, Layers: 12, Heads: 12},
-	"distilgpt2": {Vocabulary: 50257, Context: 1024, Embedding: 768, Layers: 6, Heads: 12},
+// directory is what a model directory holds.
+type directory struct {
+	config     map[string]any
+	vocabulary int // tokens
+	tensors    []tensor
+	dtype      safetensors.Type
+	shards     int // files of weights; 0: a single model.safetensors
+	seed       uint64
 }
 
-// Write fills directory, which must exist, with the model: config.json, the weights, vocab.json and
+// Models are models of usual sizes, by name.
+var Models = map[string]Shape{
+	"gpt2":       Model{Vocabulary: 50257, Context: 1024, Embedding: 768, Layers: 12, Heads: 12}, // 124 million parameters
+	"distilgpt2": Model{Vocabulary: 50257, Context: 1024, Embedding: 768, Layers: 6, Heads: 12},  // 82 million
+
+	"smollm2-135m": smolLM2,
+	"qwen3-0.6b":   qwen3,
+	"llama3.2-1b":  llama3,
+	"gemma3-270m":  gemma3,
+}
+
+// Write fills folder, which must exist, with the model: config.json, the weights, vocab.json and
 // merges.txt. Files of these names are replaced.
-func Write(ctx context.Context, directory string, m Model) error {
-	if err := m.hyperparameters().Validate(); err != nil || m.Vocabulary < byteTokens+1 {
-		return fmt.Errorf("synthetic model %+v makes no sense: %w", m, cmp.Or(err, errors.New("there must be a token for each byte, and one more")))
+func Write(ctx context.Context, folder string, shape Shape) error {
+	d, err := shape.directory()
+	if err == nil && d.vocabulary < byteTokens+1 {
+		err = errors.New("there must be a token for each byte, and one more")
 	}
-	if err := writeJSON(filepath.Join(directory, "config.json"), m.configuration()); err != nil {
+	if err != nil {
+		return fmt.Errorf("synthetic model %+v makes no sense: %w", shape, err)
+	}
+	if err := writeJSON(filepath.Join(folder, "config.json"), d.config); err != nil {
 		return err
 	}
-	if err := writeVocabulary(directory, m.Vocabulary); err != nil {
+	if err := writeVocabulary(folder, d.vocabulary); err != nil {
 		return err
 	}
-	return writeWeights(ctx, directory, m)
-}
-
-func (m Model) hyperparameters() *architecture.GPT2 {
-	hidden := m.Hidden
-	if hidden == 0 {
-		hidden = 4 * m.Embedding
-	}
-	return &architecture.GPT2{
-		Vocabulary: m.Vocabulary, Context: m.Context, Embedding: m.Embedding, Layers: m.Layers, Heads: m.Heads, Hidden: hidden,
-		Activation: architecture.GELUTanh, TiedHead: !m.Untied,
-	}
-}
-
-func (m Model) configuration() map[string]any {
-	configuration := map[string]any{
-		"architectures":       []string{"GPT2LMHeadModel"},
-		"model_type":          "gpt2",
-		"activation_function": "gelu_new",
-		"vocab_size":          m.Vocabulary,
-		"n_ctx":               m.Context,
-		"n_positions":         m.Context,
-		"n_embd":              m.Embedding,
-		"n_layer":             m.Layers,
-		"n_head":              m.Heads,
-		"n_inner":             nil,
-		"layer_norm_epsilon":  1e-5,
-		"bos_token_id":        m.Vocabulary - 1,
-		"eos_token_id":        m.Vocabulary - 1,
-		"tie_word_embeddings": !m.Untied,
-	}
-	if m.Hidden > 0 {
-		configuration["n_inner"] = m.Hidden
-	}
-	return configuration
+	return d.writeWeights(ctx, folder)
 }
 
 func writeJSON(path string, value any) error {

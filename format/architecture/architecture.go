@@ -23,25 +23,32 @@ import (
 type Role int
 
 const (
-	TokenEmbedding    Role = iota // [vocabulary, embedding]; the output head as well where that is tied to it
-	PositionEmbedding             // [context, embedding]
-	AttentionNorm                 // [embedding]
-	QKV                           // queries, then keys, then values
-	AttentionOutput               // of all heads, back to the embedding
-	MLPNorm                       // [embedding]
-	Up                            // [hidden, embedding]
-	Down                          // [embedding, hidden]
-	FinalNorm                     // [embedding]
-	Head                          // [vocabulary, embedding], where it is not tied
+	TokenEmbedding      Role = iota // [vocabulary, embedding]; the output head as well where that is tied to it
+	PositionEmbedding               // [context, embedding]
+	AttentionNorm                   // [embedding]
+	QKV                             // queries, then keys, then values
+	AttentionOutput                 // of all heads, back to the embedding
+	MLPNorm                         // [embedding]
+	Up                              // [hidden, embedding]; of a gated block the gate first, [2 hidden, embedding]
+	Down                            // [embedding, hidden]
+	FinalNorm                       // [embedding]
+	Head                            // [vocabulary, embedding], where it is not tied
+	Frequencies                     // angles of a rotary embedding from one position to the next, [pairs]
+	LongFrequencies                 // those for long contexts
+	QueryNorm                       // of a query head, or of all together
+	KeyNorm                         // of a key head, or of all together
+	AttentionOutputNorm             // [embedding]
+	MLPOutputNorm                   // [embedding]
 )
 
 // Tensor is one tensor section of a file.
 type Tensor struct {
-	Name  string
-	Layer int // counted from 0, -1 outside of layers
-	Role  Role
-	Bias  bool // that of a norm or a matrix, and not its weight
-	Shape []int
+	Name   string
+	Layer  int // counted from 0, -1 outside of layers
+	Number int // of the rotary embedding, counted from 0
+	Role   Role
+	Bias   bool // that of a norm or a matrix, and not its weight
+	Shape  []int
 }
 
 // IsMatrix reports whether the tensor is a weight matrix [out, in], kept in panels. The others are plain float32.
@@ -58,6 +65,10 @@ type Hyperparameters interface {
 	// Validate returns an error that names a hyper-parameter that makes no sense. It wraps format.ErrUnsupported where a later
 	// version may know better.
 	Validate() error
+	// Architecture returns the name of the architecture in the meta section.
+	Architecture() string
+	// Contexts returns for how many positions the model is when no more are asked for, and how many it can have.
+	Contexts() (usual, longest int)
 	// Tensors lists the tensors in the order of the file. They are as many as the hyper-parameters say, be that
 	// ever so many: who walks through them should stop at the first that is not there.
 	Tensors() iter.Seq[Tensor]
@@ -70,20 +81,22 @@ type Hyperparameters interface {
 
 // architectures makes the hyper-parameters of each architecture, by its name in the meta section.
 var architectures = map[string]func() Hyperparameters{
-	GPT2Name: func() Hyperparameters { return &GPT2{} },
+	GPT2Name:    func() Hyperparameters { return &GPT2{} },
+	DecoderName: func() Hyperparameters { return &Decoder{} },
 }
 
 // Names returns the names of all architectures, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(architectures)) }
 
-// Parse reads and validates the hyper-parameters of the architecture of that name.
+// Parse reads and validates the hyper-parameters of the architecture of that name. All of them must be there: a missing
+// one is no zero.
 func Parse(name string, hyperparameters json.RawMessage) (Hyperparameters, error) {
 	create, ok := architectures[name]
 	if !ok {
 		return nil, fmt.Errorf("%w: architecture %.60q", format.ErrUnsupported, name)
 	}
 	h := create()
-	if err := strictjson.Unmarshal(hyperparameters, h); err != nil {
+	if err := (strictjson.Limits{Complete: true}).Unmarshal(hyperparameters, h); err != nil {
 		return nil, fmt.Errorf("hyperparameters: %w", err)
 	}
 	if err := h.Validate(); err != nil {

@@ -55,6 +55,12 @@ func (h *GPT2) Validate() error {
 	return nil
 }
 
+// Architecture implements Hyperparameters.
+func (h *GPT2) Architecture() string { return GPT2Name }
+
+// Contexts implements Hyperparameters.
+func (h *GPT2) Contexts() (usual, longest int) { return h.Context, h.Context }
+
 // Tied implements Hyperparameters.
 func (h *GPT2) Tied() bool { return h.TiedHead }
 

@@ -4,19 +4,23 @@ import (
 	"bytes"
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 )
 
 // decoder stores a checked text. It fills structs; encoding/json does the rest.
 type decoder struct {
 	*json.Decoder
-	fields map[reflect.Type]map[string][]int // of each struct met so far: the index of a field by its name
+	fields   map[reflect.Type]map[string][]int // of each struct met so far: the index of a field by its name
+	complete bool                              // all fields must be there
 }
 
-func decode(data []byte, value any) error {
-	d := decoder{json.NewDecoder(bytes.NewReader(data)), map[reflect.Type]map[string][]int{}}
+func decode(data []byte, value any, complete bool) error {
+	d := decoder{json.NewDecoder(bytes.NewReader(data)), map[reflect.Type]map[string][]int{}, complete}
 	return d.value(reflect.ValueOf(value).Elem())
 }
 
@@ -38,6 +42,9 @@ func holdsStruct(t reflect.Type) bool {
 
 func (d decoder) value(value reflect.Value) error {
 	if !holdsStruct(value.Type()) {
+		if d.complete && value.Kind() != reflect.Pointer {
+			return d.notNull(value)
+		}
 		return d.Decode(value.Addr().Interface())
 	}
 	token, err := d.Token()
@@ -47,11 +54,29 @@ func (d decoder) value(value reflect.Value) error {
 	return d.from(token, value)
 }
 
+// errMissing is what is wrong with a field that is not there, or null.
+var errMissing = errors.New("is missing")
+
+// notNull decodes a value that must not be null.
+func (d decoder) notNull(value reflect.Value) error {
+	var text json.RawMessage
+	if err := d.Decode(&text); err != nil {
+		return err
+	}
+	if string(text) == "null" {
+		return errMissing
+	}
+	return json.Unmarshal(text, value.Addr().Interface())
+}
+
 // from decodes what begins with a token that has been read. As in encoding/json, null leaves a struct as it
 // is and makes all others nil.
 func (d decoder) from(token json.Token, value reflect.Value) error {
 	kind := value.Kind()
 	if token == nil {
+		if d.complete && kind != reflect.Pointer {
+			return errMissing
+		}
 		if kind != reflect.Struct {
 			value.SetZero()
 		}
@@ -91,6 +116,7 @@ func (d decoder) from(token json.Token, value reflect.Value) error {
 
 func (d decoder) structure(value reflect.Value) error {
 	fields := d.fieldsOf(value.Type())
+	var seen []string
 	for d.More() {
 		name, err := d.name()
 		if err != nil {
@@ -100,10 +126,21 @@ func (d decoder) structure(value reflect.Value) error {
 		if !known {
 			err = d.Decode(new(json.RawMessage))
 		} else {
+			seen = append(seen, name)
 			err = d.value(value.FieldByIndex(index))
 		}
 		if err != nil {
+			if err == errMissing {
+				return fmt.Errorf("%.60s %w", name, err)
+			}
 			return fmt.Errorf("%.60s: %w", name, err)
+		}
+	}
+	if d.complete && len(seen) < len(fields) { // no name occurs twice
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			if !slices.Contains(seen, name) {
+				return fmt.Errorf("%s %w", name, errMissing)
+			}
 		}
 	}
 	return nil

@@ -34,6 +34,9 @@ type Limits struct {
 	Depth   int // of objects and lists in each other; default MaxDepth
 	Entries int // names of an object, or items of a list, and those of all around it; default MaxEntries
 	Values  int // names and values of the whole text; default: as many as fit
+
+	// Complete asks for all fields of structs: what is missing, or null without being a pointer, is refused.
+	Complete bool
 }
 
 // Unmarshal is [Limits.Unmarshal] under the default limits.
@@ -49,7 +52,7 @@ func (l Limits) Unmarshal(data []byte, value any) error {
 	if err := l.Check(data); err != nil {
 		return err
 	}
-	if err := decode(data, value); err != nil {
+	if err := decode(data, value, l.Complete); err != nil {
 		return clipped(err)
 	}
 	return nil

@@ -230,3 +230,35 @@ func FuzzUnmarshal(f *testing.F) {
 func folds(text string) bool {
 	return strings.ContainsAny(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ\u017f\u212a\\")
 }
+
+// TestComplete refuses what lacks a field, at any depth, or has null in its place.
+func TestComplete(t *testing.T) {
+	type point struct {
+		X int             `json:"x"`
+		Y *int            `json:"y"`
+		Z json.RawMessage `json:"z"`
+	}
+	type drawing struct {
+		Name   string  `json:"name"`
+		Points []point `json:"points"`
+		Origin point   `json:"origin"`
+	}
+	whole := `{"name":"","points":[{"x":0,"y":null,"z":{}},{"x":1,"y":2,"z":3,"w":4}],"origin":{"x":0,"y":0,"z":0}}`
+	for _, c := range [][3]string{
+		{"", "", ""},
+		{`"name":"",`, ``, "name is missing"}, {`"name"`, `"Name"`, "name is missing"}, {`"name":""`, `"name":null`, "name is missing"},
+		{`,"origin":{"x":0,"y":0,"z":0}`, ``, "origin is missing"}, {`{"x":0,"y":0,"z":0}`, `null`, "origin is missing"}, {`"y":0,`, ``, "origin: y is missing"},
+		{`"y":null,`, ``, "points: [0]: y is missing"}, {`"x":1,`, ``, "points: [1]: x is missing"}, {`"z":3`, `"z":null`, "points: [1]: z is missing"},
+		{`{"x":0,"y":null,"z":{}}`, `null`, "points: [0]: is missing"},
+	} {
+		var got drawing
+		text := strings.Replace(whole, c[0], c[1], 1)
+		err := Limits{Complete: true}.Unmarshal([]byte(text), &got)
+		if c[2] == "" && err != nil || c[2] != "" && (err == nil || err.Error() != c[2]) {
+			t.Errorf("%s: %v, want %s", text, err, c[2])
+		}
+		if err := Unmarshal([]byte(text), &got); err != nil {
+			t.Errorf("%s: %v where not all is asked for", text, err)
+		}
+	}
+}

@@ -73,8 +73,9 @@ type Options struct {
 	Repeats  int                     // rounds; 0: 5
 	Progress func(done, total int64) // told of measurements made, if not nil
 
-	// Decodes are the spans to decode; nil: 64 tokens at the beginning and at the end of the context.
-	// Prompts are the lengths of prompts; nil: 128 and 512. What the context is too short for is left out.
+	// Decodes are the spans to decode; nil: 64 tokens at the beginning and at the end of the context, or of the first
+	// 4,160 positions of a longer one. Prompts are the lengths of prompts; nil: 128 and 512. What the context, so far as it is
+	// measured, is too short for is left out.
 	Decodes []Span
 	Prompts []int
 	// Batches is the largest batch; 0: 16, negative: none.
@@ -82,8 +83,9 @@ type Options struct {
 }
 
 const (
-	decodeTokens = 64 // of the usual spans
-	batchDepth   = 64 // positions in use before a batch
+	decodeTokens = 64   // of the usual spans
+	longestDepth = 4096 // before the last of these
+	batchDepth   = 64   // positions in use before a batch
 	largestBatch = 16
 
 	// memoryPrompt and memoryTokens are what the peak of the resident memory is measured with.
@@ -249,18 +251,19 @@ func newBench(path string, o Options) (*bench, error) {
 		reader: newReader(weights, set, model.Threads().Count()),
 	}
 	random := rand.New(rand.NewPCG(1, 2)) // which tokens they are does not change what a pass costs
-	for range shape.Context {
+	length := min(shape.Context, longestDepth+decodeTokens)
+	for range length {
 		b.ids = append(b.ids, random.Int32N(int32(shape.Vocabulary)))
 	}
 	b.roofline = &measurement{path: path, name: "roofline", run: b.reader.measure}
 	b.open = &measurement{path: path, name: "open", times: 8, run: b.timeOpen}
 	spans := o.Decodes
 	if spans == nil {
-		step := max(min(decodeTokens, shape.Context/2), 1)
-		spans = []Span{{0, step}, {shape.Context - step, step}}
+		step := max(min(decodeTokens, length/2), 1)
+		spans = []Span{{0, step}, {length - step, step}}
 	}
 	for _, span := range spans {
-		if span.Depth+span.Tokens <= shape.Context {
+		if span.Depth+span.Tokens <= length {
 			b.decodes = append(b.decodes, b.decode(span))
 		}
 	}
@@ -269,15 +272,15 @@ func newBench(path string, o Options) (*bench, error) {
 		prompts = []int{128, 512}
 	}
 	for _, n := range prompts {
-		if n <= shape.Context {
+		if n <= length {
 			b.prefills = append(b.prefills, b.prompt(n))
 		}
 	}
 	if o.Batches == 0 {
 		o.Batches = largestBatch
 	}
-	for n := 1; n <= min(o.Batches, shape.Context); n++ {
-		b.batches = append(b.batches, b.verification(min(batchDepth, shape.Context-n), n))
+	for n := 1; n <= min(o.Batches, length); n++ {
+		b.batches = append(b.batches, b.verification(min(batchDepth, length-n), n))
 	}
 	return b, nil
 }
@@ -401,6 +404,9 @@ func (b *bench) result() Result {
 // cacheBytes returns the mean number of bytes of cache that a token of a span reads: a pass reads
 // its own position too, and the positions in use grow by one with each.
 func (b *bench) cacheBytes(span Span) float64 {
-	perPosition := float64(b.model.KVBytes(1))
-	return perPosition * (float64(span.Depth) + float64(span.Tokens+1)/2)
+	sum := int64(0)
+	for i := range span.Tokens {
+		sum += b.model.KVRead(span.Depth + i + 1)
+	}
+	return float64(sum) / float64(span.Tokens)
 }

@@ -15,7 +15,10 @@ type attention struct {
 	scale   float32
 	window  int     // how many positions a query sees, its own included; 0: all up to its own
 	softCap float32 // bound of the scores; 0: none
+	rotary  *int    // number of the rotary embedding; nil: none
 	last    bool    // of the network: here rows whose logits nobody wants end
+
+	queryNorm, keyNorm Norm // of a head, or of all heads together
 }
 
 // sharedPositions is from how many positions on threads share the work of one head where there are too few for all: below
@@ -32,7 +35,11 @@ func (a *attention) group() int { return a.heads / a.kvHeads }
 
 func (a *attention) mix(w *pool.Worker, p *Pass, b *Branch) *kernels.Activations {
 	w.Barrier() // queries, keys and values are complete
-	a.store(w, p)
+	if a.normalizesRows() {
+		a.normalizeRows(w, p)
+		w.Barrier()
+	}
+	a.prepare(w, p)
 	rows := &p.all
 	if a.last {
 		rows = &p.wanted
@@ -78,9 +85,40 @@ func (a *attention) mix(w *pool.Worker, p *Pass, b *Branch) *kernels.Activations
 	return out
 }
 
-// store writes the keys and values of all rows to the cache: each thread those of heads of its own or, where heads are
-// too few, those of rows.
-func (a *attention) store(w *pool.Worker, p *Pass) {
+// normalizesRows reports whether queries and keys have norms of all heads together.
+func (a *attention) normalizesRows() bool {
+	return a.queryNorm.Kind != NoNorm && len(a.queryNorm.Weight) > a.width
+}
+
+// normalizeRows normalizes queries and keys of all heads together, each thread those of its share of the rows.
+func (a *attention) normalizeRows(w *pool.Worker, p *Pass) {
+	first, last := w.Split(p.all.count, 1)
+	for row := first; row < last; row++ {
+		queries := p.qkv[row*a.stride():]
+		keys := queries[a.heads*a.width:]
+		a.queryNorm.apply(p.kernels, queries, 0, queries, 0, 1, a.heads*a.width)
+		a.keyNorm.apply(p.kernels, keys, 0, keys, 0, 1, a.kvHeads*a.width)
+	}
+}
+
+// turn normalizes heads that follow each other, queries or keys, one by one where they have not been normalized together,
+// and turns them by the position of their row.
+func (a *attention) turn(p *Pass, row int, heads []float32, n *Norm) {
+	if n.Kind != NoNorm && !a.normalizesRows() {
+		n.apply(p.kernels, heads, a.width, heads, a.width, len(heads)/a.width, a.width)
+	}
+	if a.rotary == nil {
+		return
+	}
+	cos, sin := p.turns[*a.rotary].row(row)
+	for at := 0; at < len(heads); at += a.width {
+		p.kernels.Rotate(heads[at:at+a.width], cos, sin)
+	}
+}
+
+// prepare normalizes and turns queries and keys of all rows, and writes keys and values to the cache: each thread those of
+// KV heads of its own and of the query heads that share them or, where heads are too few, those of rows.
+func (a *attention) prepare(w *pool.Worker, p *Pass) {
 	own := &p.threads[w.Index]
 	firstHead, lastHead, firstRow, lastRow := 0, a.kvHeads, 0, p.all.count
 	if a.kvHeads >= w.Count {
@@ -95,8 +133,11 @@ func (a *attention) store(w *pool.Worker, p *Pass) {
 			own.head = p.layout.Head(s.Pages, a.layer, h)
 			for i := range s.Tokens {
 				if row >= firstRow && row < lastRow {
-					qkv := p.qkv[row*a.stride()+h*a.width:]
-					p.kernels.Store(&own.head, s.Position+i, qkv[keys:][:a.width], qkv[values:][:a.width])
+					qkv := p.qkv[row*a.stride():]
+					key, value := qkv[keys+h*a.width:][:a.width], qkv[values+h*a.width:][:a.width]
+					a.turn(p, row, qkv[h*a.group()*a.width:][:a.group()*a.width], &a.queryNorm)
+					a.turn(p, row, key, &a.keyNorm)
+					p.kernels.Store(&own.head, s.Position+i, key, value)
 				}
 				row++
 			}

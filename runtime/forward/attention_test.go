@@ -36,7 +36,7 @@ func newAttention(random *rand.Rand, s attentionShape, embedding int) *Branch {
 	}
 	ones := func(value float32) []float32 { return slices.Repeat([]float32{value}, embedding) }
 	return &Branch{
-		Norm: Norm{Weight: ones(1), Bias: ones(0), Epsilon: 1e-5},
+		Norm: Norm{Kind: LayerNorm, Weight: ones(1), Bias: ones(0), Epsilon: 1e-5},
 		In:   linear((s.heads+2*s.kvHeads)*s.width, embedding),
 		Out:  linear(embedding, s.heads*s.width),
 		mix:  &attention{heads: s.heads, kvHeads: s.kvHeads, width: s.width, window: s.window, scale: float32(1 / math.Sqrt(float64(s.width)))},
@@ -47,7 +47,7 @@ func newAttention(random *rand.Rand, s attentionShape, embedding int) *Branch {
 // then.
 func runBranch(t *testing.T, b *Branch, shape Shape, layout kernels.KVLayout, set *kernels.Set, threads *pool.Pool, stream []float32, sizes []int) []float32 {
 	t.Helper()
-	p := NewPass(shape, layout, set, threads.Threads())
+	p := NewPass(&Network{Shape: shape}, layout, set, threads.Threads())
 	pages, err := kv.NewPool(layout, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +189,7 @@ func TestSharedHeadsAllocateNothing(t *testing.T) {
 	layout := kernels.NewKVLayout(kernels.KVF16, 1, 1, 16, 32)
 	threads := pool.New(3)
 	defer threads.Close()
-	p := NewPass(shape, layout, kernels.Sets()[0], 3)
+	p := NewPass(&Network{Shape: shape}, layout, kernels.Sets()[0], 3)
 	pages, err := kv.NewPool(layout, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -8,13 +8,15 @@ import (
 
 // Branch is one half of a layer. It adds to the residual stream what it makes of it:
 //
-//	residual += out(mix(in(norm(residual))))
+//	residual += multiplier norm'(out(mix(in(norm(residual)))))
 //
-// where mix is attention, or the activation function of the feed-forward block.
+// where mix is attention, or the activation function of the feed-forward block, and either norm may be none.
 type Branch struct {
-	Norm    Norm
-	In, Out Linear
-	mix     mixer
+	Norm       Norm
+	In, Out    Linear
+	OutputNorm Norm
+	Multiplier float32 // 0: none
+	mix        mixer
 }
 
 // mixer is what stands between the two matrices of a branch.
@@ -29,9 +31,10 @@ type mixer interface {
 // once.
 func (b *Branch) Forward(w *pool.Worker, p *Pass) {
 	x := b.Normalize(w, p) // [rows, embedding]
-	b.Multiply(w, p, x)    // queries, keys and values [rows, (heads + 2 KV heads) * width], or [rows, hidden]
+	b.Multiply(w, p, x)    // queries, keys and values [rows, (heads + 2 KV heads) * width], or [rows, hidden], or [rows, 2 hidden]
 	x = b.Mix(w, p)        // what the heads find [rows, heads * width], or [rows, hidden]
-	b.Add(w, p, x)         // residual [rows, embedding]
+	b.Project(w, p, x)     // [rows, embedding]
+	b.Add(w, p, x.Tokens)  // residual [rows, embedding]
 }
 
 // Normalize returns the normalized residual stream as the input of the first matrix.
@@ -56,12 +59,34 @@ func (b *Branch) Mix(w *pool.Worker, p *Pass) *kernels.Activations {
 	return x
 }
 
-// Add adds the products with the second matrix to the residual stream, which is complete then.
-func (b *Branch) Add(w *pool.Worker, p *Pass, x *kernels.Activations) {
-	stride := b.Out.rows()
-	first, last := p.multiply(w, p.projected, stride, &b.Out, x)
-	for t := range x.Tokens {
-		p.kernels.Add(p.residual[t*stride+first:t*stride+last], p.projected[t*stride+first:t*stride+last])
+// Project computes this thread's share of the products with the second matrix. It returns these, rows of the given stride,
+// and which of their columns are this thread's.
+func (b *Branch) Project(w *pool.Worker, p *Pass, x *kernels.Activations) (y []float32, stride, first, last int) {
+	first, last = p.multiply(w, p.projected, p.Stride(), &b.Out, x)
+	own := &p.threads[w.Index]
+	own.first, own.last = first, last
+	return p.projected, p.Stride(), first, last
+}
+
+// Add adds the products with the second matrix, normalized and scaled, to so many rows of the residual stream, which is
+// complete then.
+func (b *Branch) Add(w *pool.Worker, p *Pass, rows int) {
+	first, last := p.threads[w.Index].first, p.threads[w.Index].last
+	firstRow, lastRow := 0, rows
+	if b.OutputNorm.Kind != NoNorm {
+		w.Barrier() // the rows are complete
+		first, last = 0, p.shape.Embedding
+		firstRow, lastRow = w.Split(rows, 1)
+	}
+	for t := firstRow; t < lastRow; t++ {
+		y := p.projected[t*p.Stride()+first : t*p.Stride()+last]
+		if b.OutputNorm.Kind != NoNorm {
+			b.OutputNorm.apply(p.kernels, y, 0, y, 0, 1, len(y))
+		}
+		if b.Multiplier != 0 {
+			p.kernels.Scale(y, y, b.Multiplier)
+		}
+		p.kernels.Add(p.residual[t*p.Stride()+first:t*p.Stride()+last], y)
 	}
 	w.Barrier()
 }
@@ -91,7 +116,35 @@ func (a *activation) mix(w *pool.Worker, p *Pass, b *Branch) *kernels.Activation
 	return x
 }
 
-// normalize returns the layer norms of the active rows of the residual stream as the input of the matrix next: with int8
+// gate is what stands between the matrices of a gated feed-forward block: the function of one half of what the first gives
+// times the other half.
+type gate struct {
+	hidden   int
+	function kernels.ActivationFunction
+}
+
+func (g *gate) inputs(p *Pass, _ *pool.Worker) ([]float32, int) { return p.gates, g.stride() }
+
+// stride is the length of a row of gates and what they let through.
+func (g *gate) stride() int { return format.PaddedRows(2 * g.hidden) }
+
+func (g *gate) mix(w *pool.Worker, p *Pass, b *Branch) *kernels.Activations {
+	w.Barrier() // a gate and what it lets through come from different threads
+	x := &p.threads[w.Index].hidden
+	x.Resize(p.active(w), g.hidden)
+	first, last := w.Split(g.hidden, format.GroupColumns)
+	for t := range x.Tokens {
+		row, y := p.gates[t*g.stride():], x.Row(t)[first:last]
+		copy(y, row[first:last])
+		p.kernels.Gate(g.function, y, row[g.hidden+first:g.hidden+last])
+	}
+	if b.Out.integer() {
+		p.kernels.QuantizeColumns(x, first, last)
+	}
+	return x
+}
+
+// normalize returns the norms of the active rows of the residual stream as the input of the matrix next: with int8
 // codes if that wants them. All threads call it together.
 func (p *Pass) normalize(w *pool.Worker, n *Norm, next *Linear) *kernels.Activations {
 	own, count := &p.threads[w.Index], p.active(w)
@@ -101,9 +154,8 @@ func (p *Pass) normalize(w *pool.Worker, n *Norm, next *Linear) *kernels.Activat
 		first, last = w.Split(count, 1)
 	}
 	x.Resize(count, next.Weights.Columns)
-	stride := format.PaddedRows(len(n.Weight))
 	if first < last {
-		p.kernels.LayerNorm(x.Values[first*x.Columns:], x.Columns, p.residual[first*stride:], stride, last-first, n.Weight, n.Bias, n.Epsilon)
+		n.apply(p.kernels, x.Values[first*x.Columns:], x.Columns, p.residual[first*p.Stride():], p.Stride(), last-first, p.shape.Embedding)
 	}
 	if next.integer() {
 		p.kernels.Quantize(x, first, last)

@@ -12,16 +12,17 @@ var activationFunctions = map[architecture.Activation]kernels.ActivationFunction
 	architecture.GELUTanh: kernels.GELUTanh,
 	architecture.GELU:     kernels.GELU,
 	architecture.ReLU:     kernels.ReLU,
+	architecture.SiLU:     kernels.SiLU,
 }
 
-func newGPT2(h *architecture.GPT2) *Network {
-	width, epsilon := h.Embedding/h.Heads, float32(h.Epsilon)
+func newGPT2(h *architecture.GPT2, context int) *Network {
+	width, norm := h.Embedding/h.Heads, Norm{Kind: LayerNorm, Epsilon: float32(h.Epsilon)}
 	return &Network{
 		Shape: Shape{
-			Vocabulary: h.Vocabulary, Context: h.Context, Embedding: h.Embedding, Layers: h.Layers,
+			Vocabulary: h.Vocabulary, Context: context, Embedding: h.Embedding, Layers: h.Layers,
 			Heads: h.Heads, KVHeads: h.Heads, HeadWidth: width, Hidden: h.Hidden,
 		},
-		FinalNorm: Norm{Epsilon: epsilon},
+		FinalNorm: norm,
 		newLayer: func(i int) Layer {
 			scale := 1.0
 			if h.ScaleAttention {
@@ -32,11 +33,11 @@ func newGPT2(h *architecture.GPT2) *Network {
 			}
 			return Layer{
 				Attention: Branch{
-					Norm: Norm{Epsilon: epsilon},
+					Norm: norm,
 					mix:  &attention{layer: i, heads: h.Heads, kvHeads: h.Heads, width: width, scale: float32(scale)},
 				},
 				MLP: Branch{
-					Norm: Norm{Epsilon: epsilon},
+					Norm: norm,
 					mix:  &activation{hidden: h.Hidden, function: activationFunctions[h.Activation]},
 				},
 			}

@@ -98,14 +98,14 @@ func guardedLogits(t *testing.T, set *kernels.Set, encoding format.Encoding, kv 
 		Vocabulary: 301, Context: 80, Embedding: 84, Layers: 2, Heads: 3, Hidden: 200,
 		Activation: architecture.GELUTanh, Epsilon: 1e-5, ScaleAttention: true, TiedHead: true,
 	}
-	network, err := forward.Load(h, guardedSource{memory, encoding, rand.New(rand.NewPCG(60, 61))})
+	network, err := forward.Load(h, 0, guardedSource{memory, encoding, rand.New(rand.NewPCG(60, 61))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	layout := kernels.NewKVLayout(kv, h.Layers, network.KVHeads, network.HeadWidth, 32)
 	threads := pool.New(2)
 	defer threads.Close()
-	pass := forward.NewPass(network.Shape, layout, set, threads.Threads())
+	pass := forward.NewPass(network, layout, set, threads.Threads())
 	if moved := pass.MoveWorkspaces(memory); moved < 10 {
 		t.Fatalf("only %d workspaces have been found", moved)
 	}

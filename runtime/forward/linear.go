@@ -44,18 +44,3 @@ func (l *Linear) rows() int { return format.PaddedRows(l.Weights.Rows) }
 func (l *Linear) integer() bool {
 	return l.Weights.Encoding == format.PanelInt8 || l.Weights.Encoding == format.PanelInt4
 }
-
-// Norm holds the parameters of a layer norm.
-type Norm struct {
-	Weight, Bias []float32
-	Epsilon      float32
-}
-
-func (n *Norm) load(t architecture.Tensor, source Source) (err error) {
-	if t.Bias {
-		n.Bias, err = source.Vector(t)
-	} else {
-		n.Weight, err = source.Vector(t)
-	}
-	return err
-}

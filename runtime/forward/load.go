@@ -16,18 +16,24 @@ type Source interface {
 	Vector(t architecture.Tensor) ([]float32, error)
 }
 
-// New returns a network for the hyper-parameters, which must be valid. It has no weights and no layers.
-func New(h architecture.Hyperparameters) (*Network, error) {
+// New returns a network for the hyper-parameters, which must be valid, and for sequences of up to context positions, which
+// the model must have; 0: as many as it is for when nobody asks for more. It has no weights and no layers.
+func New(h architecture.Hyperparameters, context int) (*Network, error) {
+	if context == 0 {
+		context, _ = h.Contexts()
+	}
 	switch h := h.(type) {
 	case *architecture.GPT2:
-		return newGPT2(h), nil
+		return newGPT2(h, context), nil
+	case *architecture.Decoder:
+		return newDecoder(h, context), nil
 	}
 	return nil, fmt.Errorf("%w: no forward pass for %T", format.ErrUnsupported, h)
 }
 
-// Load returns a network with its weights. Errors name the tensor.
-func Load(h architecture.Hyperparameters, source Source) (*Network, error) {
-	n, err := New(h)
+// Load returns a network with its weights, see New. Errors name the tensor.
+func Load(h architecture.Hyperparameters, context int, source Source) (*Network, error) {
+	n, err := New(h, context)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +72,7 @@ func (n *Network) LoadOuter(h architecture.Hyperparameters, source Source) error
 // LoadLayer returns one layer with its weights, to be driven alone: it keeps its keys and values as the only layer of
 // its cache, and takes all rows to its end. Errors name the tensor.
 func LoadLayer(h architecture.Hyperparameters, i int, source Source) (*Layer, error) {
-	n, err := New(h)
+	n, err := New(h, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -95,8 +101,20 @@ func (n *Network) load(t architecture.Tensor, source Source) (err error) {
 		err = n.FinalNorm.load(t, source)
 	case architecture.Head:
 		err = n.Head.load(t, source)
+	case architecture.Frequencies:
+		err = n.loadFrequencies(t, source, false)
+	case architecture.LongFrequencies:
+		err = n.loadFrequencies(t, source, true)
 	default:
 		err = n.Layers[t.Layer].load(t, source)
+	}
+	return err
+}
+
+// loadFrequencies reads the frequencies of the rotary embedding of a number, if these are the ones in use.
+func (n *Network) loadFrequencies(t architecture.Tensor, source Source, long bool) (err error) {
+	if r := &n.rotary[t.Number]; r.long == long {
+		r.frequencies, err = source.Vector(t)
 	}
 	return err
 }
@@ -105,12 +123,20 @@ func (l *Layer) load(t architecture.Tensor, source Source) error {
 	switch t.Role {
 	case architecture.AttentionNorm:
 		return l.Attention.Norm.load(t, source)
+	case architecture.QueryNorm:
+		return l.Attention.mix.(*attention).queryNorm.load(t, source)
+	case architecture.KeyNorm:
+		return l.Attention.mix.(*attention).keyNorm.load(t, source)
+	case architecture.AttentionOutputNorm:
+		return l.Attention.OutputNorm.load(t, source)
 	case architecture.QKV:
 		return l.Attention.In.load(t, source)
 	case architecture.AttentionOutput:
 		return l.Attention.Out.load(t, source)
 	case architecture.MLPNorm:
 		return l.MLP.Norm.load(t, source)
+	case architecture.MLPOutputNorm:
+		return l.MLP.OutputNorm.load(t, source)
 	case architecture.Up:
 		return l.MLP.In.load(t, source)
 	case architecture.Down:

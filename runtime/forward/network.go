@@ -16,7 +16,7 @@ import (
 // Shape is what the world outside of a pass must know of a network.
 type Shape struct {
 	Vocabulary int // tokens with a logit
-	Context    int // positions
+	Context    int // positions that a sequence may have
 	Embedding  int // width of the residual stream
 	Layers     int
 	Heads      int // query heads of a layer
@@ -29,10 +29,16 @@ type Shape struct {
 type Network struct {
 	Shape
 	TokenEmbedding panel.Matrix // [vocabulary, embedding]
-	Positions      []float32    // embeddings [context, embedding], nil where positions are told to attention
+	Positions      []float32    // embeddings [context, embedding], nil where attention knows the positions
 	Layers         []Layer
 	FinalNorm      Norm
 	Head           Linear // [vocabulary, embedding], the token embedding itself where they are tied
+
+	multiplier      float32  // of token embeddings; 0: none
+	rotary          []rotary // that layers choose from
+	gated           bool     // the feed-forward blocks are gated
+	logitMultiplier float32  // 0: none
+	logitCap        float32  // bound of the logits; 0: none
 
 	// newLayer makes layer i, without weights.
 	newLayer func(i int) Layer
@@ -53,11 +59,37 @@ func (n *Network) Forward(w *pool.Worker, p *Pass) {
 		n.Layers[i].MLP.Forward(w, p)
 	}
 	x := p.normalize(w, &n.FinalNorm, &n.Head) // [rows with logits, embedding]
-	p.multiply(w, p.logits, n.Head.rows(), &n.Head, x)
+	first, last := p.multiply(w, p.logits, n.Head.rows(), &n.Head, x)
+	n.finish(p, x.Tokens, first, last)
 }
 
-// Embed begins the residual stream: each thread writes its share of the columns of the sums of token and position
-// embeddings.
+// finish scales and bounds columns first <= k < last of the logits.
+func (n *Network) finish(p *Pass, rows, first, last int) {
+	for t := range rows {
+		logits := p.logits[t*n.Head.rows():][first:last]
+		if n.logitMultiplier != 0 {
+			p.kernels.Scale(logits, logits, n.logitMultiplier)
+		}
+		if n.logitCap != 0 {
+			p.kernels.SoftCap(logits, n.logitCap)
+		}
+	}
+}
+
+// PositionsRead returns how many positions' keys and values one token reads in all layers, the last of so many positions.
+func (n *Network) PositionsRead(positions int) (read int64) {
+	for i := range n.Layers {
+		seen := positions
+		if window := n.Layers[i].Attention.mix.(*attention).window; window > 0 {
+			seen = min(seen, window)
+		}
+		read += int64(seen)
+	}
+	return read
+}
+
+// Embed begins the residual stream: each thread writes its share of the columns of the token embeddings, with the position
+// embeddings added where there are any. It computes the rotations of its share of the rows, too.
 func (n *Network) Embed(w *pool.Worker, p *Pass) {
 	p.threads[w.Index].narrowed = false
 	stride := format.PaddedRows(n.Embedding)
@@ -67,8 +99,14 @@ func (n *Network) Embed(w *pool.Worker, p *Pass) {
 		for i, token := range s.Tokens {
 			x := p.residual[row*stride:][first:last]
 			n.TokenEmbedding.PartOfRow(int(token), first, x)
-			p.kernels.Add(x, n.Positions[(s.Position+i)*n.Embedding:][first:last])
+			if n.multiplier != 0 {
+				p.kernels.Scale(x, x, n.multiplier)
+			}
+			if n.Positions != nil {
+				p.kernels.Add(x, n.Positions[(s.Position+i)*n.Embedding:][first:last])
+			}
 			row++
 		}
 	}
+	p.turn(w.Split(p.all.count, 1))
 }

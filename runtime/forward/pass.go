@@ -29,6 +29,7 @@ type Segment struct {
 type Pass struct {
 	kernels *kernels.Set
 	layout  kernels.KVLayout
+	network *Network // of which only the outer parts are used here
 	shape   Shape
 
 	segments []Segment
@@ -38,7 +39,9 @@ type Pass struct {
 
 	residual  []float32 // [rows, embedding]: the pass's own memory or its caller's
 	own       []float32 // [MaxRows, embedding]
+	turns     []turns   // of each rotary embedding
 	qkv       []float32 // [rows, (heads + 2 KV heads) * width]
+	gates     []float32 // [rows, 2 hidden], of gated feed-forward blocks
 	projected []float32 // [rows, embedding]
 	threads   []thread
 }
@@ -69,7 +72,7 @@ type thread struct {
 	hidden     kernels.Activations // [rows, hidden]
 
 	narrowed    bool                // the residual stream has only rows whose logits are wanted
-	first, last int                 // columns of the products with the branch's first matrix that this thread has computed
+	first, last int                 // columns of the latest products with a branch's matrix that this thread has computed
 	private     kernels.Activations // [privateRows, embedding]
 
 	head     kernels.KVHead
@@ -82,16 +85,22 @@ type thread struct {
 	_ [64]byte // to the next cache line, whatever the alignment
 }
 
-// NewPass returns a pass for networks of the shape and caches of the layout, on some number of threads.
-func NewPass(shape Shape, layout kernels.KVLayout, set *kernels.Set, threads int) *Pass {
+// NewPass returns a pass for a network, or layers of it that are driven alone, and caches of the layout, on some number of
+// threads.
+func NewPass(n *Network, layout kernels.KVLayout, set *kernels.Set, threads int) *Pass {
+	shape := n.Shape
 	heads, group := shape.Heads+2*shape.KVHeads, shape.Heads/shape.KVHeads
 	embedding := format.PaddedRows(shape.Embedding)
 	p := &Pass{
-		kernels: set, layout: layout, shape: shape,
+		kernels: set, layout: layout, network: n, shape: shape,
+		turns:     newTurns(n.rotary),
 		own:       make([]float32, MaxRows*embedding),
 		qkv:       make([]float32, MaxRows*format.PaddedRows(heads*shape.HeadWidth)),
 		projected: make([]float32, MaxRows*embedding),
 		threads:   make([]thread, threads),
+	}
+	if n.gated {
+		p.gates = make([]float32, MaxRows*format.PaddedRows(2*shape.Hidden))
 	}
 	normalized, hidden := kernels.NewActivations(MaxRows, shape.Embedding), kernels.NewActivations(MaxRows, shape.Hidden)
 	attention := kernels.NewActivations(MaxRows, shape.Heads*shape.HeadWidth)
@@ -129,6 +138,7 @@ func (p *Pass) Begin(segments []Segment, logits []float32) {
 func (p *Pass) BeginOn(residual []float32, segments []Segment) {
 	p.Begin(segments, nil)
 	p.residual = residual
+	p.turn(0, p.all.count)
 }
 
 // Stride is the distance of rows in a residual stream.
