@@ -1,8 +1,8 @@
-# Everything here needs Go and nothing else.
+# Everything here needs Go and nothing else, but for conformance, tokenizer-fuzz and tokenizer-speed, which need node and npm.
 
 GO ?= go
 
-# What the demo begins with, and which of many stories it tells.
+# What the demo begins with, and which of many stories it tells; of tokenizer-fuzz, which of many texts.
 BEGINNING ?= Once upon a time
 SEED ?= 3
 
@@ -21,6 +21,12 @@ test: ## all tests
 	$(GO) test ./...
 	$(GO) test -C kernels/asm ./...
 
+.PHONY: trials
+trials: ## what only chance finds, many times: kills, files that change, models that close
+	TTI_TRIALS=60 $(GO) test ./convert ./format/... ./cmd/tti -run 'Killed$$|KilledAnyTime' -v -count 1
+	TTI_TRIALS=50 $(GO) test ./cmd/tti -run TestChangingFile -v -count 1 -timeout 1h
+	TTI_TRIALS=1000 $(GO) test ./runtime ./spec -run TestCloseAtAnyTime -v -count 1
+
 .PHONY: spec-grid
 spec-grid: ## texts with every kind of draft against plain decoding, all combinations
 	TTI_SPEC_GRID=1 $(GO) test ./spec -run TestSameTokens -v -count 1 -timeout 2h
@@ -28,6 +34,31 @@ spec-grid: ## texts with every kind of draft against plain decoding, all combina
 .PHONY: quality
 quality: ## what every mode keeps of the fable model, calibrated or not
 	TTI_QUALITY=1 $(GO) test ./runtime -run TestQuality -v -count 1 -timeout 1h
+
+# Where HuggingFace's tokenizers and the vocabularies of some models are kept. They are not ours to ship.
+PACKAGES ?= $(HOME)/.cache/tti-conformance
+REFERENCE := $(GO) test ./runtime/tokenizer/conformance -packages $(abspath $(PACKAGES)) -v -count 1 -timeout 4h -run
+
+# What is compared: names in vocabularies_test.go, as a pattern; and how many texts of each.
+TOKENIZERS ?= .
+TEXTS ?= 200000
+
+$(PACKAGES)/package.json: runtime/tokenizer/conformance/package.json
+	mkdir -p $(PACKAGES)
+	cp $< $@
+	cd $(PACKAGES) && npm install --ignore-scripts --no-package-lock || { rm package.json; false; }
+
+.PHONY: conformance
+conformance: $(PACKAGES)/package.json ## stored cases of the tokenizers of models in use, which are fetched
+	$(REFERENCE) 'Test(Cases|Oracle)/$(TOKENIZERS)'
+
+.PHONY: tokenizer-fuzz
+tokenizer-fuzz: $(PACKAGES)/package.json ## random texts by tti and by HuggingFace's tokenizers, which are fetched
+	$(REFERENCE) 'TestRandomTexts/$(TOKENIZERS)' -texts $(TEXTS) -seed $(SEED)
+
+.PHONY: tokenizer-speed
+tokenizer-speed: $(PACKAGES)/package.json ## speed of encoding beside that of HuggingFace's tokenizers
+	$(REFERENCE) 'TestSpeed/$(TOKENIZERS)' -speed
 
 .PHONY: generate
 generate: ## the assembly kernels, from kernels/asm

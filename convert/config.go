@@ -191,6 +191,21 @@ func (c *config) texts(name string) []string {
 	return values
 }
 
+// tokens reads ids of tokens: one or a list, none where that is absent or null.
+func (c *config) tokens(name string) (ids []int) {
+	value := c.fields[name]
+	var id int
+	switch {
+	case !c.has(name):
+		return nil
+	case json.Unmarshal(value, &id) == nil:
+		return []int{id}
+	case json.Unmarshal(value, &ids) == nil:
+		return ids
+	}
+	return nil
+}
+
 // token reads the id of a token: an integer, a list of which the first counts, or null for none.
 func (c *config) token(name string, fallback *int) *int {
 	value, ok := c.fields[name]
@@ -200,15 +215,7 @@ func (c *config) token(name string, fallback *int) *int {
 	if string(value) == "null" {
 		return nil
 	}
-	var ids []int
-	if err := json.Unmarshal(value, &ids); err != nil {
-		var id int
-		if json.Unmarshal(value, &id) == nil {
-			ids = []int{id}
-		} else {
-			ids = nil
-		}
-	}
+	ids := c.tokens(name)
 	if len(ids) == 0 {
 		c.refuse(name, "a token id")
 		return fallback

@@ -174,6 +174,7 @@ func (p plan) meta(mode string, digests map[string]string, calibration *Calibrat
 		Tool:            Tool,
 		Specification:   format.Specification,
 		Sources:         digests,
+		Generation:      p.generation,
 	}
 	return meta.Encode()
 }

@@ -31,7 +31,8 @@ var ErrExists = format.ErrExists
 // again, bit for bit.
 //
 // The directory appears whole or not at all, see format.CreateDirectory; it must not exist or be
-// empty. Beside the file's own pages, Export holds at most one tensor for each worker.
+// empty. What is written is what the file's checksums are of, though the file should change in the meantime. Beside the
+// file's own pages, Export holds at most one tensor for each worker, as the file has it and as numbers.
 func Export(ctx context.Context, file, directory string, o ExportOptions) error {
 	err := export(ctx, file, directory, o)
 	switch {

@@ -199,7 +199,7 @@ func TestExportIntoEmptyDirectory(t *testing.T) {
 	if err := Export(t.Context(), file, directory, ExportOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	want := "config.json generation_config.json merges.txt model.safetensors special_tokens_map.json tokenizer_config.json vocab.json"
+	want := "config.json generation_config.json merges.txt model.safetensors special_tokens_map.json tokenizer.json tokenizer_config.json vocab.json"
 	var names []string
 	entries, err := os.ReadDir(directory)
 	for _, entry := range entries {
@@ -211,6 +211,53 @@ func TestExportIntoEmptyDirectory(t *testing.T) {
 	info, err := os.Stat(directory)
 	if err != nil || info.Mode().Perm() != 0o755 {
 		t.Errorf("permissions %v (%v)", info.Mode(), err)
+	}
+}
+
+// TestExportOfChangingFile changes a bit of one section after the other once the first numbers have been written: what is
+// written is the model that it was, or nothing.
+func TestExportOfChangingFile(t *testing.T) {
+	path := there(t, newTestModel(t, tiny).write(t), Options{Mode: Int8})
+	whole := filepath.Join(t.TempDir(), "whole")
+	if err := Export(t.Context(), path, whole, ExportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want, refused := contents(t, whole), 0
+	f := open(t, path)
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, s := range f.Sections() {
+		at := s.Offset + s.Length/2
+		original := f.Bytes(s)[s.Length/2]
+		put := func(b byte) {
+			if _, err := file.WriteAt([]byte{b}, at); err != nil {
+				t.Error(err)
+			}
+		}
+		change := sync.OnceFunc(func() { put(original ^ 1) })
+		directory := filepath.Join(t.TempDir(), "export")
+		err := Export(t.Context(), path, directory, ExportOptions{Workers: 1, Progress: func(int64, int64) { change() }})
+		put(original)
+		switch {
+		case err == nil:
+			if got := contents(t, directory); !maps.Equal(got, want) {
+				t.Errorf("section %s has changed: another model has been written", s.Name)
+			}
+		case errors.Is(err, format.ErrChecksum) && strings.Contains(err.Error(), s.Name):
+			refused++
+			if _, err := os.Lstat(directory); err == nil {
+				t.Errorf("section %s has changed: something has been written", s.Name)
+			}
+		default:
+			t.Errorf("section %s: %v", s.Name, err)
+		}
+	}
+	t.Logf("%d of %d changes came in time to be seen", refused, len(f.Sections()))
+	if refused < len(f.Sections())/2 {
+		t.Error("hardly any: nothing has been tried")
 	}
 }
 

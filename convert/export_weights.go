@@ -64,7 +64,7 @@ func (e *exporter) weights(ctx context.Context, h architecture.Hyperparameters, 
 
 	err = parallel.Each(ctx, e.options.Workers, len(tensors), func(ctx context.Context, i int) error {
 		out := &tensorWriter{ctx, io.NewOffsetWriter(file, layout.Offsets[i]), meter}
-		if err := format.GuardFault(func() error { return e.decode(tensors[i], out) }); err != nil {
+		if err := e.decode(tensors[i], out); err != nil {
 			return fmt.Errorf("tensor %s: %w", tensors[i].Name, err)
 		}
 		return nil
@@ -91,9 +91,13 @@ func (w *tensorWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// decode writes the values of a tensor in the order of the source.
+// decode writes the values of a tensor in the order of the source. It goes by a copy: what it writes is what the checksum
+// is of, whatever becomes of the file.
 func (e *exporter) decode(t exportedTensor, out io.Writer) error {
-	section := e.file.Bytes(t.section)
+	section, err := e.file.Copy(t.section)
+	if err != nil {
+		return err
+	}
 	if !t.IsMatrix() {
 		length := len(section) / 4 / t.Shape[0]
 		values := format.Float32s(section)[t.first*length : (t.first+t.rows)*length]

@@ -225,7 +225,7 @@ func TestGemma3WithVision(t *testing.T) {
 		delete(text, "architectures")
 		m.config = object{
 			"model_type": "gemma3", "architectures": []string{"Gemma3ForConditionalGeneration"}, "text_config": text,
-			"vision_config": object{"hidden_size": 8}, "eos_token_id": []int{511, 7},
+			"vision_config": object{"hidden_size": 8}, "eos_token_id": []int{511},
 		}
 		for name, tensor := range alone.tensors {
 			m.tensors[prefix+strings.TrimPrefix(name, "model.")] = tensor

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tti-llm/tti/convert/bpe"
 	"github.com/tti-llm/tti/convert/huggingface"
+	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/architecture"
 )
 
@@ -89,6 +90,7 @@ type plan struct {
 	tokenizer       bpe.Options
 	weights         []weight       // in file order
 	skipped         map[string]int // how many tensors of other parts of the model are left out, by the beginnings of their names
+	generation      *format.Generation
 }
 
 // plan makes the plan of a model. Errors name the configuration's field or the tensor.
@@ -101,7 +103,11 @@ func (m *model) plan() (plan, error) {
 	if err := p.finish(); err != nil {
 		return plan{}, err
 	}
-	return plan{hyperparameters, p.tokenizer, p.weights, p.skipped}, nil
+	generation, err := m.wishes()
+	if err != nil {
+		return plan{}, err
+	}
+	return plan{hyperparameters, p.tokenizer, p.weights, p.skipped, generation}, nil
 }
 
 // ask finds the family that the configuration names and has it ask the planner for every tensor.
@@ -116,6 +122,9 @@ func (m *model) ask(p *planner) (f family, h architecture.Hyperparameters, err e
 	}
 	if f, err = findFamily(c); err == nil {
 		h, err = f.plan(c, p)
+	}
+	if ends := c.tokens("eos_token_id"); len(ends) > 1 {
+		p.tokenizer.EOS = slices.DeleteFunc(ends, func(id int) bool { return id < 0 || id >= p.tokenizer.Size })
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", configurationFile, err)
@@ -226,12 +235,13 @@ func knownToken(id *int, vocabulary int) *int32 {
 
 // tokenizerOptions are what the tokenizer's files are read with.
 func tokenizerOptions(vocabulary int, eos, bos *int32) bpe.Options {
-	number := func(id *int32) *int {
-		if id == nil {
-			return nil
-		}
-		n := int(*id)
-		return &n
+	o := bpe.Options{Size: vocabulary}
+	if eos != nil {
+		o.EOS = []int{int(*eos)}
 	}
-	return bpe.Options{Size: vocabulary, EOS: number(eos), BOS: number(bos)}
+	if bos != nil {
+		begin := int(*bos)
+		o.BOS = &begin
+	}
+	return o
 }

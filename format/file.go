@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/edsrzf/mmap-go"
 )
 
@@ -118,6 +119,24 @@ func (f *File) Path() string { return f.path }
 func (f *File) Bytes(s Section) []byte {
 	end := s.Offset + s.Length
 	return f.data[s.Offset:end:end]
+}
+
+// Copy returns the contents of a section, after checking that the very bytes it returns have the section's checksum: they
+// stay what they are whatever becomes of the file. They start at a multiple of Alignment, as a view does.
+// Errors name the section.
+func (f *File) Copy(s Section) ([]byte, error) {
+	content := aligned(make([]byte, s.Length))
+	err := f.Guard(func() error {
+		copy(content, f.Bytes(s))
+		return nil
+	})
+	if err == nil {
+		err = checkSum(xxhash.Sum64(content), s.Checksum)
+	}
+	if err != nil {
+		return nil, about(s, err)
+	}
+	return content, nil
 }
 
 // Guard is GuardFault for a function that reads views of this file. Close waits until it has returned; after Close it is

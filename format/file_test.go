@@ -292,3 +292,29 @@ func TestCloseWithinProgress(t *testing.T) {
 		t.Errorf("%v, want ErrClosed", err)
 	}
 }
+
+// TestCopy copies every section, and refuses one whose bytes have changed, and a closed file.
+func TestCopy(t *testing.T) {
+	content := newSample(t).bytes(t)
+	f, err := FromBytes(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range f.Sections() {
+		got, err := f.Copy(s)
+		if err != nil || !bytes.Equal(got, f.Bytes(s)) {
+			t.Errorf("%s: %v", s.Name, err)
+		}
+		f.data[s.Offset] ^= 1
+		if _, err := f.Copy(s); !errors.Is(err, ErrChecksum) || !strings.Contains(err.Error(), s.Name) {
+			t.Errorf("%s has changed: %v", s.Name, err)
+		}
+		if got[0] == f.data[s.Offset] {
+			t.Errorf("%s: the copy has changed too", s.Name)
+		}
+	}
+	f.Close()
+	if _, err := f.Copy(f.Sections()[0]); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+}

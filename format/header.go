@@ -91,8 +91,8 @@ func (h header) Validate(fileSize int64) error {
 		return fmt.Errorf("%w: header: reserved bytes are %#x, want 0", ErrCorrupt, h.Reserved)
 	case h.IndexOffset != headerSize:
 		return fmt.Errorf("%w: header: index at %d, want %d", ErrCorrupt, h.IndexOffset, headerSize)
-	case h.IndexLength == 0 || h.IndexLength%recordSize != 0 || h.IndexLength > maxSections*recordSize:
-		return fmt.Errorf("%w: header: index of %d bytes, want 1 to %d records of %d", ErrCorrupt, h.IndexLength, maxSections, recordSize)
+	case h.IndexLength == 0 || h.IndexLength%recordSize != 0 || h.IndexLength > MaxSections*recordSize:
+		return fmt.Errorf("%w: header: index of %d bytes, want 1 to %d records of %d", ErrCorrupt, h.IndexLength, MaxSections, recordSize)
 	case h.IndexLength > h.FileSize-headerSize:
 		return fmt.Errorf("%w: header: index of %d bytes in a file of %d", ErrCorrupt, h.IndexLength, h.FileSize)
 	}

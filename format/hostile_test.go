@@ -64,7 +64,7 @@ func TestHostileIndex(t *testing.T) {
 		"index empty":               {ErrCorrupt, func(h *header, r []record) { h.IndexLength = 0 }},
 		"index ragged":              {ErrCorrupt, func(h *header, r []record) { h.IndexLength-- }},
 		"index beyond the file":     {ErrCorrupt, func(h *header, r []record) { h.IndexLength = 1000 * recordSize }},
-		"index count huge":          {ErrCorrupt, func(h *header, r []record) { h.IndexLength = (maxSections + 1) * recordSize }},
+		"index count huge":          {ErrCorrupt, func(h *header, r []record) { h.IndexLength = (MaxSections + 1) * recordSize }},
 		"index length overflows":    {ErrCorrupt, func(h *header, r []record) { h.IndexLength = math.MaxUint64 / recordSize * recordSize }},
 		"overlap":                   {ErrCorrupt, func(h *header, r []record) { r[3].Offset = r[2].Offset }},
 		"gap too wide":              {ErrCorrupt, func(h *header, r []record) { r[last].Offset += 64 }},

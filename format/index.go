@@ -102,8 +102,8 @@ func (x *Index) ReadMeta(r io.ReaderAt) (meta Meta, err error) {
 			err = about(section, err)
 		}
 	}()
-	if section.Length > maxMetaLength {
-		return Meta{}, fmt.Errorf("%w: %d bytes, want at most %d", ErrCorrupt, section.Length, maxMetaLength)
+	if section.Length > MaxMetaLength {
+		return Meta{}, fmt.Errorf("%w: %d bytes, want at most %d", ErrCorrupt, section.Length, MaxMetaLength)
 	}
 	content, err := readBytes(r, section.Offset, section.Length)
 	if err != nil {
@@ -131,7 +131,7 @@ type record struct {
 	Flags          uint32
 	Encoding       uint32
 	Rank           uint32
-	Shape          [maxRank]uint64
+	Shape          [MaxRank]uint64
 	Name           [MaxNameLength]byte
 }
 
@@ -163,8 +163,8 @@ func (r *record) Validate() error {
 		return fmt.Errorf("%d bytes at %d are out of range", r.Length, r.Offset)
 	case r.Flags&^flagRequired != 0:
 		return fmt.Errorf("flags %#x, want 0 or %#x", r.Flags, flagRequired)
-	case r.Rank < 1 || r.Rank > maxRank:
-		return fmt.Errorf("rank %d, want 1 to %d", r.Rank, maxRank)
+	case r.Rank < 1 || r.Rank > MaxRank:
+		return fmt.Errorf("rank %d, want 1 to %d", r.Rank, MaxRank)
 	case len(bytes.Trim(r.Name[len(r.name()):], "\x00")) != 0:
 		return errors.New("name is followed by bytes other than 0")
 	}

@@ -15,7 +15,8 @@ const (
 	// Alignment of every section in the file, in bytes: a cache line and an AVX-512 register.
 	Alignment = 64
 
-	maxRank = 4
+	// MaxRank is the largest number of dimensions of a section.
+	MaxRank = 4
 )
 
 // Encoding says how the bytes of a section stand for its values. FORMAT.md describes each one.
@@ -34,7 +35,7 @@ const (
 // [out, in]: the codes of all padded weights, then the scales, if any.
 var encodings = map[Encoding]struct {
 	name  string
-	rank  int // 0: any rank from 1 to maxRank
+	rank  int // 0: any rank from 1 to MaxRank
 	panel bool
 	size  func(elements, rows, columns int64) int64 // bytes; of panels by padded rows and columns, of others by elements
 }{
@@ -77,7 +78,7 @@ func (e Encoding) Size(shape []int) (int64, error) {
 	if !ok {
 		return 0, fmt.Errorf("%w: %v", ErrUnsupported, e)
 	}
-	if len(shape) < 1 || len(shape) > maxRank || known.rank != 0 && len(shape) != known.rank {
+	if len(shape) < 1 || len(shape) > MaxRank || known.rank != 0 && len(shape) != known.rank {
 		return 0, fmt.Errorf("shape %v does not fit encoding %v", shape, e)
 	}
 	elements := int64(1)

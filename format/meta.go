@@ -6,13 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"unicode/utf8"
 
 	"github.com/tti-llm/tti/format/strictjson"
 )
 
-// maxMetaLength bounds the meta section, in bytes: thousands of source files, and little to parse.
-const maxMetaLength = 1 << 20
+// MaxMetaLength bounds the meta section, in bytes: thousands of source files, and little to parse.
+const MaxMetaLength = 1 << 20
 
 // Meta says what a file holds and what it was made from. It contains no clock and no path, so that
 // the same source and options give the same bytes.
@@ -23,6 +24,40 @@ type Meta struct {
 	Sources         map[string]string `json:"sources"`         // name of each source file: its SHA-256 in lower-case hexadecimal
 	Specification   string            `json:"specification"`   // version of FORMAT.md: "1.0"
 	Tool            string            `json:"tool"`            // what wrote the file: "tti 0.1.0"
+	Generation      *Generation       `json:"generation,omitempty"`
+}
+
+// Generation is how a model's makers want its texts drawn, as far as they say: fields of generation_config.json, nil where
+// it is silent. Without Sample it says nothing about whether to draw at all.
+type Generation struct {
+	Sample            *bool    `json:"do_sample,omitempty"` // false: always the most probable token
+	Temperature       *float64 `json:"temperature,omitempty"`
+	TopK              *int     `json:"top_k,omitempty"`
+	TopP              *float64 `json:"top_p,omitempty"`
+	MinP              *float64 `json:"min_p,omitempty"`
+	RepetitionPenalty *float64 `json:"repetition_penalty,omitempty"`
+}
+
+// Validate returns an error for settings that no texts can be drawn by.
+func (g *Generation) Validate() error {
+	for _, number := range []struct {
+		name        string
+		value       *float64
+		least, most float64
+	}{
+		{"temperature", g.Temperature, 0, math.MaxFloat32},
+		{"top_p", g.TopP, 0, 1},
+		{"min_p", g.MinP, 0, 1},
+		{"repetition_penalty", g.RepetitionPenalty, math.SmallestNonzeroFloat32, math.MaxFloat32},
+	} {
+		if v := number.value; v != nil && !(*v >= number.least && *v <= number.most) {
+			return fmt.Errorf("%s is %g", number.name, *v)
+		}
+	}
+	if g.TopK != nil && (*g.TopK < 0 || *g.TopK > math.MaxInt32) {
+		return fmt.Errorf("top_k is %d", *g.TopK)
+	}
+	return nil
 }
 
 // Validate checks what every file's meta must say; what the values mean is for others.
@@ -44,6 +79,11 @@ func (m Meta) Validate() error {
 	if m.Sources == nil {
 		return errors.New("meta: sources are missing")
 	}
+	if m.Generation != nil {
+		if err := m.Generation.Validate(); err != nil {
+			return fmt.Errorf("meta: generation: %w", err)
+		}
+	}
 	for name, sum := range m.Sources {
 		if name == "" || !utf8.ValidString(name) {
 			return fmt.Errorf("meta: source has the name %q", name)
@@ -64,11 +104,11 @@ func (m Meta) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("meta: %w", err)
 	}
-	if b, err = canonicalJSON(b); err != nil {
+	if b, err = CanonicalJSON(b); err != nil {
 		return nil, fmt.Errorf("meta: %w", err)
 	}
-	if len(b) > maxMetaLength {
-		return nil, fmt.Errorf("meta: %d bytes, want at most %d", len(b), maxMetaLength)
+	if len(b) > MaxMetaLength {
+		return nil, fmt.Errorf("meta: %d bytes, want at most %d", len(b), MaxMetaLength)
 	}
 	return b, nil
 }
@@ -85,13 +125,13 @@ func ParseMeta(b []byte) (Meta, error) {
 }
 
 func parseMeta(b []byte) (m Meta, err error) {
-	if len(b) > maxMetaLength {
-		return m, fmt.Errorf("meta: %d bytes, want at most %d", len(b), maxMetaLength)
+	if len(b) > MaxMetaLength {
+		return m, fmt.Errorf("meta: %d bytes, want at most %d", len(b), MaxMetaLength)
 	}
 	if err := strictjson.Unmarshal(b, &m); err != nil {
 		return m, fmt.Errorf("meta: %w", err)
 	}
-	canonical, err := canonicalJSON(b)
+	canonical, err := CanonicalJSON(b)
 	if err != nil {
 		return m, fmt.Errorf("meta: %w", err)
 	}
@@ -101,9 +141,9 @@ func parseMeta(b []byte) (m Meta, err error) {
 	return m, m.Validate()
 }
 
-// canonicalJSON returns the one JSON text that FORMAT.md allows for a value: keys sorted by
+// CanonicalJSON returns the one JSON text that FORMAT.md allows for the value that b is: keys sorted by
 // their bytes and unique, no white space, numbers as they stand.
-func canonicalJSON(b []byte) ([]byte, error) {
+func CanonicalJSON(b []byte) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(b))
 	decoder.UseNumber()
 	var value any

@@ -76,7 +76,7 @@ func TestMetaRefuses(t *testing.T) {
 		"sources null":      `{"architecture":"a","hyperparameters":{},"mode":"m","sources":null,"specification":"1.0","tool":"t"}`,
 		"hash too short":    replace(`c752"`, `c7"`),
 		"hash upper case":   replace(`c752"`, `C752"`),
-		"too long":          replace(`gpt2`, strings.Repeat("x", maxMetaLength)),
+		"too long":          replace(`gpt2`, strings.Repeat("x", MaxMetaLength)),
 		"too deep":          replace(`"n_layer":2`, `"n_layer":`+strings.Repeat("[", 20000)+strings.Repeat("]", 20000)),
 	}
 	for name, text := range tests {
@@ -98,7 +98,7 @@ func TestMetaRefuses(t *testing.T) {
 		"a source of no name": func(m *Meta) {
 			m.Sources[""] = m.Sources["config.json"]
 		},
-		"too long": func(m *Meta) { m.Tool = strings.Repeat("x", maxMetaLength) },
+		"too long": func(m *Meta) { m.Tool = strings.Repeat("x", MaxMetaLength) },
 	} {
 		t.Run("encode/"+name, func(t *testing.T) {
 			m := sampleMeta()

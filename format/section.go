@@ -25,8 +25,8 @@ const (
 // MaxNameLength bounds the name of a section, in bytes.
 const MaxNameLength = 56
 
-// maxSections bounds the index to 128 MiB. The largest models known have under 100,000 tensors.
-const maxSections = 1 << 20
+// MaxSections bounds the sections of a file, and its index to 128 MiB. The largest models known have under 100,000 tensors.
+const MaxSections = 1 << 20
 
 // kinds is the one table of what the format knows about each kind.
 var kinds = map[Kind]struct {

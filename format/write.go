@@ -68,8 +68,8 @@ func write(ctx context.Context, path string, sections []Section, fill func(ctx c
 
 // plan returns the sections with their place in a file of the returned size.
 func plan(sections []Section) ([]Section, int64, error) {
-	if len(sections) > maxSections {
-		return nil, 0, fmt.Errorf("%d sections, want at most %d", len(sections), maxSections)
+	if len(sections) > MaxSections {
+		return nil, 0, fmt.Errorf("%d sections, want at most %d", len(sections), MaxSections)
 	}
 	sections = slices.Clone(sections)
 	end := indexEnd(len(sections))

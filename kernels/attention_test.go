@@ -94,6 +94,7 @@ func causal(first, queries, heads int) []int {
 }
 
 func TestAttendIsTheReference(t *testing.T) {
+	needsAnother(t)
 	const positions = 112
 	for _, encoding := range kvEncodingList {
 		for k, kind := range kinds {
@@ -130,6 +131,7 @@ func TestAttendIsTheReference(t *testing.T) {
 
 // TestLongAttendIsTheReference has more rows and positions than go through the cache in one step.
 func TestLongAttendIsTheReference(t *testing.T) {
+	needsAnother(t)
 	random := rand.New(rand.NewPCG(25, 25))
 	for _, encoding := range kvEncodingList {
 		for _, page := range []int{16, 64, 512} {

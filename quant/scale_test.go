@@ -48,10 +48,14 @@ func squaredError(values, importance []float32, scale float32, low, high float64
 // A searched scale is never worse than the largest weight's, and nearly as good as the best of very
 // many.
 func TestSearchInt4(t *testing.T) {
+	seeds := uint64(200)
+	if testing.Short() {
+		seeds = 72 // each size twice
+	}
 	random := rand.New(rand.NewPCG(11, 12))
 	for name, kind := range kinds {
 		var total, best, largest float64
-		for seed := range uint64(200) {
+		for seed := range seeds {
 			var group, importance [groups]float32
 			size := math.Exp2(float64(seed%36) - 22) // down to subnormal scales
 			fill(group[:], kind, size, seed)

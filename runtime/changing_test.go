@@ -39,11 +39,11 @@ func changedFile(t *testing.T, change func(path string, size int64) error) *runt
 // readTokenizer calls everything that reads the tokenizer's section, and a generation.
 func readTokenizer(m *runtime.Model) []error {
 	_, encoded := m.Tokenizer().Encode("Once upon a time " + strings.Repeat("abc", 100))
-	_, special := m.Tokenizer().EncodeSpecial("<|endoftext|>")
+	_, special := m.Tokenizer().EncodeSpecial("<|endoftext|>abc")
 	_, decoded := m.Tokenizer().Decode([]int32{5, 300, 1000})
 	_, streamed := m.Tokenizer().NewStream().Next(300)
 	errs := []error{encoded, special, decoded, streamed}
-	g, err := m.NewGeneration(1)
+	g, err := m.NewGeneration([]int32{0})
 	if err == nil {
 		_, err = g.Accept(300)
 	}

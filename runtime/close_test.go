@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tti-llm/tti/format/trials"
 	"github.com/tti-llm/tti/runtime"
 )
 
@@ -77,7 +78,7 @@ var users = map[string]func(m *runtime.Model) error{
 		return err
 	},
 	"bookkeeping": func(m *runtime.Model) error {
-		g, err := m.NewGeneration(1)
+		g, err := m.NewGeneration([]int32{0})
 		if err == nil {
 			_, err = g.Accept(5)
 		}
@@ -97,15 +98,11 @@ var users = map[string]func(m *runtime.Model) error{
 
 // TestCloseAtAnyTime closes models that many goroutines use, at random moments.
 func TestCloseAtAnyTime(t *testing.T) {
-	rounds := 1000
-	if testing.Short() {
-		rounds = 60
-	}
 	path := modelFile(t, "fable-draft", int4)
 	shared := runtime.NewThreads(2)
 	defer shared.Close()
 	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
-	for round := range rounds {
+	for round := range trials.Count(t, 60, 150) {
 		options := []runtime.Option{runtime.WithoutVerify()}
 		if round%2 == 0 {
 			options = append(options, runtime.WithThreads(shared))

@@ -42,7 +42,11 @@ type Deviation struct {
 // predictions token by token; worst is how many single tokens are wanted. The models must have the
 // same tokens, merges and number of positions, else the error is ErrMismatch. progress is as for Evaluate.
 func Compare(ctx context.Context, reference, model *Model, ids []int32, worst int, progress func(done, total int)) (Comparison, error) {
-	if reference.tokenizer.Digest() != model.tokenizer.Digest() {
+	same, err := reference.tokenizer.Same(model.tokenizer)
+	if err != nil {
+		return Comparison{}, err
+	}
+	if !same {
 		return Comparison{}, fmt.Errorf("%w: they have other tokens or merges", ErrMismatch)
 	}
 	if a, b := reference.shape, model.shape; a.Vocabulary != b.Vocabulary || a.Context != b.Context {
@@ -50,7 +54,7 @@ func Compare(ctx context.Context, reference, model *Model, ids []int32, worst in
 	}
 	var all []Deviation
 	var sums struct{ reference, model, divergence, agreement float64 }
-	err := predictions(ctx, []*Model{reference, model}, ids, progress, func(position int, logits [][]float32) {
+	err = predictions(ctx, []*Model{reference, model}, ids, progress, func(position int, logits [][]float32) {
 		d := deviation(logits[0], logits[1], ids[position])
 		d.Position = position
 		sums.reference -= logProbability(logits[0], d.Token)

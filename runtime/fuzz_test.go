@@ -311,6 +311,37 @@ func TestHostileFilesAllocateLittle(t *testing.T) {
 	}
 }
 
+// TestMoreLayersThanThereAre has a file of many tiny sections that says it has many more.
+func TestMoreLayersThanThereAre(t *testing.T) {
+	whole := takeApart(t, synthetic.Model{Vocabulary: 257, Context: 8, Embedding: 2, Layers: 500, Heads: 1})
+	path := filepath.Join(t.TempDir(), "hostile.tti")
+	allocated := func(layers string) uint64 {
+		meta := strings.Replace(string(whole.contents[0]), `"n_layer":500`, `"n_layer":`+layers, 1)
+		if err := os.WriteFile(path, whole.replaced([]byte(meta), whole.contents[1]).file(), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		var before, after goruntime.MemStats
+		goruntime.ReadMemStats(&before)
+		err := use(t, path)
+		goruntime.ReadMemStats(&after)
+		if (err == nil) != (layers == "500") {
+			t.Errorf("%s layers: %v", layers, err)
+		}
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	usual := allocated("500")
+	for _, layers := range []string{"501", "400000", "2147483647"} {
+		if got := allocated(layers); got > usual {
+			t.Errorf("%s layers: %d bytes allocated, with as many as there are %d", layers, got, usual)
+		}
+	}
+	if info, err := os.Stat(path); err != nil || usual > 8*uint64(info.Size()) {
+		t.Errorf("%d bytes allocated for a file of %d (%v)", usual, info.Size(), err)
+	} else {
+		t.Logf("%d bytes allocated for a file of %d", usual, info.Size())
+	}
+}
+
 // TestKVGrowsAsUsed has a small file, valid in itself, whose full context would take hundreds of times its size: a session
 // takes memory for the positions in use, whatever the context.
 func TestKVGrowsAsUsed(t *testing.T) {

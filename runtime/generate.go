@@ -40,13 +40,13 @@ func Report(o *Outcome) GenerateOption { return generation.Report(o) }
 // NewSampler returns a sampler for the settings, which must be valid, on the model's kernels.
 func (m *Model) NewSampler(s Sampling) (*Sampler, error) { return generation.NewSampler(m.kernels, s) }
 
-// NewGeneration starts the bookkeeping of a text that follows a prompt of the given length, for those who draw its tokens
+// NewGeneration starts the bookkeeping of a text that follows a prompt, for those who draw its tokens
 // themselves; see generation.New. It fails with ErrClosed too.
-func (m *Model) NewGeneration(promptTokens int, options ...GenerateOption) (*generation.Generation, error) {
+func (m *Model) NewGeneration(prompt []int32, options ...GenerateOption) (*generation.Generation, error) {
 	if err := m.closed(); err != nil {
 		return nil, err
 	}
-	return generation.New(m.tokenizer, generation.Limits{Context: m.shape.Context, EOS: m.shape.EOS}, promptTokens, options...)
+	return generation.New(m.tokenizer, generation.Limits{Context: m.shape.Context, Ends: m.ends}, prompt, options...)
 }
 
 // Generate runs the prompt in a new session and yields the tokens of the text that follows, a token that ends it included.
@@ -76,7 +76,7 @@ func (s *Session) generate(ctx context.Context, prompt []int32, sampling Samplin
 	if err != nil {
 		return err
 	}
-	g, err := s.model.NewGeneration(len(prompt), options...)
+	g, err := s.model.NewGeneration(prompt, options...)
 	if err != nil {
 		return err
 	}

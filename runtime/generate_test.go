@@ -99,7 +99,7 @@ func TestGenerationEnds(t *testing.T) {
 func TestEOS(t *testing.T) {
 	m := open(t, modelFile(t, "fable-draft", int4))
 	end := m.Shape().EOS
-	g, err := m.NewGeneration(1, runtime.MaxTokens(10))
+	g, err := m.NewGeneration([]int32{0}, runtime.MaxTokens(10))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestEOS(t *testing.T) {
 	if token, err := g.Accept(end); err != nil || !g.Done() || token.Text != "" || g.Outcome().Finish != runtime.FinishStop {
 		t.Errorf("the end-of-text token %+v: %+v", token, g.Outcome())
 	}
-	g, err = m.NewGeneration(1, runtime.MaxTokens(10), runtime.IgnoreEOS())
+	g, err = m.NewGeneration([]int32{0}, runtime.MaxTokens(10), runtime.IgnoreEOS())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 // Shape is what there is to know of a model's size, and its special tokens.
 type Shape struct {
 	forward.Shape
-	EOS int32 // the token that ends a text, -1 if there is none
+	EOS int32 // the first of the tokens that end a text, -1 if there is none
 	BOS int32 // the token to begin a text with where there is no prompt, -1 if there is none
 }
 
@@ -33,6 +33,7 @@ type Model struct {
 	parameters architecture.Hyperparameters
 	network    *forward.Network
 	shape      Shape
+	ends       []int32 // tokens that end a text
 	tokenizer  *tokenizer.Tokenizer
 	kernels    *kernels.Set
 	pages      *kv.Pool
@@ -102,12 +103,22 @@ func (m *Model) open(chosen settings) (err error) {
 	if m.network, err = forward.Load(m.parameters, chosen.context, fileWeights{m.file}); err != nil {
 		return err
 	}
-	if err := m.openTokenizer(); err != nil {
+	if err := m.openTokenizer(!chosen.skipVerify); err != nil {
 		return err
 	}
 	m.shape = Shape{Shape: m.network.Shape}
 	m.window = cmp.Or(chosen.context, min(m.shape.Context, EvaluationWindow))
 	m.shape.EOS, m.shape.BOS = m.parameters.SpecialTokens()
+	m.ends = m.tokenizer.Ends()
+	if m.tokenizer.Version() == 1 { // files of that time say it in the hyper-parameters
+		m.ends = nil
+		if m.shape.EOS >= 0 {
+			m.ends = []int32{m.shape.EOS}
+		}
+	}
+	if m.shape.EOS = -1; len(m.ends) > 0 {
+		m.shape.EOS = m.ends[0]
+	}
 	if m.tokenizer.Size() < m.shape.Vocabulary {
 		return fmt.Errorf("section tokenizer: %d tokens for a vocabulary of %d", m.tokenizer.Size(), m.shape.Vocabulary)
 	}
@@ -144,7 +155,7 @@ func (m *Model) prepare() {
 	m.pass, m.forward = pass, func() error { return team.Run(part) }
 }
 
-func (m *Model) openTokenizer() error {
+func (m *Model) openTokenizer(check bool) error {
 	section, ok := m.file.Section(format.TokenizerName)
 	if !ok || section.Kind != format.KindTokenizer {
 		return errors.New("section tokenizer is missing")
@@ -153,6 +164,9 @@ func (m *Model) openTokenizer() error {
 		m.tokenizer, err = tokenizer.NewGuarded(m.file.Bytes(section), m.guard)
 		return err
 	})
+	if err == nil && check {
+		err = m.tokenizer.Check()
+	}
 	if err != nil {
 		return fmt.Errorf("section tokenizer: %w", err)
 	}
@@ -198,6 +212,9 @@ func (m *Model) Close() error {
 
 // Tokenizer returns the model's tokenizer.
 func (m *Model) Tokenizer() *tokenizer.Tokenizer { return m.tokenizer }
+
+// Ends returns the tokens that end a text, the one that is meant most first. They must not be changed.
+func (m *Model) Ends() []int32 { return m.ends }
 
 // Shape returns the model's sizes and special tokens.
 func (m *Model) Shape() Shape { return m.shape }

@@ -8,19 +8,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tti-llm/tti/format/trials"
 	"github.com/tti-llm/tti/runtime"
 )
 
 // TestCloseAtAnyTime closes a target and its draft, in any order, while texts are generated: those end with ErrClosed once
 // the target is closed, and go on without a draft that is.
 func TestCloseAtAnyTime(t *testing.T) {
-	rounds := 300
-	if testing.Short() {
-		rounds = 30
-	}
 	targetPath, draftPath := model(t, "fable-draft", int8).File().Path(), model(t, "fable-draft", int4).File().Path()
 	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
-	for range rounds {
+	for range trials.Count(t, 30, 100) {
 		target, err := runtime.Open(targetPath, runtime.WithoutVerify())
 		if err != nil {
 			t.Fatal(err)

@@ -103,7 +103,7 @@ func (d *Decoder) begin(prompt []int32, sampling runtime.Sampling, options []run
 	if err != nil {
 		return nil, err
 	}
-	g, err := d.target.NewGeneration(len(prompt), options...)
+	g, err := d.target.NewGeneration(prompt, options...)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tti-llm/tti/runtime"
 )
@@ -17,14 +18,20 @@ var ErrVocabulary = errors.New("vocabularies differ")
 type Model struct {
 	model   *runtime.Model
 	session *runtime.Session
+	text    []int32 // as the draft can read it
 	drafted []int32
 }
 
 // NewModel returns a drafter for the target. The draft runs on the target's threads from then on: two teams that wait for
-// each other would share the processors badly. It fails with ErrVocabulary, naming both files, unless the two models have
-// the same tokens and merges.
+// each other would share the processors badly. It fails with ErrVocabulary, naming both files, unless the draft's tokens are
+// the first of the target's and their merges are the same. A token that the draft lacks is to it the end of a text.
 func NewModel(draft, target *runtime.Model) (*Model, error) {
-	if draft.Tokenizer().Digest() != target.Tokenizer().Digest() {
+	extends, err := target.Tokenizer().Extends(draft.Tokenizer())
+	if err != nil {
+		return nil, err
+	}
+	lacks := target.Shape().Vocabulary - draft.Shape().Vocabulary
+	if !extends || lacks < 0 || lacks > 0 && draft.Shape().EOS < 0 {
 		return nil, fmt.Errorf("%s: %w: its tokens or merges are not those of %s", draft.File().Path(), ErrVocabulary, target.File().Path())
 	}
 	if err := draft.UseThreads(target.Threads()); err != nil {
@@ -44,7 +51,7 @@ func (m *Model) Offer(text []int32) Offer {
 	return Offer{
 		// The last guess needs no position of its own.
 		Length:  max(0, m.model.Shape().Context-len(text)+1),
-		Behind:  len(text) - m.valid(text),
+		Behind:  len(text) - m.valid(m.read(text)),
 		Margins: true,
 	}
 }
@@ -53,8 +60,25 @@ func (m *Model) Offer(text []int32) Offer {
 // again, for its logits.
 func (m *Model) valid(text []int32) int { return m.session.Common(text[:len(text)-1]) }
 
+// read returns a text in which the tokens that the draft lacks are ends of texts.
+func (m *Model) read(text []int32) []int32 {
+	shape := m.model.Shape()
+	lacks := func(id int32) bool { return int(id) >= shape.Vocabulary }
+	if !slices.ContainsFunc(text, lacks) {
+		return text
+	}
+	m.text = append(m.text[:0], text...)
+	for i, id := range m.text {
+		if lacks(id) {
+			m.text[i] = shape.EOS
+		}
+	}
+	return m.text
+}
+
 // Propose implements Drafter.
 func (m *Model) Propose(ctx context.Context, text []int32, n int, sampler *runtime.Sampler, more func(margin float64) bool) ([]int32, error) {
+	text = m.read(text)
 	m.session.Truncate(m.valid(text))
 	m.drafted = m.drafted[:0]
 	for next := text[m.session.Len():]; ; next = m.drafted[len(m.drafted)-1:] {
@@ -68,7 +92,7 @@ func (m *Model) Propose(ctx context.Context, text []int32, n int, sampler *runti
 		}
 		m.drafted = append(m.drafted, id)
 		// Nothing follows the end of a text but another text.
-		if len(m.drafted) == n || id == m.model.Shape().EOS || more != nil && !more(margin) {
+		if len(m.drafted) == n || slices.Contains(m.model.Ends(), id) || more != nil && !more(margin) {
 			return m.drafted, nil
 		}
 	}

@@ -10,14 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
-)
 
-// trialsVariable says how often each command meets each kind of change. The folder is TMPDIR's.
-const trialsVariable = "TTI_TRIALS"
+	"github.com/tti-llm/tti/format/trials"
+)
 
 // changes are what may become of a file while a program has mapped it.
 var changes = map[string]func(random *rand.Rand, path string, size int64, other []byte) error{
@@ -45,18 +43,33 @@ func writeAt(path string, content []byte, start int64) error {
 	return errors.Join(err, file.Close())
 }
 
-// TestChangingFile changes the file that a command works on, at random moments: it succeeds, or fails with one line that
-// names the file, but never dies of a signal or a panic.
-func TestChangingFile(t *testing.T) {
-	trials := 1
-	if text := os.Getenv(trialsVariable); text != "" {
-		var err error
-		if trials, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
+// reading is a command that reads OUT, which the first word of a command line has written, and fails unless it is whole.
+var reading = map[string]string{"pack": "verify OUT", "unpack": "verify OUT", "export": "convert OUT -o OUT.tti"}
+
+// listing returns the names of what is in a folder beside a file, separated by spaces.
+func listing(t *testing.T, folder, file string) string {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.Name() != filepath.Base(file) {
+			names = append(names, entry.Name())
 		}
-	} else if testing.Short() {
+	}
+	return strings.Join(names, " ")
+}
+
+// TestChangingFile changes the file that a command works on, at random moments: it succeeds, or fails with one line that
+// names the file, but never dies of a signal or a panic. What it is to write is there and whole when it succeeds, and not
+// there when it fails.
+func TestChangingFile(t *testing.T) {
+	if testing.Short() && !trials.Asked() {
 		t.Skip("starts many processes")
 	}
+	times := trials.Count(t, 1, 1) // that each command meets each kind of change
 	const text = "../../testdata/golden/fable-eval.txt"
 	if _, err := program(); err != nil {
 		t.Fatal(err)
@@ -121,9 +134,9 @@ func TestChangingFile(t *testing.T) {
 				t.Fatalf("undisturbed: %v, %s", cmd.ProcessState, stderr)
 			}
 			whole := time.Since(began)
-			refused := 0
+			refused, wrote := 0, 0
 			for name, change := range changes {
-				for range trials {
+				for range times {
 					cmd, stderr := run(func(*exec.Cmd) {
 						time.Sleep(time.Duration(random.Int64N(int64(whole))))
 						if err := change(random, file, int64(len(content)), other); err != nil {
@@ -140,9 +153,23 @@ func TestChangingFile(t *testing.T) {
 					} else if code == exitFailed && strings.Count(stderr, file) != 1 {
 						t.Errorf("%s: the file is named more than once: %s", name, stderr)
 					}
+					check, writes := reading[strings.Fields(words)[0]]
+					want := ""
+					if writes && code == exitDone {
+						wrote++
+						want = "out"
+					}
+					if left := listing(t, folder, file); left != want {
+						t.Errorf("%s: %v leaves %q, want %q", name, cmd.ProcessState, left, want)
+					} else if left != "" {
+						if o := tti(t, "", strings.Fields(strings.ReplaceAll(check, "OUT", out))...); o.code != exitDone {
+							t.Errorf("%s: it succeeds, but %s", name, o.stderr)
+						}
+						os.Remove(out + ".tti")
+					}
 				}
 			}
-			t.Logf("%d of %d trials end with an error, within %v", refused, trials*len(changes), whole)
+			t.Logf("%d of %d trials end with an error, within %v; %d times something was written, whole", refused, times*len(changes), whole, wrote)
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/peterh/liner"
@@ -90,8 +91,8 @@ func (p *plainLines) Prompt(prompt string) (string, error) {
 func (p *plainLines) AppendHistory(string) {}
 func (p *plainLines) Close() error         { return nil }
 
-// chat is one text that user and model write in turns.
-type chat struct {
+// conversation is one text that user and model write in turns.
+type conversation struct {
 	*generator
 	tokens []int32 // the text so far
 	out    io.Writer
@@ -105,7 +106,7 @@ func (f *runFlags) chat(cmd *cobra.Command, path string) error {
 		return err
 	}
 	defer g.close()
-	c := &chat{generator: g, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr()}
+	c := &conversation{generator: g, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr()}
 	fmt.Fprintf(c.notes, "%s: %s, context of %d tokens. /help explains, Ctrl-D leaves.\n",
 		printable(path), printable(g.model.Meta().Mode), g.model.Shape().Context)
 	f.explain(cmd)
@@ -115,7 +116,7 @@ func (f *runFlags) chat(cmd *cobra.Command, path string) error {
 }
 
 // loop takes turns until the user leaves.
-func (c *chat) loop(ctx context.Context, lines lineReader) error {
+func (c *conversation) loop(ctx context.Context, lines lineReader) error {
 	for {
 		line, err := lines.Prompt("> ")
 		switch {
@@ -149,7 +150,7 @@ func (c *chat) loop(ctx context.Context, lines lineReader) error {
 }
 
 // turn adds a line to the text and lets the model go on. What the user can mend is no error.
-func (c *chat) turn(ctx context.Context, line string) error {
+func (c *conversation) turn(ctx context.Context, line string) error {
 	prompt, err := c.extended(line)
 	if err != nil {
 		fmt.Fprintf(c.notes, "%s\n", oneLine(err))
@@ -175,13 +176,16 @@ func (c *chat) turn(ctx context.Context, line string) error {
 }
 
 // extended returns the text so far and a line more.
-func (c *chat) extended(line string) ([]int32, error) {
+func (c *conversation) extended(line string) ([]int32, error) {
 	if len(c.tokens) > 0 && line != "" {
 		line = "\n" + line
 	}
 	ids, err := encode(c.model.Tokenizer(), line, c.flags.special)
 	if err != nil {
 		return nil, err
+	}
+	if prefix := c.model.Tokenizer().WithPrefix(nil); len(c.tokens) > 0 { // the text has begun already
+		ids = ids[len(prefix):]
 	}
 	if prompt := append(c.tokens[:len(c.tokens):len(c.tokens)], ids...); len(prompt) > 0 {
 		return prompt, nil
@@ -191,7 +195,7 @@ func (c *chat) extended(line string) ([]int32, error) {
 
 // answer writes what follows the prompt, which with it becomes the text so far. If the model cannot
 // go on from the prompt, the text stays as it was.
-func (c *chat) answer(ctx context.Context, prompt []int32, outcome *runtime.Outcome) error {
+func (c *conversation) answer(ctx context.Context, prompt []int32, outcome *runtime.Outcome) error {
 	tokens, last := prompt, ""
 	for token, err := range c.generate(ctx, prompt, outcome) {
 		if err != nil && outcome.Finish != runtime.FinishCancelled {
@@ -208,7 +212,7 @@ func (c *chat) answer(ctx context.Context, prompt []int32, outcome *runtime.Outc
 			return err
 		}
 	}
-	if n := len(tokens); n > len(prompt) && tokens[n-1] == c.model.Shape().EOS && outcome.Finish == runtime.FinishStop {
+	if n := len(tokens); n > len(prompt) && slices.Contains(c.model.Ends(), tokens[n-1]) && outcome.Finish == runtime.FinishStop {
 		tokens = tokens[:n-1] // or the model would take what comes next for another text
 	}
 	c.tokens = tokens

@@ -39,7 +39,7 @@ func (s *script) AppendHistory(line string) { s.history = append(s.history, line
 func (s *script) Close() error              { return nil }
 
 // newChat returns a chat with the draft model under the flags of run.
-func newChat(t *testing.T, out, notes io.Writer, args ...string) *chat {
+func newChat(t *testing.T, out, notes io.Writer, args ...string) *conversation {
 	t.Helper()
 	flags := newRunFlags()
 	cmd := &cobra.Command{}
@@ -52,7 +52,7 @@ func newChat(t *testing.T, out, notes io.Writer, args ...string) *chat {
 		t.Fatal(err)
 	}
 	t.Cleanup(g.close)
-	return &chat{generator: g, out: out, notes: notes}
+	return &conversation{generator: g, out: out, notes: notes}
 }
 
 // talk returns what a user who types the lines gets to see.

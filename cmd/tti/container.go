@@ -15,6 +15,8 @@ type container interface {
 	Version() (major, minor int)
 	IndexChecksum() uint64
 	Sections() []format.Section
+	Section(name string) (format.Section, bool)
+	Copy(s format.Section) ([]byte, error)
 	Meta() (format.Meta, error)
 	Verify(ctx context.Context, progress func(done, total int64)) error
 	Close() error

@@ -81,7 +81,7 @@ token from the model's, in nats, how often both find the same token most likely,
 			}
 			defer model.Close()
 			var found evaluation
-			ids, err := model.Tokenizer().Encode(text)
+			ids, err := model.Tokenizer().EncodePrompt(text)
 			if err == nil {
 				found, err = evaluate(ctx, cmd, model, reference, flags.contextOption(), ids)
 			}

@@ -20,7 +20,15 @@ type choice struct {
 }
 
 func (c *choice) String() string { return c.value }
-func (c *choice) Type() string   { return strings.Join(c.allowed, "|") }
+func (c *choice) Type() string {
+	if c.long() {
+		return "NAME"
+	}
+	return strings.Join(c.allowed, "|")
+}
+
+// long reports whether there are too many values to list them in the column of flags.
+func (c *choice) long() bool { return len(strings.Join(c.allowed, "|")) > 40 }
 func (c *choice) Set(text string) error {
 	for _, value := range c.allowed {
 		if text == value {
@@ -33,6 +41,9 @@ func (c *choice) Set(text string) error {
 
 // register adds the flag, and its values to the shell's completion.
 func (c *choice) register(cmd *cobra.Command, name, usage string) {
+	if c.long() {
+		usage += ": " + strings.Join(c.allowed, ", ")
+	}
 	cmd.Flags().Var(c, name, usage)
 	cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(c.allowed, cobra.ShellCompDirectiveNoFileComp)) // fails for a second one only
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/tti-llm/tti/convert/hub/hubtest"
 	"github.com/tti-llm/tti/convert/synthetic"
+	"github.com/tti-llm/tti/format/trials"
 )
 
 // largeHubEnvironment, if it is set, makes the model of the tests that kill one of 124 million parameters:
@@ -209,11 +210,12 @@ func TestConvertKilledDuringDownload(t *testing.T) {
 
 // TestConvertKilledAnyTime kills the program at random moments while it replaces a file by another: it
 // is the old one or the new one, whole, and the next run leaves nothing beside it. The moments are new
-// ones every time: -count makes them many.
+// ones every time.
 func TestConvertKilledAnyTime(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() && !trials.Asked() {
 		t.Skip("starts many processes")
 	}
+	kills := trials.Count(t, 20, 20)
 	source, _ := writeSynthetic(t, killedModel())
 	directory := t.TempDir()
 	target := filepath.Join(directory, "out.tti")
@@ -229,7 +231,6 @@ func TestConvertKilledAnyTime(t *testing.T) {
 	}
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
-	const kills = 20
 	was, finished, debris := "f32", 0, 0
 	for i := range kills {
 		next := map[string]string{"int8": "f32", "f32": "int8"}[was]

@@ -18,21 +18,23 @@ import (
 
 // inspection is the object of inspect --json.
 type inspection struct {
-	File            string            `json:"file"`
-	Bytes           int64             `json:"bytes"`                  // of the .tti file
-	PackedBytes     int64             `json:"packed_bytes,omitempty"` // of a packed file
-	Format          string            `json:"format"`                 // version of the container
-	Architecture    string            `json:"architecture"`
-	Hyperparameters json.RawMessage   `json:"hyperparameters"`
-	Mode            string            `json:"mode"`
-	Tool            string            `json:"tool"`
-	Specification   string            `json:"specification"`
-	Sources         map[string]string `json:"sources"` // SHA-256 by file name
-	IndexChecksum   string            `json:"index_checksum"`
-	Encodings       []total           `json:"encodings"`
-	Total           total             `json:"total"`
-	Sections        []sectionEntry    `json:"sections"`
-	Errors          []matrixErrors    `json:"errors,omitempty"` // of --errors
+	File            string             `json:"file"`
+	Bytes           int64              `json:"bytes"`                  // of the .tti file
+	PackedBytes     int64              `json:"packed_bytes,omitempty"` // of a packed file
+	Format          string             `json:"format"`                 // version of the container
+	Architecture    string             `json:"architecture"`
+	Hyperparameters json.RawMessage    `json:"hyperparameters"`
+	Mode            string             `json:"mode"`
+	Tool            string             `json:"tool"`
+	Specification   string             `json:"specification"`
+	Sources         map[string]string  `json:"sources"` // SHA-256 by file name
+	IndexChecksum   string             `json:"index_checksum"`
+	Generation      *format.Generation `json:"generation,omitempty"`
+	Tokenizer       *tokenizerParts    `json:"tokenizer,omitempty"`
+	Encodings       []total            `json:"encodings"`
+	Total           total              `json:"total"`
+	Sections        []sectionEntry     `json:"sections"`
+	Errors          []matrixErrors     `json:"errors,omitempty"` // of --errors
 }
 
 type sectionEntry struct {
@@ -93,7 +95,7 @@ func weights(s format.Section) int64 {
 func bitsPerWeight(bytes, weights int64) float64 { return float64(8*bytes) / float64(max(weights, 1)) }
 
 func newInspect() *cobra.Command {
-	var tensors, asJSON bool
+	var tensors, template, asJSON bool
 	var source string
 	cmd := &cobra.Command{
 		Use:   "inspect FILE.tti",
@@ -126,8 +128,11 @@ squared error, the largest error, and the signal-to-quantization-noise ratio.`,
 					return err
 				}
 			}
-			if asJSON {
+			switch {
+			case asJSON:
 				return writeJSON(cmd.OutOrStdout(), found)
+			case template:
+				return found.writeTemplate(cmd.OutOrStdout())
 			}
 			text, err := found.text(tensors)
 			if err != nil {
@@ -138,6 +143,7 @@ squared error, the largest error, and the signal-to-quantization-noise ratio.`,
 	}
 	cmd.Flags().StringVar(&source, "errors", "", "compare the weights with the model `SRC`, a directory or hub id")
 	cmd.Flags().BoolVar(&tensors, "tensors", false, "list every section")
+	cmd.Flags().BoolVar(&template, "template", false, "print the chat template and nothing else")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object, every section included")
 	return cmd
 }
@@ -159,6 +165,10 @@ func inspect(file container) (inspection, error) {
 		Specification:   meta.Specification,
 		Sources:         meta.Sources,
 		IndexChecksum:   checksum(file.IndexChecksum()),
+		Generation:      meta.Generation,
+	}
+	if found.Tokenizer, err = inspectTokenizer(file); err != nil {
+		return inspection{}, err
 	}
 	if packed, ok := file.(*packed.File); ok {
 		found.PackedBytes = packed.PackedSize()
@@ -219,6 +229,9 @@ func (i inspection) writeHead(w io.Writer) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		fmt.Fprintf(table, "%s\t%s\n", printable(name), printable(string(parameters[name])))
+	}
+	for _, line := range i.Tokenizer.lines() {
+		fmt.Fprintf(table, "%s\t%s\n", line[0], printable(line[1]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(i.Sources)) {
 		fmt.Fprintf(table, "%s\tsha256 %s\n", printable(name), i.Sources[name])

@@ -274,6 +274,9 @@ func (f *runFlags) promptText(cmd *cobra.Command) (string, error) {
 
 // beginning returns the prompt of a text that begins with nothing.
 func beginning(m *runtime.Model, path string) ([]int32, error) {
+	if prefix := m.Tokenizer().WithPrefix(nil); len(prefix) > 0 {
+		return prefix, nil
+	}
 	id := m.Shape().BOS
 	if id < 0 {
 		return nil, fmt.Errorf("%s: the prompt is empty, and the model has no token to begin a text with", path)

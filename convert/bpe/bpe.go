@@ -1,20 +1,19 @@
 // Package bpe reads the tokenizer files of a HuggingFace model directory into the definition that
-// format/vocabulary lays out: vocab.json with merges.txt, or tokenizer.json where those are
-// missing, and what added_tokens.json, tokenizer_config.json, special_tokens_map.json and
-// generation_config.json say about added tokens and the end of text.
+// format/vocabulary lays out: tokenizer.json or, where there is none, vocab.json with merges.txt, which say nothing about
+// normalizers and the like and are read as GPT-2's; and what tokenizer_config.json, special_tokens_map.json,
+// generation_config.json and chat_template.jinja say about special tokens, the end of text and chats.
 //
-// It knows GPT-2's byte-level BPE only and refuses everything else by name rather than tokenize
-// differently from the model's training. Start reading at Load.
+// What is not known to be tokenized exactly as HuggingFace's library does it is refused by name.
+// Start reading at Load, then tokenizerjson.go.
 package bpe
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"slices"
 
+	"github.com/tti-llm/tti/convert/modelfiles"
 	"github.com/tti-llm/tti/format/vocabulary"
 )
 
@@ -24,34 +23,29 @@ type Options struct {
 	// tokens: models pad their embedding, and the ids beyond get empty tokens. Zero: as many as
 	// the files name.
 	Size int
-	// EOS and BOS are eos_token_id and bos_token_id, nil where config.json has none.
-	EOS, BOS *int
+	// EOS are eos_token_id, of which config.json may have several.
+	EOS []int
+	// BOS is bos_token_id, nil where config.json has none.
+	BOS *int
 }
 
-// endOfText is the end of text of GPT-2 tokenizers that name no other.
-const eos = "<|endoftext|>"
-
-// maxPadding bounds the tokens that Options.Size may add to those of the files, so that a few
+// maxPadding bounds the tokens that Options.Size and holes may add to those of the files, so that a few
 // bytes of configuration cannot ask for gigabytes. Real models round up to a few hundred.
 const maxPadding = 1 << 16
 
 // Load reads a model directory's tokenizer. It returns what the tokenizer section is built from and
 // the names of the files read. Errors name the file, and the line, id or token in it.
 //
-// The end of text is, in this order, generation_config.json's (its first, if there are several),
-// Options.EOS, the eos_token of tokenizer_config.json or special_tokens_map.json, and
-// <|endoftext|> if there is such a token.
+// The ends of text are those of generation_config.json or, where that has none, Options.EOS and the eos_token of
+// tokenizer_config.json or special_tokens_map.json; where all are silent, <|endoftext|>, if there is such a token.
 //
-// Control tokens are those declared special in any of the files, <|endoftext|>, and the end and
-// beginning of text that config.json names where no merge leads to them. Special tokens without an
-// id are left out.
+// Control tokens are those that tokenizer.json declares special. Where there is only vocab.json, they are those declared
+// special in any of the files, <|endoftext|>, and the end and beginning of text that config.json names where no
+// merge leads to them; special tokens without an id are left out.
 func Load(directory fs.FS, o Options) (d vocabulary.Definition, files []string, err error) {
 	l := loader{files: reader{directory: directory}}
-	if err := l.readFiles(); err != nil {
-		return d, nil, err
-	}
-	if d, err = l.define(o); err != nil {
-		return d, nil, err
+	if d, err = l.load(o); err != nil {
+		return vocabulary.Definition{}, nil, err
 	}
 	return d, l.files.read, nil
 }
@@ -64,9 +58,11 @@ type loader struct {
 	merges []rule
 	names  struct{ tokens, merge string } // where tokens and merges came from, for errors
 
-	added   []addedToken
-	endName string // eos_token
-	endID   *int   // eos_token_id of generation_config.json
+	config  tokenizerConfigFile
+	special specialNames // of tokenizer_config.json and special_tokens_map.json
+	ends    []int        // eos_token_id of generation_config.json
+
+	added []addedToken // where there is no tokenizer.json
 }
 
 // rule is a merge as it is spelled in the file, and its line or number there.
@@ -75,84 +71,53 @@ type rule struct {
 	line        int
 }
 
-func (l *loader) readFiles() error {
-	for _, read := range []func() error{
-		l.readTokens, l.readAddedTokens, l.readTokenizerConfig, l.readSpecialTokensMap, l.readGenerationConfig,
-	} {
-		if err := read(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readTokens reads the vocabulary and its merges from whichever files hold them.
-func (l *loader) readTokens() error {
-	vocab, err := l.files.has("vocab.json")
-	if err != nil {
-		return err
-	}
-	merges, err := l.files.has("merges.txt")
-	if err != nil {
-		return err
-	}
-	if vocab && merges {
-		if err := l.readVocab(); err != nil {
-			return err
-		}
-		return l.readMerges()
-	}
-	switch err := l.readTokenizer(); {
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	case !vocab:
-		return errors.New("neither vocab.json nor tokenizer.json is there")
-	}
-	return errors.New("vocab.json is there, but neither merges.txt nor tokenizer.json")
-}
-
-// define checks the whole and turns spellings into bytes and ids.
-func (l *loader) define(o Options) (d vocabulary.Definition, err error) {
-	added, err := l.resolveAdded()
+func (l *loader) load(o Options) (d vocabulary.Definition, err error) {
+	whole, err := l.files.has(modelfiles.Tokenizer)
 	if err != nil {
 		return d, err
 	}
-	if d.Tokens, err = l.tokenBytes(added, o.Size); err != nil {
+	read, define := l.readClassic, l.defineClassic
+	if whole {
+		read, define = l.readNames, l.defineWhole
+	}
+	if err := read(); err != nil {
 		return d, err
 	}
-	if d.Merges, err = l.resolveMerges(); err != nil {
+	if err := l.readGenerationConfig(); err != nil {
 		return d, err
 	}
-	if err := l.addControl(added, d, o); err != nil {
+	if d, err = define(o); err != nil {
 		return d, err
 	}
-	if d.EOS, err = l.resolveEnd(len(d.Tokens), o); err != nil {
+	if d.End, err = l.resolveEnds(d, o); err != nil {
 		return d, err
 	}
-	for id, token := range added {
-		d.Added = append(d.Added, vocabulary.Added{ID: int32(id), Control: token.control})
+	if d.Templates, err = l.readTemplates(); err != nil {
+		return d, err
 	}
-	slices.SortFunc(d.Added, func(a, b vocabulary.Added) int { return cmp.Compare(a.ID, b.ID) })
-	if _, err := d.ByteTokens(); err != nil {
-		return d, fmt.Errorf("%s: %w", l.names.tokens, err)
+	if d.Templates != nil { // nobody else asks for these
+		d.BOS, d.EOS, d.UNK, d.PAD = l.special.Begin.text(), l.special.End.text(), l.special.Unknown.text(), l.special.Padding.text()
 	}
 	return d, nil
 }
 
-// tokenBytes lists the tokens' bytes by id. Added tokens stand for their own text, all others are
-// spelled in the byte alphabet.
-func (l *loader) tokenBytes(added map[int]addedToken, size int) ([]string, error) {
-	spelled := make(map[int]string, len(l.tokens)+len(added))
-	for token, id := range l.tokens {
-		if other, taken := spelled[id]; taken {
-			return nil, fmt.Errorf("%s: id %d is both %q and %q", l.names.tokens, id, min(token, other), max(token, other))
-		}
-		spelled[id] = token
-	}
-	for id, token := range added {
-		spelled[id] = token.content
-	}
+// spelling is a token as a file writes it, and whether it is to be read letter by letter in the byte alphabet.
+type spelling struct {
+	text string
+	raw  bool
+}
+
+// tokenBytes lists the tokens' bytes by id, as many as size or, if that is zero, as there are. holes allows ids without a token.
+func (l *loader) tokenBytes(spelled map[int]spelling, size int, holes bool) ([]string, error) {
 	count := len(spelled)
+	if holes {
+		for id := range spelled {
+			count = max(count, id+1)
+		}
+		if count-len(spelled) > maxPadding {
+			return nil, fmt.Errorf("%s: %d tokens, but ids up to %d", l.names.tokens, len(spelled), count-1)
+		}
+	}
 	if size == 0 {
 		size = count
 	}
@@ -162,21 +127,32 @@ func (l *loader) tokenBytes(added map[int]addedToken, size int) ([]string, error
 	if size > count+maxPadding || size > math.MaxInt32 {
 		return nil, fmt.Errorf("%s: only %d tokens, but config.json has vocab_size %d", l.names.tokens, count, size)
 	}
-
 	tokens := make([]string, size)
 	for id := range count {
 		token, ok := spelled[id]
-		if !ok {
+		switch {
+		case !ok && !holes:
 			return nil, fmt.Errorf("%s: token ids have a hole at %d", l.names.tokens, id)
-		}
-		if _, raw := added[id]; raw {
-			tokens[id] = token
+		case !ok || token.raw:
+			tokens[id] = token.text
 			continue
 		}
 		var err error
-		if tokens[id], err = unspell(token); err != nil {
+		if tokens[id], err = unspell(token.text); err != nil {
 			return nil, fmt.Errorf("%s: token %d: %w", l.names.tokens, id, err)
 		}
+	}
+	return tokens, nil
+}
+
+// byID turns the vocabulary around.
+func (l *loader) byID() (map[int]string, error) {
+	tokens := make(map[int]string, len(l.tokens))
+	for token, id := range l.tokens {
+		if other, taken := tokens[id]; taken {
+			return nil, fmt.Errorf("%s: id %d is both %q and %q", l.names.tokens, id, min(token, other), max(token, other))
+		}
+		tokens[id] = token
 	}
 	return tokens, nil
 }
@@ -205,4 +181,32 @@ func (l *loader) resolveMerges() ([]vocabulary.Merge, error) {
 		merges[rank] = vocabulary.Merge{Left: int32(ids[0]), Right: int32(ids[1]), Result: int32(ids[2])}
 	}
 	return merges, nil
+}
+
+// resolveEnds returns the tokens that end a text, the one that is meant most first.
+func (l *loader) resolveEnds(d vocabulary.Definition, o Options) ([]int32, error) {
+	file, ids := modelfiles.Generation, l.ends
+	if len(ids) == 0 {
+		file, ids = modelfiles.Configuration, o.EOS
+	}
+	var ends []int32
+	for _, id := range ids {
+		if id < 0 || id >= len(d.Tokens) {
+			return nil, fmt.Errorf("%s: eos_token_id %d is not below the vocabulary's %d", file, id, len(d.Tokens))
+		}
+		ends = append(ends, int32(id))
+	}
+	if len(l.ends) > 0 {
+		return ends, nil
+	}
+	name := l.special.End.text()
+	if usual := eos; name == nil && len(ends) == 0 {
+		name = &usual
+	}
+	for _, a := range d.Added {
+		if name != nil && a.Content == *name && !slices.Contains(ends, a.ID) {
+			ends = append(ends, a.ID)
+		}
+	}
+	return ends, nil
 }

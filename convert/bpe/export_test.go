@@ -25,7 +25,7 @@ func exports(t *testing.T, d vocabulary.Definition, o bpe.Options) {
 	}
 	if again, _ := load(t, directory, o); !reflect.DeepEqual(again, d) {
 		t.Errorf("loaded again: added %v, end of text %d, %d tokens, %d merges; want %v, %d, %d, %d",
-			again.Added, again.EOS, len(again.Tokens), len(again.Merges), d.Added, d.EOS, len(d.Tokens), len(d.Merges))
+			again.Added, again.End, len(again.Tokens), len(again.Merges), d.Added, d.End, len(d.Tokens), len(d.Merges))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/tti-llm/tti/convert/modelfiles"
+	"github.com/tti-llm/tti/format/parallel"
 	"github.com/tti-llm/tti/format/strictjson"
 )
 
@@ -242,26 +243,18 @@ func (s *session) bring(ctx context.Context, commit string, files []string) erro
 
 // parallel does the work for all downloads, some at once, until the first error.
 func (s *session) parallel(ctx context.Context, downloads []*download, work func(*download, context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	limit := s.client.Parallel
-	if limit <= 0 {
-		limit = defaultParallel
+	files := s.client.Parallel
+	if files <= 0 {
+		files = defaultParallel
 	}
-	places := make(chan struct{}, limit)
-	var running sync.WaitGroup
-	for _, d := range downloads {
-		places <- struct{}{}
-		if ctx.Err() != nil {
-			break
+	err := parallel.Each(ctx, files, len(downloads), func(ctx context.Context, i int) error {
+		if err := work(downloads[i], ctx); err != nil {
+			return fmt.Errorf("%s: %w", downloads[i].name, err)
 		}
-		running.Go(func() {
-			defer func() { <-places }()
-			if err := work(d, ctx); err != nil {
-				cancel(fmt.Errorf("%s: %w", d.name, err))
-			}
-		})
+		return nil
+	})
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	running.Wait()
-	return context.Cause(ctx)
+	return err
 }

@@ -24,6 +24,7 @@
 //	tokenizer_config.json          2097152 bytes
 //	added_tokens.json              2097152 bytes
 //	special_tokens_map.json        2097152 bytes
+//	chat_template.jinja            1048576 bytes
 //	model.safetensors.index.json   16777216 bytes, 200000 tensors in 2000 files
 //	weights                        what the hub has announced
 //

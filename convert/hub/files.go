@@ -11,8 +11,10 @@ import (
 	"github.com/tti-llm/tti/convert/modelfiles"
 )
 
-// optionalFiles say which tokens are special and how generation ends; many repositories lack some.
-var optionalFiles = []string{modelfiles.Generation, modelfiles.SpecialTokensMap, modelfiles.AddedTokens, modelfiles.TokenizerConfig}
+// optionalFiles say which tokens are special, how generation ends and how a model chats; many repositories lack some.
+var optionalFiles = []string{
+	modelfiles.Generation, modelfiles.SpecialTokensMap, modelfiles.AddedTokens, modelfiles.TokenizerConfig, modelfiles.ChatTemplate,
+}
 
 // pickled are the endings of files that Python's pickle writes.
 var pickled = []string{".bin", ".pt", ".pth", ".pkl", ".ckpt"}
@@ -36,10 +38,12 @@ func choose(names []string) (files []string, sharded bool, err error) {
 	}
 
 	switch {
+	case has(modelfiles.Tokenizer): // it says more than the others
+		files = append(files, modelfiles.Tokenizer)
 	case has(modelfiles.Vocabulary) && has(modelfiles.Merges):
 		files = append(files, modelfiles.Vocabulary, modelfiles.Merges)
-	case has(modelfiles.Tokenizer):
-		files = append(files, modelfiles.Tokenizer)
+	case has(modelfiles.SentencePiece):
+		return nil, false, fmt.Errorf("%s: %w beside %s; transformers' AutoTokenizer writes one", modelfiles.Tokenizer, ErrNotFound, modelfiles.SentencePiece)
 	default:
 		return nil, false, fmt.Errorf("%s with %s, or %s: %w", modelfiles.Vocabulary, modelfiles.Merges, modelfiles.Tokenizer, ErrNotFound)
 	}

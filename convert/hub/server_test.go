@@ -18,7 +18,7 @@ func model() map[string][]byte {
 		"vocab.json":             []byte(`{"a":0}`),
 		"merges.txt":             []byte("#version: 0.2\n"),
 		"generation_config.json": {}, // an empty file is a file
-		"tokenizer.json":         []byte(`{"not":"needed"}`),
+		"tokenizer.model":        []byte("not needed"),
 		"pytorch_model.bin":      noise(2, 100),
 		"README.md":              []byte("not needed"),
 		"onnx/model.safetensors": noise(3, 100),

@@ -100,7 +100,9 @@ func TestChoose(t *testing.T) {
 		has, want string // separated by spaces; want empty: refused
 		err       error
 	}{
-		{"config.json model.safetensors vocab.json merges.txt tokenizer.json", "config.json model.safetensors vocab.json merges.txt", nil},
+		{"config.json model.safetensors vocab.json merges.txt tokenizer.json chat_template.jinja", "config.json model.safetensors tokenizer.json chat_template.jinja", nil},
+		{"config.json model.safetensors vocab.json merges.txt", "config.json model.safetensors vocab.json merges.txt", nil},
+		{"config.json model.safetensors tokenizer.model", "", ErrNotFound},
 		{"config.json model.safetensors model.safetensors.index.json tokenizer.json", "config.json model.safetensors tokenizer.json", nil},
 		{"config.json model.safetensors.index.json vocab.json tokenizer.json", "config.json model.safetensors.index.json tokenizer.json", nil},
 		{"config.json model.safetensors pytorch_model.bin tokenizer.json added_tokens.json tokenizer_config.json special_tokens_map.json generation_config.json",
@@ -139,7 +141,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 	}
 	for _, name := range []string{
 		modelfiles.Configuration, modelfiles.Generation, modelfiles.Vocabulary, modelfiles.Merges, modelfiles.Tokenizer,
-		modelfiles.TokenizerConfig, modelfiles.AddedTokens, modelfiles.SpecialTokensMap,
+		modelfiles.TokenizerConfig, modelfiles.AddedTokens, modelfiles.SpecialTokensMap, modelfiles.ChatTemplate,
 	} {
 		rows = append(rows, [2]string{name, fmt.Sprintf("%d bytes", modelfiles.MaxSize(name))})
 	}

@@ -19,6 +19,8 @@ const (
 	AddedTokens      = "added_tokens.json"
 	TokenizerConfig  = "tokenizer_config.json"
 	SpecialTokensMap = "special_tokens_map.json"
+	ChatTemplate     = "chat_template.jinja"
+	SentencePiece    = "tokenizer.model" // not read: it lacks what tokenizer.json says about normalizing and added tokens
 )
 
 // sizes are the largest that are read, in bytes, and with them bound the memory that a directory can ask for.
@@ -37,6 +39,7 @@ var sizes = map[string]int64{
 	AddedTokens:      2 << 20,
 	TokenizerConfig:  2 << 20,
 	SpecialTokensMap: 2 << 20,
+	ChatTemplate:     1 << 20, // the longest in use have 20 KB
 }
 
 // MaxSize returns how large a file may be. Weights, which are mapped and not read, may be of any size.

@@ -7,13 +7,15 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/tti-llm/tti/format/trials"
 )
 
 // target names, in the environment of a process that is to be killed, what it is to write.
 const target = "TTI_KILLTEST_TARGET"
 
 // Run runs the calling test in a process of its own, in which write writes the file or directory at
-// path again and again, and kills that process at many moments. After every kill it calls after, which
+// path again and again, and kills that process at many moments: kills times, unless trials are asked for. After every kill it calls after, which
 // is to look at what there is now, and to leave nothing but path in its directory.
 //
 // What the test does before it calls Run, it does in each process.
@@ -27,9 +29,10 @@ func Run(t *testing.T, path string, kills int, write func(path string) error, af
 		}
 		t.SkipNow()
 	}
-	if testing.Short() {
+	if testing.Short() && !trials.Asked() {
 		t.Skip("starts many processes")
 	}
+	kills = trials.Count(t, kills, kills)
 	directory, debris := filepath.Dir(path), 0
 	temporary := t.TempDir() // for those who cannot clear up
 	for kill := range kills {
@@ -43,7 +46,7 @@ func Run(t *testing.T, path string, kills int, write func(path string) error, af
 		for start := time.Now(); modified(t, directory).Equal(before) && time.Since(start) < 10*time.Second; {
 			time.Sleep(100 * time.Microsecond)
 		}
-		time.Sleep(time.Duration(kill) * 411 * time.Microsecond)
+		time.Sleep(time.Duration(kill%60) * 411 * time.Microsecond)
 		child.Process.Kill()
 		child.Wait()
 		entries, err := os.ReadDir(directory)

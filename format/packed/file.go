@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/tti-llm/tti/format"
@@ -80,6 +81,20 @@ func (f *File) Meta() (format.Meta, error) {
 		return format.Meta{}, fmt.Errorf("%s: %w", f.path, err)
 	}
 	return meta, nil
+}
+
+// Copy returns the contents of a section, after checking that they have its checksum. Only the frames that hold it are
+// unpacked. Errors name the section.
+func (f *File) Copy(s format.Section) ([]byte, error) {
+	content := make([]byte, s.Length)
+	_, err := contents{f}.ReadAt(content, s.Offset)
+	if sum := xxhash.Sum64(content); err == nil && sum != s.Checksum {
+		err = fmt.Errorf("%w: %016x, want %016x", format.ErrChecksum, sum, s.Checksum)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: section %s: %w", f.path, s.Name, err)
+	}
+	return content, nil
 }
 
 // Verify unpacks the whole file, on all cores and to memory only, and checks all that Verify of the

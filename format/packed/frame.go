@@ -65,10 +65,10 @@ func checkFrame(b []byte, f frame) error {
 	return nil
 }
 
-// newDecoder returns a decoder for frames of at most maxFrameSize, so many at a time.
+// newDecoder returns a decoder for frames of at most MaxFrameSize, so many at a time.
 func newDecoder(workers int) (*zstd.Decoder, error) {
 	return zstd.NewReader(nil,
-		zstd.WithDecoderConcurrency(workers), zstd.WithDecoderMaxMemory(maxFrameSize), zstd.WithDecodeAllCapLimit(true))
+		zstd.WithDecoderConcurrency(workers), zstd.WithDecoderMaxMemory(MaxFrameSize), zstd.WithDecodeAllCapLimit(true))
 }
 
 // newEncoder returns an encoder of frames, so many at a time. The level is the strongest that packs

@@ -336,7 +336,7 @@ func TestHostileTable(t *testing.T) {
 		"last frame another":     func(t *table) { t.frames[len(t.frames)-1].length-- },
 		"all frames longer":      func(t *table) { eachFrame(t, func(f *frame) { f.length++ }) },
 		"all frames huge":        func(t *table) { eachFrame(t, func(f *frame) { f.length = 1<<32 - 1 }) },
-		"all frames of the most": func(t *table) { eachFrame(t, func(f *frame) { f.length = maxFrameSize }) },
+		"all frames of the most": func(t *table) { eachFrame(t, func(f *frame) { f.length = MaxFrameSize }) },
 		"packed 0":               func(t *table) { t.frames[3].packed = 0 },
 		"packed huge":            func(t *table) { t.frames[3].packed = 1<<32 - 1 },
 		"packed overlaps":        func(t *table) { t.frames[2].packed++ },
@@ -414,7 +414,7 @@ func TestBomb(t *testing.T) {
 		t.Errorf("%v, want ErrUnsupported", err)
 	}
 
-	content := make([]byte, maxFrameSize)
+	content := make([]byte, MaxFrameSize)
 	encoder, err := newEncoder(1)
 	if err != nil {
 		t.Fatal(err)
@@ -423,7 +423,7 @@ func TestBomb(t *testing.T) {
 	var bombs table
 	var packed []byte
 	for range 100 {
-		bombs.add(uint32(len(frame)), maxFrameSize, binary.LittleEndian.Uint32(frame[len(frame)-4:]))
+		bombs.add(uint32(len(frame)), MaxFrameSize, binary.LittleEndian.Uint32(frame[len(frame)-4:]))
 		packed = append(packed, frame...)
 	}
 	end, err := bombs.encode()

@@ -23,10 +23,16 @@ import (
 	"unicode/utf8"
 )
 
+// What texts may hold where nothing else is said.
+const (
+	MaxDepth   = 100 // Python refuses a thousand
+	MaxEntries = 1 << 20
+)
+
 // Limits bound what a text may hold. Zero stands for the default.
 type Limits struct {
-	Depth   int // of objects and lists in each other; default 100; Python refuses a thousand
-	Entries int // names of an object, or items of a list, and those of all around it; default 1,048,576
+	Depth   int // of objects and lists in each other; default MaxDepth
+	Entries int // names of an object, or items of a list, and those of all around it; default MaxEntries
 	Values  int // names and values of the whole text; default: as many as fit
 
 	// Complete asks for all fields of structs: what is missing, or null without being a pointer, is refused.
@@ -76,7 +82,7 @@ type level struct {
 
 // checkNames walks through a valid text.
 func (l Limits) checkNames(data []byte) error {
-	depth, most, values := cmp.Or(l.Depth, 100), cmp.Or(l.Entries, 1<<20), cmp.Or(l.Values, math.MaxInt)
+	depth, most, values := cmp.Or(l.Depth, MaxDepth), cmp.Or(l.Entries, MaxEntries), cmp.Or(l.Values, math.MaxInt)
 	var levels []level
 	entries := 0 // of all levels
 	decoder := json.NewDecoder(bytes.NewReader(data))

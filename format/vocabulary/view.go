@@ -1,7 +1,6 @@
 package vocabulary
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -11,34 +10,28 @@ import (
 	"github.com/tti-llm/tti/format"
 )
 
-// View answers look-ups in a checked section. It holds slices of the section and nothing else: the
+// View answers look-ups in a section. Its settings and added tokens are copies; everything else is read in place: the
 // section must stay mapped for as long as the view is used. It is safe for concurrent use.
 //
-// A look-up never reads outside of the section, whatever has become of it: where it meets what Open would have refused it
+// A look-up never reads outside of the section, whatever the section holds: where it meets what Check would have refused it
 // panics with format.Changed. So a mapped section is to be read under format.GuardFault.
-//
-// What Open guarantees of every View: each byte has a token that is just that byte; each merge's
-// result is as long as its two parts together, which is at most MaxMergedLength, and holds their bytes;
-// ranks are distinct; added tokens are distinct, 1 to MaxAddedLength bytes long and in ascending order of their bytes. So
-// merging shortens a sequence with every step and never changes the bytes it stands for.
 type View struct {
-	width  int
-	tokens int32
-	merges int32
-	end    int32
+	Settings Settings // not to be changed
+	Added    []Added  // in the section's order: those that are not normalized, then the others, each by pattern
 
-	bytes, tokenEnds, text, mergeEnds, rights, ranks, results, added []byte
+	version uint32
+	width   int
+	tokens  int32
+	merges  int32
 
-	tables []byte // everything between header and added tokens
+	bytes, tokenEnds, text, mergeEnds, rights, ranks, results, index []byte
 }
 
-// Open checks a section and returns its view. It reads every table once and allocates no more than
-// one bit per merge. Errors wrap format.ErrTruncated, format.ErrUnsupported or format.ErrCorrupt.
+// Open checks everything about a section but its tables, and returns its view: what it costs does not grow with
+// the vocabulary, only with the added tokens. Errors wrap format.ErrTruncated, format.ErrUnsupported or
+// format.ErrCorrupt.
 func Open(section []byte) (*View, error) {
-	v, err := view(section)
-	if err == nil {
-		err = v.check()
-	}
+	v, err := open(section)
 	if err != nil {
 		return nil, fmt.Errorf("vocabulary: %w", err)
 	}
@@ -49,7 +42,7 @@ func corrupt(text string, arguments ...any) error {
 	return fmt.Errorf("%w: %s", format.ErrCorrupt, fmt.Sprintf(text, arguments...))
 }
 
-// What a look-up panics with where it meets what Open would have refused.
+// What a look-up panics with where it meets what Check would have refused.
 const (
 	changedToken  format.Changed = "an id that no token has"
 	changedEnds   format.Changed = "a token outside of the text"
@@ -57,38 +50,94 @@ const (
 	changedRank   format.Changed = "a rank that no merge has"
 )
 
-// view cuts the section into its parts, which is all that the header decides.
-func view(section []byte) (*View, error) {
-	if len(section) < headerSize {
-		return nil, fmt.Errorf("%w: %d bytes", format.ErrTruncated, len(section))
+func open(section []byte) (*View, error) {
+	c, end, err := readHeader(section)
+	if err != nil {
+		return nil, err
 	}
-	field := func(offset int) uint32 { return binary.LittleEndian.Uint32(section[offset:]) }
-	if version := field(atVersion); version != layoutVersion {
-		return nil, fmt.Errorf("%w: tokenizer layout %d", format.ErrUnsupported, version)
-	}
-	tokens, merges, added := field(atTokens), field(atMerges), field(atAdded)
-	if tokens > math.MaxInt32 || merges > math.MaxInt32 {
-		return nil, corrupt("%d tokens and %d merges", tokens, merges)
-	}
-	l := arrange(tokens, merges, added, field(atTextSize))
+	l := arrange(c)
 	switch size := int64(len(section)); {
 	case size < l.size:
 		return nil, fmt.Errorf("%w: %d bytes, want %d", format.ErrTruncated, size, l.size)
 	case size > l.size:
 		return nil, corrupt("%d bytes, want %d", size, l.size)
-	case int64(field(atWidth)) != l.width:
-		return nil, corrupt("ids of %d bytes, want %d", field(atWidth), l.width)
-	case field(atReserved) != 0:
-		return nil, corrupt("reserved bytes are not zero")
+	case int64(binary.LittleEndian.Uint32(section[atWidth:])) != l.width:
+		return nil, corrupt("ids of %d bytes, want %d", binary.LittleEndian.Uint32(section[atWidth:]), l.width)
 	}
-	end := None
-	if id := field(atEOS); id != noToken {
-		if id >= tokens {
-			return nil, corrupt("end of text %d of %d tokens", id, tokens)
-		}
-		end = int32(id)
+	if err := checkPadding(section, &l); err != nil {
+		return nil, err
 	}
+	cut := func(part span) []byte { return section[part.start:part.end():part.end()] }
+	v := &View{
+		version: c.version, width: int(l.width), tokens: int32(c.tokens), merges: int32(c.merges),
+		bytes: cut(l.bytes), tokenEnds: cut(l.tokenEnds), text: cut(l.text), mergeEnds: cut(l.mergeEnds),
+		rights: cut(l.rights), ranks: cut(l.ranks), results: cut(l.results), index: cut(l.index),
+	}
+	if c.version == version1 {
+		v.Settings = Classic(end)
+		v.Added, err = v.readAdded1(cut(l.added))
+		return v, err
+	}
+	if v.Settings, err = parseSettings(cut(l.settings), int(v.tokens)); err != nil {
+		return nil, err
+	}
+	if want := v.Settings.indexSize(c.tokens); c.index != want {
+		return nil, corrupt("an index of %d places, want %d", c.index, want)
+	}
+	v.Added, err = v.readAdded2(cut(l.added), string(cut(l.addedText)))
+	return v, err
+}
 
+// indexSize returns the number of places of the index, 0 where nothing is looked up in it.
+func (s *Settings) indexSize(tokens uint32) uint32 {
+	if !s.indexed() {
+		return 0
+	}
+	return indexSize(tokens)
+}
+
+// readHeader returns what the header says, and of version 1 the end of text, too.
+func readHeader(section []byte) (c counts, end int32, err error) {
+	if len(section) < headerSize1 {
+		return c, None, fmt.Errorf("%w: %d bytes", format.ErrTruncated, len(section))
+	}
+	field := func(offset int) uint32 { return binary.LittleEndian.Uint32(section[offset:]) }
+	c = counts{version: field(atVersion), tokens: field(atTokens), merges: field(atMerges), added: field(atAdded), text: field(atTextSize)}
+	if c.version != version1 && c.version != version2 {
+		return c, None, fmt.Errorf("%w: tokenizer layout %d", format.ErrUnsupported, c.version)
+	}
+	if c.tokens > math.MaxInt32 || c.merges > math.MaxInt32 {
+		return c, None, corrupt("%d tokens and %d merges", c.tokens, c.merges)
+	}
+	if c.version == version1 {
+		id := field(atEOS)
+		switch {
+		case field(atReserved) != 0:
+			return c, None, corrupt("reserved bytes are not zero")
+		case id == noToken:
+			return c, None, nil
+		case id >= c.tokens:
+			return c, None, corrupt("end of text %d of %d tokens", id, c.tokens)
+		}
+		return c, int32(id), nil
+	}
+	if len(section) < headerSize2 {
+		return c, None, fmt.Errorf("%w: %d bytes", format.ErrTruncated, len(section))
+	}
+	if field(atReserved2)|field(atReserved2+4)|field(atReserved2+8) != 0 {
+		return c, None, corrupt("reserved bytes are not zero")
+	}
+	c.index, c.addedText, c.settings = field(atIndex), field(atAddedText), field(atSettings)
+	if c.settings > maxSettings {
+		return c, None, corrupt("settings of %d bytes, at most %d are allowed", c.settings, maxSettings)
+	}
+	return c, None, nil
+}
+
+// maxSettings bounds the settings, in bytes. Chat templates are the most of them; the longest in use have 20 KB.
+const maxSettings = 4 << 20
+
+func checkPadding(section []byte, l *layout) error {
 	parts := l.parts()
 	for i, part := range parts {
 		gap := section[part.end():l.size]
@@ -97,113 +146,9 @@ func view(section []byte) (*View, error) {
 		}
 		for _, b := range gap {
 			if b != 0 {
-				return nil, corrupt("padding is not zero")
+				return corrupt("padding is not zero")
 			}
 		}
-	}
-	cut := func(part span) []byte { return section[part.start:part.end():part.end()] }
-	return &View{
-		width: int(l.width), tokens: int32(tokens), merges: int32(merges), end: end,
-		bytes: cut(l.bytes), tokenEnds: cut(l.tokenEnds), text: cut(l.text), mergeEnds: cut(l.mergeEnds),
-		rights: cut(l.rights), ranks: cut(l.ranks), results: cut(l.results), added: cut(l.added),
-		tables: section[headerSize:l.added.start],
-	}, nil
-}
-
-func (v *View) check() error {
-	for _, check := range []func() error{v.checkTokens, v.checkBytes, v.checkMerges, v.checkAdded} {
-		if err := check(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (v *View) checkTokens() error {
-	previous := uint32(0)
-	for id := range v.tokens {
-		end := binary.LittleEndian.Uint32(v.tokenEnds[4*int(id):])
-		if end < previous || int64(end) > int64(len(v.text)) {
-			return corrupt("token %d ends at %d of %d", id, end, len(v.text))
-		}
-		previous = end
-	}
-	if int64(previous) != int64(len(v.text)) {
-		return corrupt("tokens end at %d of %d", previous, len(v.text))
-	}
-	return nil
-}
-
-func (v *View) checkBytes() error {
-	for b := range byteTokens {
-		id := v.number(v.bytes, b)
-		if !v.known(id) {
-			return corrupt("byte 0x%02x has token %d of %d", b, uint32(id), v.tokens)
-		}
-		if token := v.Token(id); len(token) != 1 || int(token[0]) != b {
-			return corrupt("byte 0x%02x has token %d, which is %.60q", b, id, token)
-		}
-	}
-	return nil
-}
-
-func (v *View) checkMerges() error {
-	seen := make([]uint64, (int(v.merges)+63)/64)
-	slot := int32(0)
-	for left := range v.tokens {
-		end := v.number(v.mergeEnds, int(left))
-		if end < slot || end > v.merges {
-			return corrupt("merges of token %d end at %d of %d", left, uint32(end), v.merges)
-		}
-		previous := None
-		for ; slot < end; slot++ {
-			right := v.number(v.rights, int(slot))
-			rank, result := v.number(v.ranks, int(slot)), v.number(v.results, int(slot))
-			if !v.known(right) || !v.known(result) || right <= previous {
-				return corrupt("merge of token %d: right %d after %d, result %d, of %d tokens",
-					left, uint32(right), previous, uint32(result), v.tokens)
-			}
-			previous = right
-			if rank < 0 || rank >= v.merges || seen[rank/64]>>(rank%64)&1 != 0 {
-				return corrupt("merge of tokens %d and %d: rank %d of %d is out of range or taken",
-					left, right, uint32(rank), v.merges)
-			}
-			seen[rank/64] |= 1 << (rank % 64)
-			if length := v.Length(result); length > MaxMergedLength {
-				return corrupt("merge of tokens %d and %d: result %d is %d bytes long, at most %d are allowed",
-					left, right, result, length, MaxMergedLength)
-			}
-			if !v.joins(left, right, result) {
-				return corrupt("merge of tokens %d and %d: result %d has other bytes", left, right, result)
-			}
-		}
-	}
-	if slot != v.merges {
-		return corrupt("merges end at %d of %d", slot, v.merges)
-	}
-	return nil
-}
-
-// joins reports whether result is left and right put together, neither of them empty.
-func (v *View) joins(left, right, result int32) bool {
-	a, b, whole := v.Token(left), v.Token(right), v.Token(result)
-	return len(a) > 0 && len(b) > 0 && len(whole) == len(a)+len(b) &&
-		bytes.Equal(whole[:len(a)], a) && bytes.Equal(whole[len(a):], b)
-}
-
-func (v *View) checkAdded() error {
-	var previous []byte
-	for i := range v.Added() {
-		entry := v.added[addedSize*i:]
-		id, flags := int32(binary.LittleEndian.Uint32(entry)), binary.LittleEndian.Uint32(entry[4:])
-		if !v.known(id) || flags&^controlFlag != 0 {
-			return corrupt("added token %d of %d has flags %#x", uint32(id), v.tokens, flags)
-		}
-		token := v.Token(id)
-		if len(token) == 0 || len(token) > MaxAddedLength || bytes.Compare(previous, token) >= 0 {
-			return corrupt("added token %d is %d bytes long or out of order", id, len(token))
-		}
-		previous = token
 	}
 	return nil
 }
@@ -226,6 +171,9 @@ func (v *View) token(part []byte, i int) int32 {
 	}
 	return id
 }
+
+// Version returns the version of the section.
+func (v *View) Version() int { return int(v.version) }
 
 // Tokens returns the size of the vocabulary. Ids are 0 up to, and without, it. The methods below
 // panic on other ids.
@@ -254,8 +202,42 @@ func (v *View) bounds(id int32) (start, end uint32) {
 	return start, end
 }
 
-// Byte returns the token that is just this byte.
-func (v *View) Byte(b byte) int32 { return v.token(v.bytes, int(b)) }
+// Byte returns the token that a byte starts as. Where characters are the units, ok is false for a byte that they do not
+// fall back to.
+func (v *View) Byte(b byte) (id int32, ok bool) {
+	id = v.number(v.bytes, int(b))
+	if !v.known(id) {
+		if v.Settings.Unit == Bytes {
+			panic(changedToken)
+		}
+		return None, false
+	}
+	return id, true
+}
+
+// Find returns the token that is just this word, as long as the tokenizer looks up words: where its units are characters,
+// or it ignores merges. Added tokens that are no words are not found.
+func (v *View) Find(word []byte) (id int32, ok bool) {
+	places := len(v.index) / indexEntrySize
+	if places == 0 {
+		return None, false
+	}
+	place := int(xxhash.Sum64(word) & uint64(places-1))
+	for range places {
+		id := int32(binary.LittleEndian.Uint32(v.index[indexEntrySize*place:]))
+		if id == None {
+			return None, false
+		}
+		if !v.known(id) {
+			panic(changedToken)
+		}
+		if string(v.Token(id)) == string(word) {
+			return id, true
+		}
+		place = (place + 1) & (places - 1)
+	}
+	return None, false
+}
 
 // Merge looks up what left followed by right becomes. Of several possible merges the one of the
 // lowest rank comes first.
@@ -293,32 +275,10 @@ func (v *View) rank(slot int) int32 {
 // Merges returns the number of merges. Ranks are 0 up to, and without, it.
 func (v *View) Merges() int { return int(v.merges) }
 
-// Added returns the number of added tokens, which AddedToken lists in ascending order of their
-// bytes.
-func (v *View) Added() int { return len(v.added) / addedSize }
-
-// AddedToken returns added token i.
-func (v *View) AddedToken(i int) Added {
-	entry := v.added[addedSize*i:]
-	id := int32(binary.LittleEndian.Uint32(entry))
-	if !v.known(id) {
-		panic(changedToken)
-	}
-	return Added{ID: id, Control: binary.LittleEndian.Uint32(entry[4:])&controlFlag != 0}
-}
-
-// EOS returns the token that ends a text, if there is one.
-func (v *View) EOS() (id int32, ok bool) { return v.end, v.end != None }
-
-// Digest is the XXH64 of the tokens and merges, without the list of added tokens and the end of
-// text. Models whose digests agree mean the same by every id.
-func (v *View) Digest() uint64 { return xxhash.Sum64(v.tables) }
-
-// Definition returns what Build makes the section from. Its added tokens are in ascending order of
-// their bytes.
+// Definition returns what Build makes the section from. Its added tokens are in the section's order.
 func (v *View) Definition() Definition {
 	d := Definition{
-		Tokens: make([]string, v.tokens), Merges: make([]Merge, v.merges), Added: make([]Added, v.Added()), EOS: v.end,
+		Tokens: make([]string, v.tokens), Merges: make([]Merge, v.merges), Added: v.Added, Settings: v.Settings,
 	}
 	slot := int32(0)
 	for id := range v.tokens {
@@ -330,8 +290,29 @@ func (v *View) Definition() Definition {
 			d.Merges[v.rank(int(slot))] = Merge{Left: id, Right: v.token(v.rights, int(slot)), Result: v.token(v.results, int(slot))}
 		}
 	}
-	for i := range d.Added {
-		d.Added[i] = v.AddedToken(i)
-	}
 	return d
+}
+
+// Extends reports whether every id of other means the same here: its tokens are the first of these, and the merges are
+// the same, in the same order. Tokens without bytes at other's end do not count.
+func (v *View) Extends(other *View) bool {
+	tokens := other.tokens
+	for tokens > 0 && other.Length(tokens-1) == 0 {
+		tokens--
+	}
+	if tokens > v.tokens || v.merges != other.merges || v.Settings.Unit != other.Settings.Unit {
+		return false
+	}
+	slot := 0
+	for id := range tokens {
+		if string(v.Token(id)) != string(other.Token(id)) || v.number(v.mergeEnds, int(id)) != other.number(other.mergeEnds, int(id)) {
+			return false
+		}
+		for end := int(min(v.number(v.mergeEnds, int(id)), v.merges)); slot < end; slot++ {
+			if v.number(v.rights, slot) != other.number(other.rights, slot) || v.rank(slot) != other.rank(slot) {
+				return false
+			}
+		}
+	}
+	return slot == int(v.merges)
 }

@@ -18,7 +18,7 @@ import (
 
 // alphabet is the smallest definition there is: a token for each byte.
 func alphabet() vocabulary.Definition {
-	d := vocabulary.Definition{EOS: vocabulary.None}
+	d := vocabulary.Definition{Settings: vocabulary.Classic(vocabulary.None)}
 	for b := range 256 {
 		d.Tokens = append(d.Tokens, string([]byte{byte(b)}))
 	}
@@ -31,7 +31,7 @@ func small() vocabulary.Definition {
 	d.Tokens = append(d.Tokens, "ab", "abab", "ba", "<end>", "<e", "", "")
 	d.Merges = []vocabulary.Merge{{'a', 'b', 256}, {256, 256, 257}, {'b', 'a', 258}}
 	d.Added = []vocabulary.Added{{ID: 259, Control: true}, {ID: 260}}
-	d.EOS = 259
+	d.End = []int32{259}
 	return d
 }
 
@@ -73,8 +73,8 @@ func TestViewAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if v.Tokens() != len(d.Tokens) || v.Merges() != len(d.Merges) || v.Added() != len(d.Added) {
-				t.Fatalf("%d tokens, %d merges, %d added", v.Tokens(), v.Merges(), v.Added())
+			if v.Tokens() != len(d.Tokens) || v.Merges() != len(d.Merges) || len(v.Added) != len(d.Added) {
+				t.Fatalf("%d tokens, %d merges, %d added", v.Tokens(), v.Merges(), len(v.Added))
 			}
 			for id, want := range d.Tokens {
 				if got := v.Token(int32(id)); string(got) != want || v.Length(int32(id)) != len(want) {
@@ -82,8 +82,8 @@ func TestViewAnswers(t *testing.T) {
 				}
 			}
 			for b := range 256 {
-				if got := d.Tokens[v.Byte(byte(b))]; got != string([]byte{byte(b)}) {
-					t.Fatalf("byte %#x: %q", b, got)
+				if id, ok := v.Byte(byte(b)); !ok || d.Tokens[id] != string([]byte{byte(b)}) {
+					t.Fatalf("byte %#x: token %d, %v", b, id, ok)
 				}
 			}
 			pairs := make(map[[2]int32]bool)
@@ -101,13 +101,15 @@ func TestViewAnswers(t *testing.T) {
 					}
 				}
 			}
-			for i := range v.Added() {
-				if !slices.Contains(d.Added, v.AddedToken(i)) {
-					t.Fatalf("added token %d: %v", i, v.AddedToken(i))
+			for _, a := range v.Added {
+				if !slices.ContainsFunc(d.Added, func(want vocabulary.Added) bool {
+					return a.ID == want.ID && a.Control == want.Control && a.Content == d.Tokens[a.ID] && a.Pattern == a.Content
+				}) {
+					t.Fatalf("added token %+v", a)
 				}
 			}
-			if end, ok := v.EOS(); ok != (d.EOS >= 0) || ok && end != d.EOS {
-				t.Fatalf("end of text %d, %v", end, ok)
+			if !slices.Equal(v.Settings.End, d.End) {
+				t.Fatalf("ends of text %v", v.Settings.End)
 			}
 		})
 	}
@@ -125,7 +127,7 @@ func TestExample(t *testing.T) {
 	d.Tokens = append(d.Tokens, "ab", "<e>")
 	d.Merges = []vocabulary.Merge{{Left: 'a', Right: 'b', Result: 256}}
 	d.Added = []vocabulary.Added{{ID: 257, Control: true}}
-	d.EOS = 257
+	d.End = []int32{257}
 
 	want := make([]byte, 2392)
 	put := func(offset int, text string) { copy(want[offset:], text) }
@@ -174,29 +176,38 @@ func TestByteTokens(t *testing.T) {
 	}
 }
 
-func TestDigest(t *testing.T) {
-	digest := func(d vocabulary.Definition) uint64 {
+// TestExtends changes what ids mean, and what does not matter for that.
+func TestExtends(t *testing.T) {
+	open := func(d vocabulary.Definition) *vocabulary.View {
 		v, err := vocabulary.Open(build(t, d))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return v.Digest()
+		return v
 	}
-	want := digest(small())
-	d := small()
-	d.Added, d.EOS = nil, vocabulary.None
-	if digest(d) != want {
-		t.Error("added tokens change the digest")
-	}
-	d = small()
-	d.Merges[1], d.Merges[2] = d.Merges[2], d.Merges[1]
-	if digest(d) == want {
-		t.Error("ranks do not change the digest")
-	}
-	d = small()
-	d.Tokens[260] = "<f"
-	if digest(d) == want {
-		t.Error("tokens do not change the digest")
+	for _, test := range []struct {
+		name        string
+		change      func(d *vocabulary.Definition)
+		forth, back bool
+	}{
+		{"nothing", func(d *vocabulary.Definition) {}, true, true},
+		{"added tokens", func(d *vocabulary.Definition) { d.Added, d.End = nil, nil }, true, true},
+		{"settings", func(d *vocabulary.Definition) { d.Prefix = []int32{259} }, true, true},
+		{"ranks", func(d *vocabulary.Definition) { d.Merges[1], d.Merges[2] = d.Merges[2], d.Merges[1] }, false, false},
+		{"a token", func(d *vocabulary.Definition) { d.Tokens[260] = "<f" }, false, false},
+		{"no padding", func(d *vocabulary.Definition) { d.Tokens = d.Tokens[:261] }, true, true},
+		{"more tokens", func(d *vocabulary.Definition) { d.Tokens[262] = "<pad>" }, false, true},
+		{"more merges", func(d *vocabulary.Definition) {
+			d.Tokens[261] = "bb"
+			d.Merges = append(d.Merges, vocabulary.Merge{Left: 'b', Right: 'b', Result: 261})
+		}, false, false},
+	} {
+		changed := small()
+		test.change(&changed)
+		a, b := open(small()), open(changed)
+		if forth, back := a.Extends(b), b.Extends(a); forth != test.forth || back != test.back {
+			t.Errorf("%s: %v, and back %v", test.name, forth, back)
+		}
 	}
 }
 
@@ -222,7 +233,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"added empty", "added token 261 is 0 bytes long", func(d *vocabulary.Definition) { d.Added[1].ID = 261 }},
 		{"added long", "added token 259 is 256 bytes long", func(d *vocabulary.Definition) { d.Tokens[259] = strings.Repeat("x", 256) }},
 		{"added twice", "added token 260", func(d *vocabulary.Definition) { d.Added[0] = d.Added[1] }},
-		{"end of text", "end of text 263 is not below 263", func(d *vocabulary.Definition) { d.EOS = 263 }},
+		{"end of text", "end of text 263 is not below 263", func(d *vocabulary.Definition) { d.End = []int32{263} }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := small()
@@ -281,7 +292,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"half a header", format.ErrTruncated, func(b []byte) []byte { return b[:31] }},
 		{"a byte short", format.ErrTruncated, func(b []byte) []byte { return b[:size-1] }},
 		{"a byte long", format.ErrCorrupt, func(b []byte) []byte { return append(b, 0) }},
-		{"version", format.ErrUnsupported, put32(0, 2)},
+		{"version", format.ErrUnsupported, put32(0, 3)}, {"version 2", format.ErrCorrupt, put32(0, 2)},
 		{"width", format.ErrCorrupt, put32(4, 4)},
 		{"tokens", format.ErrTruncated, put32(8, math.MaxInt32)},
 		{"more tokens", format.ErrCorrupt, put32(8, math.MaxUint32)},
@@ -313,7 +324,11 @@ func TestOpenRefuses(t *testing.T) {
 		{"added flags", format.ErrCorrupt, put32(addedAt+4, 2)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if _, err := vocabulary.Open(test.damage(slices.Clone(section))); !errors.Is(err, test.want) {
+			v, err := vocabulary.Open(test.damage(slices.Clone(section)))
+			if err == nil {
+				err = v.Check()
+			}
+			if !errors.Is(err, test.want) {
 				t.Errorf("%v, want %v", err, test.want)
 			}
 		})
@@ -350,7 +365,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(build(f, small()))
 	f.Fuzz(func(t *testing.T, section []byte) {
 		v, err := vocabulary.Open(section)
-		if err != nil {
+		if err != nil || v.Check() != nil {
 			return
 		}
 		for id := range int32(v.Tokens()) {
@@ -366,11 +381,15 @@ func FuzzOpen(f *testing.F) {
 			}
 		}
 		for b := range 256 {
-			v.Token(v.Byte(byte(b)))
+			if id, ok := v.Byte(byte(b)); ok {
+				v.Token(id)
+			}
 		}
-		for i := range v.Added() {
-			v.Token(v.AddedToken(i).ID)
+		for _, a := range v.Added {
+			v.Token(a.ID)
 		}
-		v.Digest()
+		if !v.Extends(v) {
+			t.Fatal("the ids of a vocabulary mean something else in itself")
+		}
 	})
 }

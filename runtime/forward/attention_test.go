@@ -157,6 +157,9 @@ func TestAttentionOfAllKinds(t *testing.T) {
 			}
 			for _, set := range kernels.Sets() {
 				for threads := 1; threads <= 5; threads++ {
+					if testing.Short() && threads != 3 {
+						continue
+					}
 					team := pool.New(threads)
 					for _, sizes := range [][]int{{64}, {1}, {3, 1, 17, 40, 2}, {33, 1}} {
 						if set.Name() == "go" && (threads%2 == 0 || len(sizes) < 5) { // slow

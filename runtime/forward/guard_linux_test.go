@@ -63,8 +63,8 @@ func (g guardedSource) Matrix(t architecture.Tensor) (panel.Matrix, error) {
 
 func (g guardedSource) value() float32 { return float32(g.random.NormFloat64() * 0.1) }
 
-// TestPassStaysInside runs whole passes whose sections, pages of the cache and logits lie between pages that cannot be
-// touched: a kernel that reads or writes outside of them kills the process. The guard's side makes no difference to the
+// TestPassStaysInside runs whole passes whose sections, pages of the cache, workspaces and logits lie between pages that
+// cannot be touched: a kernel that reads or writes outside of them kills the process. The guard's side makes no difference to the
 // logits.
 func TestPassStaysInside(t *testing.T) {
 	for _, set := range kernels.Sets() {
@@ -106,6 +106,9 @@ func guardedLogits(t *testing.T, set *kernels.Set, encoding format.Encoding, kv 
 	threads := pool.New(2)
 	defer threads.Close()
 	pass := forward.NewPass(network, layout, set, threads.Threads())
+	if moved := pass.MoveWorkspaces(memory); moved < 10 {
+		t.Fatalf("only %d workspaces have been found", moved)
+	}
 	pages := func() (pages []kernels.KVPage) {
 		for position := 0; position < h.Context; position += layout.Positions {
 			pages = append(pages, memory.Bytes(layout.PageBytes()))
@@ -122,7 +125,8 @@ func guardedLogits(t *testing.T, set *kernels.Set, encoding format.Encoding, kv 
 		{{Pages: first, Tokens: tokens[:40], Logits: 1}, {Pages: second, Tokens: tokens[:7], Logits: 7}},
 		{{Pages: first, Position: 40, Tokens: tokens[:1], Logits: 1}},
 		{{Pages: second, Position: 7, Tokens: tokens[:64], Logits: 3}},
-		{{Pages: first, Position: 41, Tokens: tokens[:3], Logits: 2}, {Pages: second, Position: 71, Tokens: tokens[:9], Logits: 1}},
+		{{Pages: first, Position: 41, Tokens: tokens[:3], Logits: 3}}, // as many as threads normalize for themselves
+		{{Pages: first, Position: 44, Tokens: tokens[:3], Logits: 2}, {Pages: second, Position: 71, Tokens: tokens[:9], Logits: 1}},
 	} {
 		rows := 0
 		for _, s := range segments {
@@ -130,6 +134,7 @@ func guardedLogits(t *testing.T, set *kernels.Set, encoding format.Encoding, kv 
 		}
 		logits = guardtest.Copy(memory, make([]float32, rows*format.PaddedRows(h.Vocabulary)))
 		pass.Begin(segments, logits)
+		pass.MoveWorkspaces(memory) // of attention, which grow with the text
 		if err := threads.Run(func(w *pool.Worker) { network.Forward(w, pass) }); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tti-llm/tti/runtime/tokenizer"
@@ -64,7 +65,7 @@ func MaxTokens(n int) Option {
 func Stop(strings ...string) Option { return func(g *Generation) { g.stops = strings } }
 
 // IgnoreEOS treats the token that ends a text as any other.
-func IgnoreEOS() Option { return func(g *Generation) { g.eos = -1 } }
+func IgnoreEOS() Option { return func(g *Generation) { g.ends = nil } }
 
 // Report makes the generation keep its outcome in o, unless that is nil.
 func Report(o *Outcome) Option {
@@ -79,7 +80,7 @@ func Report(o *Outcome) Option {
 // limits, recognizes the end and makes text of tokens.
 type Generation struct {
 	limit   int
-	eos     int32
+	ends    []int32
 	stops   []string
 	text    *TextStream
 	outcome *Outcome
@@ -89,13 +90,14 @@ type Generation struct {
 
 // Limits are what a model imposes on its texts.
 type Limits struct {
-	Context int   // positions
-	EOS     int32 // the token that ends a text, -1 if there is none
+	Context int     // positions
+	Ends    []int32 // the tokens that end a text
 }
 
-// New starts the clock for a text that follows a prompt of the given length. It fails with ErrEmpty or ErrContextFull if
+// New starts the clock for a text that follows a prompt. It fails with ErrEmpty or ErrContextFull if
 // that prompt cannot be run, and with ErrOption for an option that makes no sense.
-func New(t *tokenizer.Tokenizer, limits Limits, promptTokens int, options ...Option) (*Generation, error) {
+func New(t *tokenizer.Tokenizer, limits Limits, prompt []int32, options ...Option) (*Generation, error) {
+	promptTokens := len(prompt)
 	if promptTokens == 0 {
 		return nil, fmt.Errorf("prompt: %w", ErrEmpty)
 	}
@@ -105,7 +107,7 @@ func New(t *tokenizer.Tokenizer, limits Limits, promptTokens int, options ...Opt
 	g := &Generation{
 		// The last token needs no position of its own: nothing is computed from it.
 		limit:   limits.Context - promptTokens + 1,
-		eos:     limits.EOS,
+		ends:    limits.Ends,
 		outcome: new(Outcome),
 		start:   time.Now(),
 	}
@@ -117,7 +119,7 @@ func New(t *tokenizer.Tokenizer, limits Limits, promptTokens int, options ...Opt
 	if g.invalid != nil {
 		return nil, g.invalid
 	}
-	g.text = NewTextStream(t, g.stops...)
+	g.text = NewTextStream(t.NewAnswer(prompt), g.stops...)
 	*g.outcome = Outcome{PromptTokens: promptTokens}
 	if g.limit == 0 {
 		g.outcome.Finish = FinishLength
@@ -137,7 +139,7 @@ func (g *Generation) Outcome() Outcome { return *g.outcome }
 // Accept takes the next token of the text. It must not be called once the text is Done. Where the tokenizer cannot tell
 // what the token means, because its file is closed or has changed, the error says so, and the text cannot go on.
 func (g *Generation) Accept(id int32) (Token, error) {
-	token, ended := Token{ID: id}, id == g.eos
+	token, ended := Token{ID: id}, slices.Contains(g.ends, id)
 	if !ended {
 		var err error
 		if token.Text, ended, err = g.text.Push(id); err != nil {

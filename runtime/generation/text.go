@@ -15,10 +15,10 @@ type TextStream struct {
 	stopped    bool
 }
 
-// NewTextStream returns a stream that ends before the first occurrence of any of the stop strings.
+// NewTextStream returns a stream of these characters that ends before the first occurrence of any of the stop strings.
 // Empty ones are ignored.
-func NewTextStream(t *tokenizer.Tokenizer, stops ...string) *TextStream {
-	s := &TextStream{characters: t.NewStream()}
+func NewTextStream(characters *tokenizer.Stream, stops ...string) *TextStream {
+	s := &TextStream{characters: characters}
 	for _, stop := range stops {
 		if stop != "" {
 			s.stops = append(s.stops, stop)

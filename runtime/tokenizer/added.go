@@ -2,71 +2,110 @@ package tokenizer
 
 import (
 	"sort"
+	"strings"
 
 	"github.com/tti-llm/tti/format/vocabulary"
+	"github.com/tti-llm/tti/runtime/tokenizer/unicode16"
 )
 
-// finder finds added tokens in text.
+// finder finds added tokens in text: the leftmost and, of those at the same place, the longest.
 type finder struct {
-	vocabulary *vocabulary.View
-	control    bool // control tokens too
-	any        bool
-	first      [256]bool // bytes that such a token begins with
+	added  []vocabulary.Added // by pattern
+	parent []int32            // the longest other pattern that a pattern begins with, or the one before that is the same; -1 for none
+	first  [256]bool          // bytes that a pattern begins with
 }
 
-func newFinder(view *vocabulary.View, control bool) finder {
-	f := finder{vocabulary: view, control: control}
-	for i := range view.Added() {
-		added := view.AddedToken(i)
-		if token := view.Token(added.ID); f.wants(added) && len(token) > 0 { // it is not empty, unless it has changed
-			f.any = true
-			f.first[token[0]] = true
+func newFinder(added []vocabulary.Added) finder {
+	f := finder{added: added, parent: make([]int32, len(added))}
+	for i, a := range added {
+		f.first[a.Pattern[0]] = true
+		// What a pattern begins with comes before it, and is one of those that the one just before begins with, or that one.
+		f.parent[i] = int32(i) - 1
+		for f.parent[i] >= 0 && !strings.HasPrefix(a.Pattern, added[f.parent[i]].Pattern) {
+			f.parent[i] = f.parent[f.parent[i]]
 		}
 	}
 	return f
 }
 
-func (f *finder) wants(added vocabulary.Added) bool { return f.control || !added.Control }
+// match is an added token found in a text.
+type match struct {
+	start, end int
+	added      *vocabulary.Added
+}
 
-// next returns the first added token in text and where it lies. Without one, start and end are
-// both len(text).
-func (f *finder) next(text string) (start, end int, id int32) {
-	if f.any {
-		for at := range len(text) {
+// next returns the first added token from at on. allowed says whether one may be found in the place. Without one, added
+// is nil.
+func (f *finder) next(text string, at int, allowed func(m match) bool) match {
+	if len(f.added) > 0 {
+		for ; at < len(text); at++ {
 			if !f.first[text[at]] {
 				continue
 			}
-			if length, id := f.longest(text[at:]); length > 0 {
-				return at, at + length, id
+			if m := f.longest(text, at, allowed); m.added != nil {
+				return m
 			}
 		}
 	}
-	return len(text), len(text), 0
+	return match{}
 }
 
-// longest returns the longest added token that text begins with, of length 0 if there is none. It
-// narrows the sorted list down byte by byte: of the tokens that begin as text does, the one that
-// ends there sorts first.
-func (f *finder) longest(text string) (length int, id int32) {
-	v := f.vocabulary
-	low, high := 0, v.Added()
-	for depth := 0; depth < len(text) && low < high; depth++ {
-		// All of low..high begin with text[:depth]; those that end there are done with.
-		byteAt := func(i int) int {
-			token := v.Token(v.AddedToken(i).ID)
-			if depth < len(token) {
-				return int(token[depth])
-			}
-			return -1
+// longest returns the longest added token that the text has at this place.
+func (f *finder) longest(text string, at int, allowed func(m match) bool) (found match) {
+	here := text[at:min(len(text), at+vocabulary.MaxAddedLength)]
+	// All that here begins with are the last pattern that does not come after it, or what that begins with.
+	i := int32(sort.Search(len(f.added), func(i int) bool { return f.added[i].Pattern > here })) - 1
+	for ; i >= 0; i = f.parent[i] {
+		a := &f.added[i]
+		if found.added != nil && len(a.Pattern) < found.end-at {
+			break
 		}
-		from, want := low, int(text[depth])
-		low = from + sort.Search(high-from, func(i int) bool { return byteAt(from+i) >= want })
-		high = low + sort.Search(high-low, func(i int) bool { return byteAt(low+i) > want })
-		if low < high {
-			if added := v.AddedToken(low); v.Length(added.ID) == depth+1 && f.wants(added) {
-				length, id = depth+1, added.ID
-			}
+		if m := (match{at, at + len(a.Pattern), a}); strings.HasPrefix(here, a.Pattern) && allowed(m) {
+			found = m // of several that are the same the first is meant, which comes last here
 		}
 	}
-	return length, id
+	return found
+}
+
+// split cuts a text at added tokens and calls yield for these and, with nil, for what lies between, until it returns
+// false. It returns whether it never did.
+func (f *finder) split(text string, allowed func(m match) bool, yield func(start, end int, added *vocabulary.Added) bool) bool {
+	done := 0
+	for at := 0; ; {
+		m := f.next(text, at, allowed)
+		if m.added == nil {
+			break
+		}
+		at = m.end
+		if m.added.SingleWord && (endsWithWord(text[:m.start]) || beginsWithWord(text[m.end:])) {
+			continue // nor is anything else found in it
+		}
+		if m.added.LeftStrip { // but not what the token before has taken
+			m.start = max(done, len(strings.TrimRightFunc(text[:m.start], isSpace)))
+		}
+		if m.added.RightStrip {
+			m.end += len(text) - m.end - len(strings.TrimLeftFunc(text[m.end:], isSpace))
+		}
+		if done < m.start && !yield(done, m.start, nil) || !yield(m.start, m.end, m.added) {
+			return false
+		}
+		done = m.end
+	}
+	return done >= len(text) || yield(done, len(text), nil)
+}
+
+func isSpace(r rune) bool { return unicode16.Of(r)&unicode16.Space != 0 }
+
+func beginsWithWord(text string) bool {
+	mask, _ := maskAt(text)
+	return mask&unicode16.Word != 0
+}
+
+func endsWithWord(text string) bool {
+	for start := len(text) - 1; start >= 0 && start >= len(text)-4; start-- {
+		if c := text[start]; c < 0x80 || c >= 0xC0 { // where a character begins
+			return beginsWithWord(text[start:])
+		}
+	}
+	return false
 }

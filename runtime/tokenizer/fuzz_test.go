@@ -48,7 +48,7 @@ func checkRoundTrip(t *testing.T, tok *tokenizer.Tokenizer, text string) {
 
 // FuzzSection: whatever section is accepted, every text comes back from it.
 func FuzzSection(f *testing.F) {
-	d := vocabulary.Definition{EOS: 259}
+	d := vocabulary.Definition{Settings: vocabulary.Classic(259)}
 	for b := range 256 {
 		d.Tokens = append(d.Tokens, string([]byte{byte(b)}))
 	}

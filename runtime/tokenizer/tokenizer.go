@@ -1,16 +1,23 @@
-// Package tokenizer is GPT-2's byte-level BPE over a tokenizer section: text to ids and back.
-// It works in place on the section and builds no tables of its own. Any byte string, valid UTF-8
-// or not, encodes and decodes to itself.
+// Package tokenizer is byte-pair encoding over a tokenizer section: text to ids and back, exactly as HuggingFace's
+// tokenizers do it for the tokenizer.json that the section was made from. It works in place on the section.
 //
-// It never normalizes text, never adds a token that the text does not spell, and never reads a
-// file. Start reading at Tokenizer.Encode, then words.go and merge.go.
+// A text goes through four rooms. added.go finds added tokens in it; normalize.go and pretokenize.go turn what lies between
+// into words, scan.go by the published patterns; merge.go makes tokens of a word. decode.go and stream.go are the way back.
+//
+// HuggingFace's library takes valid UTF-8 alone. Here any bytes may come: one that is not part of valid UTF-8 counts as the
+// character U+FFFD where characters are told apart, and is encoded as the byte it is, by byte fallback where units are
+// characters. Byte-level tokenizers without a normalizer encode and decode any byte string to itself.
+//
+// Start reading at Tokenizer.Encode.
 package tokenizer
 
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
-	"strings"
+	"slices"
+	"unicode/utf8"
 
 	"github.com/tti-llm/tti/format/vocabulary"
 )
@@ -25,135 +32,137 @@ var ErrUnknownToken = errors.New("no such token")
 type Tokenizer struct {
 	vocabulary *vocabulary.View
 	guard      Guard
-	digest     uint64
-	plain, all finder // added tokens found by Encode and by EncodeSpecial
+	raw        finder // of added tokens that are looked for before normalizing
+	normalized finder // of the others
+	words      splitter
+	ascii      [utf8.RuneSelf]int32 // the tokens of characters, where these are the units
+	decoder    decoder
+	control    map[int32]bool
+	shown      map[int32]string // what normalized added tokens decode from, where characters are the units
 }
 
 // Guard calls a function that reads a section for a moment, and returns its error, or one of its own that says why the
 // section cannot be read; see format.File.Guard.
 type Guard func(read func() error) error
 
-// New checks a tokenizer section and returns its tokenizer, which reads the section for as long as
-// it is used. The section must not change any more; for one that may, see NewGuarded.
+// New returns the tokenizer of a section, which it reads for as long as it is used. The section must not change any more;
+// for one that may, see NewGuarded. Its tables are checked first; a caller that trusts them calls NewGuarded.
 func New(section []byte) (*Tokenizer, error) {
-	return NewGuarded(section, func(read func() error) error { return read() })
+	t, err := NewGuarded(section, func(read func() error) error { return read() })
+	if err != nil {
+		return nil, err
+	}
+	return t, t.vocabulary.Check()
 }
 
 // NewGuarded is New for a section of a mapped file, which others may truncate, write to or close. From then on it is
-// read under guard alone, and what guard returns ends a call. While NewGuarded runs, its caller is the guard.
+// read under guard alone, and what guard returns ends a call. While NewGuarded runs, its caller is the guard. The tables
+// are not checked: whatever they hold, calls end, with the wrong ids at worst. See Check.
 func NewGuarded(section []byte, guard Guard) (*Tokenizer, error) {
 	view, err := vocabulary.Open(section)
 	if err != nil {
 		return nil, err
 	}
-	return &Tokenizer{
-		vocabulary: view, guard: guard, digest: view.Digest(), plain: newFinder(view, false), all: newFinder(view, true),
-	}, nil
+	settings := &view.Settings
+	t := &Tokenizer{vocabulary: view, guard: guard, decoder: newDecoder(settings.Decoder), control: make(map[int32]bool), shown: make(map[int32]string)}
+	first := slices.IndexFunc(view.Added, func(a vocabulary.Added) bool { return a.Normalized })
+	if first < 0 {
+		first = len(view.Added)
+	}
+	t.raw, t.normalized = newFinder(view.Added[:first]), newFinder(view.Added[first:])
+	for _, a := range view.Added {
+		t.control[a.ID] = t.control[a.ID] || a.Control
+		if a.Normalized && settings.Unit == vocabulary.Characters {
+			t.shown[a.ID] = a.Pattern
+		}
+	}
+	splitters := make([]splitter, len(settings.PreTokenizer))
+	for i, step := range settings.PreTokenizer {
+		splitters[i] = newSplitter(step)
+	}
+	t.words = chain(splitters)
+	if settings.Unit == vocabulary.Characters {
+		for c := range t.ascii {
+			t.ascii[c], _ = view.Find([]byte{byte(c)})
+		}
+	}
+	return t, nil
 }
 
-// Encode returns the ids of text by the tokenizer of a section, as convert.Calibration wants them.
-func Encode(section []byte, text string) ([]int32, error) {
-	t, err := New(section)
+// Check checks the tables of the section, each once.
+func (t *Tokenizer) Check() error { return t.guard(t.vocabulary.Check) }
+
+// Encode returns the ids of text. Text that spells a control token, such as <|endoftext|>, is
+// plain text. Added tokens that are no control tokens are found as HuggingFace does. Nothing is put around the text. It
+// fails with ErrTooLong, and a tokenizer of a file with what the file's guard says.
+func (t *Tokenizer) Encode(text string) ([]int32, error) {
+	return t.encode(text, request{})
+}
+
+// EncodeSpecial is Encode, but text that spells a control token becomes that token.
+func (t *Tokenizer) EncodeSpecial(text string) ([]int32, error) {
+	return t.encode(text, request{control: true})
+}
+
+// EncodePrompt is Encode for a text that a model is to go on with: what the tokenizer's post-processor puts before a text,
+// such as <s>, comes first.
+func (t *Tokenizer) EncodePrompt(text string) ([]int32, error) {
+	ids, err := t.Encode(text)
 	if err != nil {
 		return nil, err
 	}
-	return t.Encode(text)
+	return t.WithPrefix(ids), nil
 }
 
-// Encode returns the ids of text. Text that spells a control token, such as <|endoftext|>, is
-// plain text. Added tokens that are no control tokens are found as a whole, as HuggingFace does.
-// Bytes that are not valid UTF-8 count as neither letter, number nor space. It fails with
-// ErrTooLong, and a tokenizer of a file with what the file's guard says.
-func (t *Tokenizer) Encode(text string) ([]int32, error) {
-	return t.encode(text, &t.plain)
-}
-
-// EncodeSpecial is Encode, but text that spells a control token becomes that token: the leftmost
-// and of several the longest.
-func (t *Tokenizer) EncodeSpecial(text string) ([]int32, error) {
-	return t.encode(text, &t.all)
-}
-
-func (t *Tokenizer) encode(text string, added *finder) ([]int32, error) {
-	if len(text) > math.MaxInt32 {
-		return nil, ErrTooLong
+// WithPrefix returns ids with what the post-processor puts before a text, unless they begin with it already.
+func (t *Tokenizer) WithPrefix(ids []int32) []int32 {
+	prefix := t.vocabulary.Settings.Prefix
+	if len(ids) >= len(prefix) && slices.Equal(ids[:len(prefix)], prefix) {
+		return ids
 	}
-	e := encoder{
-		merger: merger{t.vocabulary}, added: added, text: text,
-		// English takes about four bytes a token, and the slice grows where text takes fewer.
-		ids: make([]int32, 0, len(text)/4+1),
-	}
-	for {
-		if err := t.guard(e.step); err != nil {
-			return nil, err
-		}
-		if e.at == len(text) {
-			return e.ids, nil
-		}
-	}
+	return slices.Concat(prefix, ids)
 }
 
-// encoder is a text on its way to ids.
-type encoder struct {
-	merger     merger
-	added      *finder
-	text       string
-	at         int // up to here there are ids
-	start, end int // of the next added token in text, both at its end if there is none, or before at if that is not known
-	id         int32
-	ids        []int32
+// Wrap returns the ids of a text with all that the post-processor puts around it.
+func (t *Tokenizer) Wrap(ids []int32) []int32 {
+	return slices.Concat(t.vocabulary.Settings.Prefix, ids, t.vocabulary.Settings.Suffix)
 }
 
-// Bounds of what is done under one guard, for whoever waits to close the file.
-const (
-	stepBytes  = 1 << 16
-	stepTokens = 1 << 14
-)
+// EncodeTemplate is EncodeSpecial for text in which the character reserved stands inside of what must not become a control
+// token. It is left out once control tokens have been found.
+func (t *Tokenizer) EncodeTemplate(text string, reserved rune) ([]int32, error) {
+	return t.encode(text, request{control: true, reserved: string(reserved)})
+}
 
-// step encodes some more of the text: a single word, however long, as a whole. The next added token is looked for at once
-// too, be it ever so far.
-func (e *encoder) step() error {
-	for last := min(len(e.text), e.at+stepBytes); e.at < last; {
-		if e.at == e.end {
-			start, end, id := e.added.next(e.text[e.at:])
-			e.start, e.end, e.id = e.at+start, e.at+end, id
-		}
-		if e.at < e.start {
-			n := wordLength(e.text[e.at:e.start])
-			e.ids = e.merger.append(e.ids, e.text[e.at:e.at+n])
-			e.at += n
-		} else {
-			e.ids = append(e.ids, e.id)
-			e.at = e.end
+// Decode returns the bytes the ids stand for, control tokens included, which need not be valid UTF-8: a character may
+// be spread over tokens. It fails with ErrUnknownToken on an id outside the vocabulary.
+//
+// HuggingFace's tokenizers return U+FFFD for bytes that are no UTF-8 and, where bytes are spelled as tokens such as <0xE2>,
+// for all bytes in a row of these if any of them is wrong.
+func (t *Tokenizer) Decode(ids []int32) (string, error) {
+	if err := t.checkIDs(ids); err != nil {
+		return "", err
+	}
+	return t.decode(ids, nil)
+}
+
+// Pieces is Decode, and says where in the text each token ends.
+func (t *Tokenizer) Pieces(ids []int32) (text string, ends []int, err error) {
+	if err := t.checkIDs(ids); err != nil {
+		return "", nil, err
+	}
+	ends = make([]int, len(ids))
+	text, err = t.decode(ids, ends)
+	return text, ends, err
+}
+
+func (t *Tokenizer) checkIDs(ids []int32) error {
+	for i, id := range ids {
+		if !t.known(id) {
+			return fmt.Errorf("decode: id %d at %d: %w, the vocabulary has %d", id, i, ErrUnknownToken, t.Size())
 		}
 	}
 	return nil
-}
-
-// Decode returns the exact bytes the ids stand for, which need not be valid UTF-8: a character may
-// be spread over tokens. It fails with ErrUnknownToken on an id outside the vocabulary.
-func (t *Tokenizer) Decode(ids []int32) (string, error) {
-	for i, id := range ids {
-		if !t.known(id) {
-			return "", fmt.Errorf("decode: id %d at %d: %w, the vocabulary has %d", id, i, ErrUnknownToken, t.Size())
-		}
-	}
-	var text strings.Builder
-	for {
-		step := ids[:min(len(ids), stepTokens)]
-		err := t.guard(func() error {
-			for _, id := range step {
-				text.Write(t.vocabulary.Token(id)) // never fails
-			}
-			return nil
-		})
-		if err != nil {
-			return "", err
-		}
-		if ids = ids[len(step):]; len(ids) == 0 {
-			return text.String(), nil
-		}
-	}
 }
 
 func (t *Tokenizer) known(id int32) bool { return id >= 0 && int(id) < t.Size() }
@@ -161,9 +170,65 @@ func (t *Tokenizer) known(id int32) bool { return id >= 0 && int(id) < t.Size() 
 // Size returns the number of tokens; ids are 0 up to, and without, it.
 func (t *Tokenizer) Size() int { return t.vocabulary.Tokens() }
 
-// EOS returns the id that ends a text, if the vocabulary has one.
-func (t *Tokenizer) EOS() (int32, bool) { return t.vocabulary.EOS() }
+// Ends returns the ids that end a text, the one that is meant most first. It must not be changed.
+func (t *Tokenizer) Ends() []int32 { return t.vocabulary.Settings.End }
 
-// Digest tells vocabularies apart: equal digests mean equal tokens and merges, whatever the list
-// of added tokens says.
-func (t *Tokenizer) Digest() uint64 { return t.digest }
+// EOS returns the id that ends a text, if the vocabulary has one.
+func (t *Tokenizer) EOS() (int32, bool) {
+	if ends := t.Ends(); len(ends) > 0 {
+		return ends[0], true
+	}
+	return vocabulary.None, false
+}
+
+// Settings returns all that the section says besides its tables. It must not be changed.
+func (t *Tokenizer) Settings() *vocabulary.Settings { return &t.vocabulary.Settings }
+
+// Added returns the added tokens. They must not be changed.
+func (t *Tokenizer) Added() []vocabulary.Added { return t.vocabulary.Added }
+
+// IsControl reports whether a token is a control token.
+func (t *Tokenizer) IsControl(id int32) bool { return t.control[id] }
+
+// Control yields the texts of all control tokens.
+func (t *Tokenizer) Control() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, a := range t.vocabulary.Added {
+			if a.Control && !yield(a.Content) {
+				return
+			}
+		}
+	}
+}
+
+// Extends reports whether every id of other means the same here: its tokens are the first of these, and the merges are
+// the same. Tokens without text at other's end, which pad its model, do not count. It fails as Encode does.
+func (t *Tokenizer) Extends(other *Tokenizer) (extends bool, err error) {
+	guardErr := t.guard(func() error {
+		err = other.guard(func() error {
+			extends = t.vocabulary.Extends(other.vocabulary)
+			return nil
+		})
+		return nil
+	})
+	return extends, errors.Join(guardErr, err)
+}
+
+// Same reports whether every id means the same in both.
+func (t *Tokenizer) Same(other *Tokenizer) (bool, error) {
+	if extends, err := t.Extends(other); err != nil || !extends {
+		return false, err
+	}
+	return other.Extends(t)
+}
+
+// Version returns the version of the section.
+func (t *Tokenizer) Version() int { return t.vocabulary.Version() }
+
+// checkLength refuses texts that are too long.
+func checkLength(text string) error {
+	if len(text) > math.MaxInt32 {
+		return ErrTooLong
+	}
+	return nil
+}

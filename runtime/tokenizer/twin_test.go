@@ -64,27 +64,17 @@ func (w *twin) merge(word string) (ids []int32) {
 		ids = append(ids, w.bytes[b])
 	}
 	for {
-		lowest := int32(-1)
+		lowest, at, result := int32(-1), 0, int32(0)
 		for i := 1; i < len(ids); i++ {
 			if m, ok := w.merges[[2]int32{ids[i-1], ids[i]}]; ok && (lowest < 0 || m[0] < lowest) {
-				lowest = m[0]
+				lowest, at, result = m[0], i, m[1]
 			}
 		}
 		if lowest < 0 {
 			return ids
 		}
-		var merged []int32
-		for i := 0; i < len(ids); i++ {
-			if i+1 < len(ids) {
-				if m, ok := w.merges[[2]int32{ids[i], ids[i+1]}]; ok && m[0] == lowest {
-					merged = append(merged, m[1])
-					i++
-					continue
-				}
-			}
-			merged = append(merged, ids[i])
-		}
-		ids = merged
+		ids = slices.Delete(ids, at, at+1)
+		ids[at-1] = result
 	}
 }
 
@@ -141,7 +131,7 @@ func TestEncodeEqualsTwin(t *testing.T) {
 // randomDefinition has merges in an order no training would give, so that a merge can make one of
 // lower rank possible.
 func randomDefinition(random *rand.Rand) vocabulary.Definition {
-	d := vocabulary.Definition{EOS: vocabulary.None}
+	d := vocabulary.Definition{Settings: vocabulary.Classic(vocabulary.None)}
 	ids := make(map[string]int32)
 	for b := range 256 {
 		token := string([]byte{byte(b)})

@@ -21,7 +21,7 @@ var Prompts = []string{
 func Encode(t *tokenizer.Tokenizer, prompts []string) ([][]int32, error) {
 	var all [][]int32
 	for i, prompt := range prompts {
-		ids, err := t.Encode(prompt)
+		ids, err := t.EncodePrompt(prompt)
 		if err != nil {
 			return nil, fmt.Errorf("prompt %d: %w", i+1, err)
 		}

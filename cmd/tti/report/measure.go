@@ -248,7 +248,8 @@ func (f file) family() (string, error) {
 		return "", err
 	}
 	defer model.Close()
-	return fmt.Sprintf("%s %s %x", model.Meta().Architecture, model.Meta().Hyperparameters, model.Tokenizer().Digest()), nil
+	section, _ := model.File().Section(format.TokenizerName) // there is one, or the model had not been opened
+	return fmt.Sprintf("%s %s %x", model.Meta().Architecture, model.Meta().Hyperparameters, section.Checksum), nil
 }
 
 // qualities scores the text with every file and compares it with the first one of its family.
@@ -285,7 +286,7 @@ func (m meter) quality(ctx context.Context, reference, path, text string) (*Qual
 		return nil, err
 	}
 	defer other.Close()
-	ids, err := model.Tokenizer().Encode(text)
+	ids, err := model.Tokenizer().EncodePrompt(text)
 	if err != nil {
 		return nil, err
 	}

@@ -1,17 +1,21 @@
 package bpe
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
+	"github.com/tti-llm/tti/convert/modelfiles"
 	"github.com/tti-llm/tti/format/vocabulary"
 )
 
-// addedToken is a token declared in one of the files.
+// eos is the end of text of GPT-2 tokenizers that name no other.
+const eos = "<|endoftext|>"
+
+// addedToken is a token declared in one of the files beside vocab.json.
 type addedToken struct {
 	content string
 	id      int
@@ -20,21 +24,78 @@ type addedToken struct {
 	file    string
 }
 
-// declared is an added token as the files write it: an object, or its text alone.
-type declared struct {
-	ID      json.RawMessage `json:"id"` // in tokenizer.json only
-	Content string          `json:"content"`
-	Special bool            `json:"special"`
-	// These would take text beside the token, or only some of its occurrences.
-	SingleWord bool `json:"single_word"`
-	LeftStrip  bool `json:"lstrip"`
-	RightStrip bool `json:"rstrip"`
+// readClassic reads the files of a directory without tokenizer.json.
+func (l *loader) readClassic() error {
+	for _, read := range []func() error{l.readTokens, l.readAddedTokens, l.readNames, l.readDecoder} {
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// UnmarshalText is for the text alone.
-func (d *declared) UnmarshalText(text []byte) error {
-	d.Content = string(text)
-	return nil
+// readTokens reads vocab.json and merges.txt.
+func (l *loader) readTokens() error {
+	for _, name := range []string{modelfiles.Vocabulary, modelfiles.Merges} {
+		present, err := l.files.has(name)
+		switch {
+		case err != nil:
+			return err
+		case present:
+			continue
+		}
+		if sentencePiece, _ := l.files.has(modelfiles.SentencePiece); sentencePiece {
+			return errors.New("there is no tokenizer.json beside tokenizer.model: write one with AutoTokenizer.from_pretrained(...).save_pretrained(...) of transformers")
+		}
+		if name == modelfiles.Merges {
+			return errors.New("vocab.json is there, but neither merges.txt nor tokenizer.json")
+		}
+		return errors.New("neither tokenizer.json nor vocab.json is there")
+	}
+	if err := l.readVocab(); err != nil {
+		return err
+	}
+	return l.readMerges()
+}
+
+// defineClassic checks the whole and turns spellings into bytes and ids.
+func (l *loader) defineClassic(o Options) (d vocabulary.Definition, err error) {
+	d.Settings = vocabulary.Classic(vocabulary.None)
+	added, err := l.resolveAdded()
+	if err != nil {
+		return d, err
+	}
+	spelled, err := l.byID()
+	if err != nil {
+		return d, err
+	}
+	all := make(map[int]spelling, len(spelled)+len(added))
+	for id, token := range spelled {
+		all[id] = spelling{text: token}
+	}
+	for id, token := range added {
+		all[id] = spelling{text: token.content, raw: true}
+	}
+	if d.Tokens, err = l.tokenBytes(all, o.Size, false); err != nil {
+		return d, err
+	}
+	if d.Merges, err = l.resolveMerges(); err != nil {
+		return d, err
+	}
+	if err := l.addControl(added, d, o); err != nil {
+		return d, err
+	}
+	for _, id := range slices.Sorted(maps.Keys(added)) {
+		token := added[id]
+		_, word := l.tokens[token.content]
+		d.Added = append(d.Added, vocabulary.Added{
+			ID: int32(id), Content: token.content, Pattern: token.content, Control: token.control, Word: word,
+		})
+	}
+	if _, err := d.ByteTokens(); err != nil {
+		return d, fmt.Errorf("%s: %w", l.names.tokens, err)
+	}
+	return d, nil
 }
 
 // check refuses what is not a plain piece of text.
@@ -43,11 +104,7 @@ func (d declared) check(file string) error {
 	if err != nil {
 		return fmt.Errorf("%s: added token %q: %w", file, d.Content, err)
 	}
-	if len(d.Content) == 0 || len(d.Content) > vocabulary.MaxAddedLength {
-		return fmt.Errorf("%s: added token %.40q is %d bytes long, want 1 to %d",
-			file, d.Content, len(d.Content), vocabulary.MaxAddedLength)
-	}
-	return nil
+	return d.checkContent(file)
 }
 
 // declare notes an added token that has an id.
@@ -78,19 +135,7 @@ func (l *loader) readAddedTokens() error {
 	return nil
 }
 
-// specialNames are the tokens that tokenizer_config.json and special_tokens_map.json name alike.
-type specialNames struct {
-	Begin      *declared  `json:"bos_token"`
-	End        *declared  `json:"eos_token"`
-	Unknown    *declared  `json:"unk_token"`
-	Separator  *declared  `json:"sep_token"`
-	Padding    *declared  `json:"pad_token"`
-	Classify   *declared  `json:"cls_token"`
-	Mask       *declared  `json:"mask_token"`
-	Additional []declared `json:"additional_special_tokens"`
-}
-
-// addNames notes special tokens, whose ids other files give.
+// addNames notes the special tokens that a file names, whose ids other files give.
 func (l *loader) addNames(file string, names specialNames) error {
 	all := names.Additional
 	for _, named := range []*declared{
@@ -107,19 +152,7 @@ func (l *loader) addNames(file string, names specialNames) error {
 		}
 		l.added = append(l.added, addedToken{content: d.Content, control: true, file: file})
 	}
-	if names.End != nil && l.endName == "" {
-		l.endName = names.End.Content
-	}
 	return nil
-}
-
-func (l *loader) readSpecialTokensMap() error {
-	const file = "special_tokens_map.json"
-	var names specialNames
-	if err := l.files.parseIfThere(file, &names); err != nil {
-		return err
-	}
-	return l.addNames(file, names)
 }
 
 // tokenizerClasses are the tokenizers that split and merge as GPT-2's does, and the generic ones,
@@ -129,19 +162,10 @@ var tokenizerClasses = []string{
 	"PreTrainedTokenizerFast", "TokenizersBackend",
 }
 
-func (l *loader) readTokenizerConfig() error {
-	const file = "tokenizer_config.json"
-	var config struct {
-		specialNames
-		Class          string              `json:"tokenizer_class"`
-		AddPrefixSpace bool                `json:"add_prefix_space"`
-		AddBegin       bool                `json:"add_bos_token"`
-		AddEnd         bool                `json:"add_eos_token"`
-		Decoder        map[string]declared `json:"added_tokens_decoder"` // by id
-	}
-	if err := l.files.parseIfThere(file, &config); err != nil {
-		return err
-	}
+// readDecoder reads what tokenizer_config.json says that tokenizer.json would have the last word on.
+func (l *loader) readDecoder() error {
+	const file = modelfiles.TokenizerConfig
+	config := &l.config
 	if err := refuse([]refusal{
 		{fmt.Sprintf("tokenizer_class %q", config.Class), !slices.Contains(tokenizerClasses, config.Class)},
 		{"add_prefix_space", config.AddPrefixSpace},
@@ -158,32 +182,6 @@ func (l *loader) readTokenizerConfig() error {
 		if err := l.declare(file, id, config.Decoder[number]); err != nil {
 			return err
 		}
-	}
-	return l.addNames(file, config.specialNames)
-}
-
-// readGenerationConfig reads which token ends a text. Several may; the first is meant most.
-func (l *loader) readGenerationConfig() error {
-	const file = "generation_config.json"
-	var config struct {
-		End json.RawMessage `json:"eos_token_id"`
-	}
-	if err := l.files.parseIfThere(file, &config); err != nil {
-		return err
-	}
-	data := bytes.TrimSpace(config.End)
-	if len(data) == 0 || string(data) == "null" {
-		return nil
-	}
-	var ids []int
-	if data[0] != '[' {
-		data = slices.Concat([]byte("["), data, []byte("]"))
-	}
-	if err := json.Unmarshal(data, &ids); err != nil {
-		return fmt.Errorf("%s: eos_token_id: %w", file, err)
-	}
-	if len(ids) > 0 {
-		l.endID = &ids[0]
 	}
 	return nil
 }
@@ -238,14 +236,19 @@ func (l *loader) checkPlaces(added map[int]addedToken) error {
 // addControl adds the beginning and end of text that config.json names, unless merging leads to
 // them: some models end a text with a plain token, such as a line feed.
 func (l *loader) addControl(added map[int]addedToken, d vocabulary.Definition, o Options) error {
-	for _, end := range []struct {
+	type named struct {
 		name string
-		id   *int
-	}{{"eos_token_id", o.EOS}, {"bos_token_id", o.BOS}} {
-		if end.id == nil {
-			continue
-		}
-		id := *end.id
+		id   int
+	}
+	var all []named
+	for _, id := range o.EOS {
+		all = append(all, named{"eos_token_id", id})
+	}
+	if o.BOS != nil {
+		all = append(all, named{"bos_token_id", *o.BOS})
+	}
+	for _, end := range all {
+		id := end.id
 		if id < 0 || id >= len(d.Tokens) {
 			return fmt.Errorf("config.json: %s %d is not below the vocabulary's %d", end.name, id, len(d.Tokens))
 		}
@@ -255,28 +258,4 @@ func (l *loader) addControl(added map[int]addedToken, d vocabulary.Definition, o
 		}
 	}
 	return nil
-}
-
-func (l *loader) resolveEnd(size int, o Options) (int32, error) {
-	file, id := "generation_config.json", l.endID
-	if id == nil {
-		file, id = "config.json", o.EOS
-	}
-	if id != nil {
-		if *id < 0 || *id >= size {
-			return 0, fmt.Errorf("%s: eos_token_id %d is not below the vocabulary's %d", file, *id, size)
-		}
-		return int32(*id), nil
-	}
-	for _, token := range l.added {
-		if token.hasID && token.content == l.endName {
-			return int32(token.id), nil
-		}
-	}
-	for _, name := range []string{l.endName, eos} {
-		if id, ok := l.tokens[name]; ok {
-			return int32(id), nil
-		}
-	}
-	return vocabulary.None, nil
 }

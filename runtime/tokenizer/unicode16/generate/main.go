@@ -1,0 +1,216 @@
+// Generate writes the tables of package unicode16 to standard output. Its argument is a folder with these files of
+// https://www.unicode.org/Public under the same names:
+//
+//	16.0.0/ucd/extracted/DerivedGeneralCategory.txt
+//	16.0.0/ucd/PropList.txt
+//	16.0.0/ucd/DerivedCoreProperties.txt
+//	17.0.0/ucd/extracted/DerivedGeneralCategory.txt
+//	9.0.0/ucd/extracted/DerivedGeneralCategory.txt
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"go/format"
+	"io/fs"
+	"log"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// categories are those that have a bit, in the order of the bits. Surrogates (Cs) are no characters of a text.
+var categories = strings.Fields("Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Co")
+
+// bits are the names of all bits, from the lowest.
+var bits = append(slices.Clone(categories), "Space", "Word", "Numeric", "Assigned9")
+
+// source is a file, and for a value of its property the bits that code points with that value get.
+type source struct {
+	file string
+	bits map[string][]string
+}
+
+var sources = []source{
+	{"16.0.0/ucd/extracted/DerivedGeneralCategory.txt", generalCategories()},
+	{"16.0.0/ucd/PropList.txt", map[string][]string{"White_Space": {"Space"}, "Join_Control": {"Word"}}},
+	{"16.0.0/ucd/DerivedCoreProperties.txt", map[string][]string{"Alphabetic": {"Word"}}},
+	{"17.0.0/ucd/extracted/DerivedGeneralCategory.txt", map[string][]string{"Nd": {"Numeric"}, "Nl": {"Numeric"}, "No": {"Numeric"}}},
+	{"9.0.0/ucd/extracted/DerivedGeneralCategory.txt", assigned()},
+}
+
+// generalCategories gives each category its own bit, and Word to those that Unicode's technical standard 18, annex C, names in \w.
+func generalCategories() map[string][]string {
+	all := map[string][]string{}
+	for _, c := range categories {
+		all[c] = []string{c}
+	}
+	for _, c := range []string{"Mn", "Mc", "Me", "Nd", "Pc"} {
+		all[c] = append(all[c], "Word")
+	}
+	return all
+}
+
+func assigned() map[string][]string {
+	all := map[string][]string{}
+	for _, c := range categories {
+		all[c] = []string{"Assigned9"}
+	}
+	return all
+}
+
+// table holds the bits of each code point.
+type table [unicode.MaxRune + 1]uint32
+
+func main() {
+	log.SetFlags(0)
+	if len(os.Args) != 2 {
+		log.Fatal("usage: generate folder-with-unicode-data > tables.go")
+	}
+	t := new(table)
+	for _, s := range sources {
+		if err := t.read(os.DirFS(os.Args[1]), s); err != nil {
+			log.Fatal(err)
+		}
+	}
+	code, err := format.Source(t.code())
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := os.Stdout.Write(code); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// read adds what a file says. Its lines are "0041..005A ; Lu # 26 letters".
+func (t *table) read(folder fs.FS, s source) error {
+	text, err := fs.ReadFile(folder, s.file)
+	if err != nil {
+		return err
+	}
+	version, _, _ := strings.Cut(s.file, "/")
+	if first, _, _ := bytes.Cut(text, []byte("\n")); !bytes.Contains(first, []byte("-"+version+".txt")) {
+		return fmt.Errorf("%s: begins with %q, which does not name version %s", s.file, first, version)
+	}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for number := 1; lines.Scan(); number++ {
+		line, _, _ := strings.Cut(lines.Text(), "#")
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if err := t.add(line, s.bits); err != nil {
+			return fmt.Errorf("%s: line %d: %w", s.file, number, err)
+		}
+	}
+	return lines.Err()
+}
+
+func (t *table) add(line string, bitsOf map[string][]string) error {
+	points, value, found := strings.Cut(line, ";")
+	if !found {
+		return errors.New("no semicolon")
+	}
+	first, last, several := strings.Cut(strings.TrimSpace(points), "..")
+	if !several {
+		last = first
+	}
+	from, err := strconv.ParseUint(first, 16, 32)
+	if err != nil {
+		return err
+	}
+	to, err := strconv.ParseUint(last, 16, 32)
+	if err != nil {
+		return err
+	}
+	if from > to || to > unicode.MaxRune {
+		return fmt.Errorf("code points %s", points)
+	}
+	var set uint32
+	for _, name := range bitsOf[strings.TrimSpace(value)] {
+		set |= 1 << slices.Index(bits, name)
+	}
+	for r := from; r <= to; r++ {
+		t[r] |= set
+	}
+	return nil
+}
+
+// blockBits is where fewer than 256 different blocks are left, and the tables are about as small as they get.
+const blockBits = 8
+
+// code returns the tables as Go: a block of code points is found by the upper bits of one, its kind in the block by the lower.
+func (t *table) code() []byte {
+	const blockSize = 1 << blockBits
+	var masks []uint32
+	var kinds [][blockSize]int
+	var blocks []int
+	for start := 0; start < len(t); start += blockSize {
+		var block [blockSize]int
+		for i, mask := range t[start : start+blockSize] {
+			block[i] = place(&masks, mask)
+		}
+		blocks = append(blocks, place(&kinds, block))
+	}
+	if len(masks) > 256 || len(kinds) > 256 {
+		log.Fatalf("%d masks and %d blocks do not fit bytes", len(masks), len(kinds))
+	}
+
+	var out bytes.Buffer
+	out.WriteString("// Code generated by runtime/tokenizer/unicode16/generate. DO NOT EDIT.\n\npackage unicode16\n\n")
+	fmt.Fprintf(&out, "const blockBits = %d\n\n", blockBits)
+	out.WriteString("// masks are the sets of bits that occur. The array has a place for every byte.\nvar masks = [256]Mask{\n")
+	for _, mask := range masks {
+		fmt.Fprintf(&out, "%s,\n", names(mask))
+	}
+	out.WriteString("}\n\n// kinds are the blocks that occur: the place in masks of each code point of one.\n")
+	out.WriteString("var kinds = [...][1 << blockBits]uint8{\n")
+	for _, block := range kinds {
+		out.WriteString("{")
+		out.WriteByte(10)
+		writeNumbers(&out, block[:], 64)
+		out.WriteString("},\n")
+	}
+	out.WriteString("}\n\n// blocks are the places in kinds of all blocks.\nvar blocks = [...]uint8{\n")
+	writeNumbers(&out, blocks, 32)
+	out.WriteString("}\n")
+	return out.Bytes()
+}
+
+// place returns the place of value in list, to which it is added if it is missing.
+func place[T comparable](list *[]T, value T) int {
+	at := slices.Index(*list, value)
+	if at < 0 {
+		at = len(*list)
+		*list = append(*list, value)
+	}
+	return at
+}
+
+func names(mask uint32) string {
+	var set []string
+	for i, name := range bits {
+		if mask>>i&1 != 0 {
+			set = append(set, name)
+		}
+	}
+	if len(set) == 0 {
+		return "0"
+	}
+	return strings.Join(set, " | ")
+}
+
+func writeNumbers(out *bytes.Buffer, numbers []int, perLine int) {
+	for i, n := range numbers {
+		fmt.Fprintf(out, "%d,", n)
+		if (i+1)%perLine == 0 && i+1 < len(numbers) {
+			out.WriteByte('\n')
+		}
+	}
+	if perLine < len(numbers) {
+		out.WriteByte('\n')
+	}
+}
