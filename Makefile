@@ -27,6 +27,42 @@ trials: ## what only chance finds, many times: kills, files that change, models 
 	TTI_TRIALS=50 $(GO) test ./cmd/tti -run TestChangingFile -v -count 1 -timeout 1h
 	TTI_TRIALS=1000 $(GO) test ./runtime ./spec -run TestCloseAtAnyTime -v -count 1
 
+.PHONY: ci
+ci: ## everything a change must pass
+	.ci/run
+
+.PHONY: lint
+lint: ## formatting, go vet and staticcheck
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+FUZZ ?= .
+FUZZ_TIME ?= 1m
+
+.PHONY: fuzz
+fuzz: ## every fuzz target whose name matches FUZZ, for FUZZ_TIME each
+	@grep -rhoHE '^func Fuzz[A-Za-z0-9]+' --include='*_test.go' . | sed -E 's|:func | |' | grep -E '$(FUZZ)' | while read -r file target; do \
+		$(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) || exit 1; done
+
+# What a change is compared with.
+BASE ?= main
+
+.PHONY: api-diff
+api-diff: ## what became of the exported API since BASE
+	@base=$$(mktemp -d) && trap 'git worktree remove --force '$$base EXIT && git worktree add --quiet --force $$base $(BASE) && \
+	for package in runtime runtime/chat runtime/tokenizer spec convert format; do \
+		(cd $$base && $(GO) run golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4 -w $$base/api ./$$package) && \
+		echo "== $$package" && $(GO) run golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4 $$base/api ./$$package; done
+
+# Slower than this share of the base is an error.
+LEAST ?= 0.95
+
+.PHONY: bench-diff
+bench-diff: build ## decoding, prefill and batches of BASE and of this tree in turns: medians of the ratios
+	@base=$$(mktemp -d) && trap 'git worktree remove --force '$$base EXIT && git worktree add --quiet --force $$base $(BASE) && \
+	(cd $$base && CGO_ENABLED=0 $(GO) build -o bin/tti ./cmd/tti) && $(GO) run ./runtime/bench/compare -least $(LEAST) $$base/bin/tti bin/tti
+
 .PHONY: spec-grid
 spec-grid: ## texts with every kind of draft against plain decoding, all combinations
 	TTI_SPEC_GRID=1 $(GO) test ./spec -run TestSameTokens -v -count 1 -timeout 2h
