@@ -19620,6 +19620,3718 @@ line:
 	VZEROUPPER
 	RET
 
+// func int8AVXVNNIx6x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, FMA3, MMX+
+TEXT ·int8AVXVNNIx6x1(SB), $464-88
+	MOVQ groups+64(FP), AX
+	MOVQ codes+0(FP), CX
+	MOVQ AX, DX
+	SHLQ $0x0a, DX
+	LEAQ (DX)(DX*2), BX
+	LEAQ (DX)(DX*4), SI
+	MOVQ AX, DI
+	SHLQ $0x06, DI
+	LEAQ 63(SP), R9
+	ANDQ $-64, R9
+	MOVQ $+0, 448(SP)
+
+tile:
+	MOVQ    x+16(FP), DI
+	MOVQ    AX, 456(SP)
+	VPXOR   Y0, Y0, Y0
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y0, 32(R9)
+	VMOVUPS Y0, 64(R9)
+	VMOVUPS Y0, 96(R9)
+	VMOVUPS Y0, 128(R9)
+	VMOVUPS Y0, 160(R9)
+	VMOVUPS Y0, 192(R9)
+	VMOVUPS Y0, 224(R9)
+	VMOVUPS Y0, 256(R9)
+	VMOVUPS Y0, 288(R9)
+	VMOVUPS Y0, 320(R9)
+	VMOVUPS Y0, 352(R9)
+	MOVQ    xScales+24(FP), R10
+	MOVQ    xSums+32(FP), R11
+
+group:
+	LEAQ 4096(CX), R8
+	CMPQ 456(SP), $+4
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
+
+next_tile:
+	LEAQ (R8)(SI*1), R8
+
+this_tile:
+	VPXOR        Y1, Y1, Y1
+	VPBROADCASTD (R11), Y0
+	VPSLLD       $0x07, Y0, Y0
+	VPSUBD       Y0, Y1, Y0
+	VMOVDQU      Y0, Y1
+	VMOVDQU      Y0, Y2
+	VMOVDQU      Y0, Y3
+	VMOVDQU      Y0, Y4
+	VMOVDQU      Y0, Y5
+	VMOVDQU      Y0, Y6
+	VMOVDQU      Y0, Y7
+	VMOVDQU      Y0, Y8
+	VMOVDQU      Y0, Y9
+	VMOVDQU      Y0, Y10
+	VMOVDQU      Y0, Y11
+	MOVQ         $+4, R12
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (R8)
+	PREFETCHT1   (R8)(DX*1)
+	PREFETCHT1   (R8)(DX*2)
+	PREFETCHT1   (R8)(BX*1)
+	PREFETCHT1   (R8)(DX*4)
+	PREFETCHT1   (R8)(SI*1)
+	VPBROADCASTD (DI), Y12
+	VMOVDQU      (CX), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm0
+	VMOVDQU      32(CX), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm13, %ymm1
+	VMOVDQU      (CX)(DX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm2
+	VMOVDQU      32(CX)(DX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm13, %ymm3
+	VMOVDQU      (CX)(DX*2), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xe4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm4
+	VMOVDQU      32(CX)(DX*2), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xec // {vex} vpdpbusd %ymm12, %ymm13, %ymm5
+	VMOVDQU      (CX)(BX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xf4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm6
+	VMOVDQU      32(CX)(BX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xfc // {vex} vpdpbusd %ymm12, %ymm13, %ymm7
+	VMOVDQU      (CX)(DX*4), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm8
+	VMOVDQU      32(CX)(DX*4), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm13, %ymm9
+	VMOVDQU      (CX)(SI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm10
+	VMOVDQU      32(CX)(SI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm13, %ymm11
+	PREFETCHT1   64(R8)
+	PREFETCHT1   64(R8)(DX*1)
+	PREFETCHT1   64(R8)(DX*2)
+	PREFETCHT1   64(R8)(BX*1)
+	PREFETCHT1   64(R8)(DX*4)
+	PREFETCHT1   64(R8)(SI*1)
+	VPBROADCASTD 4(DI), Y12
+	VMOVDQU      64(CX), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm0
+	VMOVDQU      96(CX), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm13, %ymm1
+	VMOVDQU      64(CX)(DX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm2
+	VMOVDQU      96(CX)(DX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm13, %ymm3
+	VMOVDQU      64(CX)(DX*2), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xe4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm4
+	VMOVDQU      96(CX)(DX*2), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xec // {vex} vpdpbusd %ymm12, %ymm13, %ymm5
+	VMOVDQU      64(CX)(BX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xf4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm6
+	VMOVDQU      96(CX)(BX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xfc // {vex} vpdpbusd %ymm12, %ymm13, %ymm7
+	VMOVDQU      64(CX)(DX*4), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm8
+	VMOVDQU      96(CX)(DX*4), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm13, %ymm9
+	VMOVDQU      64(CX)(SI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm10
+	VMOVDQU      96(CX)(SI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm13, %ymm11
+	PREFETCHT1   128(R8)
+	PREFETCHT1   128(R8)(DX*1)
+	PREFETCHT1   128(R8)(DX*2)
+	PREFETCHT1   128(R8)(BX*1)
+	PREFETCHT1   128(R8)(DX*4)
+	PREFETCHT1   128(R8)(SI*1)
+	VPBROADCASTD 8(DI), Y12
+	VMOVDQU      128(CX), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm0
+	VMOVDQU      160(CX), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm13, %ymm1
+	VMOVDQU      128(CX)(DX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm2
+	VMOVDQU      160(CX)(DX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm13, %ymm3
+	VMOVDQU      128(CX)(DX*2), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xe4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm4
+	VMOVDQU      160(CX)(DX*2), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xec // {vex} vpdpbusd %ymm12, %ymm13, %ymm5
+	VMOVDQU      128(CX)(BX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xf4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm6
+	VMOVDQU      160(CX)(BX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xfc // {vex} vpdpbusd %ymm12, %ymm13, %ymm7
+	VMOVDQU      128(CX)(DX*4), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm8
+	VMOVDQU      160(CX)(DX*4), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm13, %ymm9
+	VMOVDQU      128(CX)(SI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm10
+	VMOVDQU      160(CX)(SI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm13, %ymm11
+	PREFETCHT1   192(R8)
+	PREFETCHT1   192(R8)(DX*1)
+	PREFETCHT1   192(R8)(DX*2)
+	PREFETCHT1   192(R8)(BX*1)
+	PREFETCHT1   192(R8)(DX*4)
+	PREFETCHT1   192(R8)(SI*1)
+	VPBROADCASTD 12(DI), Y12
+	VMOVDQU      192(CX), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm0
+	VMOVDQU      224(CX), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm13, %ymm1
+	VMOVDQU      192(CX)(DX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm2
+	VMOVDQU      224(CX)(DX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm13, %ymm3
+	VMOVDQU      192(CX)(DX*2), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xe4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm4
+	VMOVDQU      224(CX)(DX*2), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xec // {vex} vpdpbusd %ymm12, %ymm13, %ymm5
+	VMOVDQU      192(CX)(BX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xf4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm6
+	VMOVDQU      224(CX)(BX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xfc // {vex} vpdpbusd %ymm12, %ymm13, %ymm7
+	VMOVDQU      192(CX)(DX*4), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm8
+	VMOVDQU      224(CX)(DX*4), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm13, %ymm9
+	VMOVDQU      192(CX)(SI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm13, %ymm10
+	VMOVDQU      224(CX)(SI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm13, %ymm11
+	ADDQ         $+256, CX
+	ADDQ         $+16, DI
+	ADDQ         $+256, R8
+	DECQ         R12
+	JNZ          line
+	VBROADCASTSS (R10), Y12
+	VCVTDQ2PS    Y0, Y0
+	VFMADD213PS  (R9), Y12, Y0
+	VMOVUPS      Y0, (R9)
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  32(R9), Y12, Y1
+	VMOVUPS      Y1, 32(R9)
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  64(R9), Y12, Y2
+	VMOVUPS      Y2, 64(R9)
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  96(R9), Y12, Y3
+	VMOVUPS      Y3, 96(R9)
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  128(R9), Y12, Y4
+	VMOVUPS      Y4, 128(R9)
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  160(R9), Y12, Y5
+	VMOVUPS      Y5, 160(R9)
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  192(R9), Y12, Y6
+	VMOVUPS      Y6, 192(R9)
+	VCVTDQ2PS    Y7, Y7
+	VFMADD213PS  224(R9), Y12, Y7
+	VMOVUPS      Y7, 224(R9)
+	VCVTDQ2PS    Y8, Y8
+	VFMADD213PS  256(R9), Y12, Y8
+	VMOVUPS      Y8, 256(R9)
+	VCVTDQ2PS    Y9, Y9
+	VFMADD213PS  288(R9), Y12, Y9
+	VMOVUPS      Y9, 288(R9)
+	VCVTDQ2PS    Y10, Y10
+	VFMADD213PS  320(R9), Y12, Y10
+	VMOVUPS      Y10, 320(R9)
+	VCVTDQ2PS    Y11, Y11
+	VFMADD213PS  352(R9), Y12, Y11
+	VMOVUPS      Y11, 352(R9)
+	ADDQ         $+4, R10
+	ADDQ         $+4, R11
+	DECQ         456(SP)
+	JNZ          group
+	MOVQ         out+48(FP), DI
+	ADDQ         448(SP), DI
+	MOVQ         bias+40(FP), R8
+	ADDQ         448(SP), R8
+	MOVQ         scales+8(FP), R10
+	ADDQ         448(SP), R10
+	VMOVUPS      (R9), Y0
+	VMULPS       (R10), Y0, Y0
+	VADDPS       (R8), Y0, Y0
+	VMOVUPS      Y0, (DI)
+	VMOVUPS      32(R9), Y1
+	VMULPS       32(R10), Y1, Y1
+	VADDPS       32(R8), Y1, Y1
+	VMOVUPS      Y1, 32(DI)
+	VMOVUPS      64(R9), Y2
+	VMULPS       64(R10), Y2, Y2
+	VADDPS       64(R8), Y2, Y2
+	VMOVUPS      Y2, 64(DI)
+	VMOVUPS      96(R9), Y3
+	VMULPS       96(R10), Y3, Y3
+	VADDPS       96(R8), Y3, Y3
+	VMOVUPS      Y3, 96(DI)
+	VMOVUPS      128(R9), Y4
+	VMULPS       128(R10), Y4, Y4
+	VADDPS       128(R8), Y4, Y4
+	VMOVUPS      Y4, 128(DI)
+	VMOVUPS      160(R9), Y5
+	VMULPS       160(R10), Y5, Y5
+	VADDPS       160(R8), Y5, Y5
+	VMOVUPS      Y5, 160(DI)
+	VMOVUPS      192(R9), Y6
+	VMULPS       192(R10), Y6, Y6
+	VADDPS       192(R8), Y6, Y6
+	VMOVUPS      Y6, 192(DI)
+	VMOVUPS      224(R9), Y7
+	VMULPS       224(R10), Y7, Y7
+	VADDPS       224(R8), Y7, Y7
+	VMOVUPS      Y7, 224(DI)
+	VMOVUPS      256(R9), Y8
+	VMULPS       256(R10), Y8, Y8
+	VADDPS       256(R8), Y8, Y8
+	VMOVUPS      Y8, 256(DI)
+	VMOVUPS      288(R9), Y9
+	VMULPS       288(R10), Y9, Y9
+	VADDPS       288(R8), Y9, Y9
+	VMOVUPS      Y9, 288(DI)
+	VMOVUPS      320(R9), Y10
+	VMULPS       320(R10), Y10, Y10
+	VADDPS       320(R8), Y10, Y10
+	VMOVUPS      Y10, 320(DI)
+	VMOVUPS      352(R9), Y11
+	VMULPS       352(R10), Y11, Y11
+	VADDPS       352(R8), Y11, Y11
+	VMOVUPS      Y11, 352(DI)
+	LEAQ         (CX)(SI*1), CX
+	ADDQ         $+384, 448(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int8AVXVNNIx1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, FMA3, MMX+
+TEXT ·int8AVXVNNIx1x1(SB), $144-88
+	MOVQ groups+64(FP), AX
+	MOVQ codes+0(FP), CX
+	MOVQ AX, DX
+	SHLQ $0x0a, DX
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	LEAQ 63(SP), SI
+	ANDQ $-64, SI
+	MOVQ $+0, 128(SP)
+
+tile:
+	MOVQ    x+16(FP), DX
+	MOVQ    AX, 136(SP)
+	VPXOR   Y0, Y0, Y0
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y0, 32(SI)
+	MOVQ    xScales+24(FP), DI
+	MOVQ    xSums+32(FP), R8
+
+group:
+	LEAQ         4096(CX), BX
+	VPXOR        Y1, Y1, Y1
+	VPBROADCASTD (R8), Y0
+	VPSLLD       $0x07, Y0, Y0
+	VPSUBD       Y0, Y1, Y0
+	VMOVDQU      Y0, Y1
+	PREFETCHT1   (BX)
+	VPBROADCASTD (DX), Y2
+	VMOVDQU      (CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      32(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   64(BX)
+	VPBROADCASTD 4(DX), Y2
+	VMOVDQU      64(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      96(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   128(BX)
+	VPBROADCASTD 8(DX), Y2
+	VMOVDQU      128(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      160(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   192(BX)
+	VPBROADCASTD 12(DX), Y2
+	VMOVDQU      192(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      224(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   256(BX)
+	VPBROADCASTD 16(DX), Y2
+	VMOVDQU      256(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      288(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   320(BX)
+	VPBROADCASTD 20(DX), Y2
+	VMOVDQU      320(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      352(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   384(BX)
+	VPBROADCASTD 24(DX), Y2
+	VMOVDQU      384(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      416(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   448(BX)
+	VPBROADCASTD 28(DX), Y2
+	VMOVDQU      448(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      480(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   512(BX)
+	VPBROADCASTD 32(DX), Y2
+	VMOVDQU      512(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      544(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   576(BX)
+	VPBROADCASTD 36(DX), Y2
+	VMOVDQU      576(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      608(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   640(BX)
+	VPBROADCASTD 40(DX), Y2
+	VMOVDQU      640(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      672(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   704(BX)
+	VPBROADCASTD 44(DX), Y2
+	VMOVDQU      704(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      736(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   768(BX)
+	VPBROADCASTD 48(DX), Y2
+	VMOVDQU      768(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      800(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   832(BX)
+	VPBROADCASTD 52(DX), Y2
+	VMOVDQU      832(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      864(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   896(BX)
+	VPBROADCASTD 56(DX), Y2
+	VMOVDQU      896(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      928(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	PREFETCHT1   960(BX)
+	VPBROADCASTD 60(DX), Y2
+	VMOVDQU      960(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	VMOVDQU      992(CX), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	ADDQ         $+1024, CX
+	ADDQ         $+64, DX
+	ADDQ         $+1024, BX
+	VBROADCASTSS (DI), Y2
+	VCVTDQ2PS    Y0, Y0
+	VFMADD213PS  (SI), Y2, Y0
+	VMOVUPS      Y0, (SI)
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  32(SI), Y2, Y1
+	VMOVUPS      Y1, 32(SI)
+	ADDQ         $+4, DI
+	ADDQ         $+4, R8
+	DECQ         136(SP)
+	JNZ          group
+	MOVQ         out+48(FP), DX
+	ADDQ         128(SP), DX
+	MOVQ         bias+40(FP), BX
+	ADDQ         128(SP), BX
+	MOVQ         scales+8(FP), DI
+	ADDQ         128(SP), DI
+	VMOVUPS      (SI), Y0
+	VMULPS       (DI), Y0, Y0
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      32(SI), Y1
+	VMULPS       32(DI), Y1, Y1
+	VADDPS       32(BX), Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	LEAQ         (CX), CX
+	ADDQ         $+64, 128(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int8AVXVNNIx3x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, FMA3, MMX+
+TEXT ·int8AVXVNNIx3x2(SB), $464-88
+	MOVQ groups+64(FP), AX
+	MOVQ codes+0(FP), CX
+	MOVQ AX, DX
+	SHLQ $0x0a, DX
+	MOVQ AX, SI
+	SHLQ $0x06, SI
+	LEAQ 63(SP), R8
+	ANDQ $-64, R8
+	MOVQ $+0, 448(SP)
+
+tile:
+	MOVQ    x+16(FP), BX
+	MOVQ    AX, 456(SP)
+	VPXOR   Y0, Y0, Y0
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y0, 32(R8)
+	VMOVUPS Y0, 64(R8)
+	VMOVUPS Y0, 96(R8)
+	VMOVUPS Y0, 128(R8)
+	VMOVUPS Y0, 160(R8)
+	VMOVUPS Y0, 192(R8)
+	VMOVUPS Y0, 224(R8)
+	VMOVUPS Y0, 256(R8)
+	VMOVUPS Y0, 288(R8)
+	VMOVUPS Y0, 320(R8)
+	VMOVUPS Y0, 352(R8)
+	MOVQ    xScales+24(FP), R9
+	MOVQ    xSums+32(FP), R10
+
+group:
+	LEAQ 4096(CX), DI
+	CMPQ 456(SP), $+4
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
+
+next_tile:
+	LEAQ (DI)(DX*2), DI
+
+this_tile:
+	VPXOR        Y7, Y7, Y7
+	VPBROADCASTD (R10), Y0
+	VPSLLD       $0x07, Y0, Y0
+	VPSUBD       Y0, Y7, Y0
+	VMOVDQU      Y0, Y1
+	VMOVDQU      Y0, Y2
+	VMOVDQU      Y0, Y3
+	VMOVDQU      Y0, Y4
+	VMOVDQU      Y0, Y5
+	LEAQ         (R10)(AX*4), R11
+	VPBROADCASTD (R11), Y6
+	VPSLLD       $0x07, Y6, Y6
+	VPSUBD       Y6, Y7, Y6
+	VMOVDQU      Y6, Y7
+	VMOVDQU      Y6, Y8
+	VMOVDQU      Y6, Y9
+	VMOVDQU      Y6, Y10
+	VMOVDQU      Y6, Y11
+	MOVQ         $+4, R11
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (DI)
+	PREFETCHT1   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*2)
+	VPBROADCASTD (BX), Y12
+	VPBROADCASTD (BX)(SI*1), Y13
+	VMOVDQU      (CX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm14, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm6
+	VMOVDQU      32(CX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm14, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm14, %ymm7
+	VMOVDQU      (CX)(DX*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm14, %ymm2
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xc5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm8
+	VMOVDQU      32(CX)(DX*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm14, %ymm3
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm14, %ymm9
+	VMOVDQU      (CX)(DX*2), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // {vex} vpdpbusd %ymm12, %ymm14, %ymm4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm10
+	VMOVDQU      32(CX)(DX*2), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xec // {vex} vpdpbusd %ymm12, %ymm14, %ymm5
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm13, %ymm14, %ymm11
+	PREFETCHT1   64(DI)
+	PREFETCHT1   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*2)
+	VPBROADCASTD 4(BX), Y12
+	VPBROADCASTD 4(BX)(SI*1), Y13
+	VMOVDQU      64(CX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm14, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm6
+	VMOVDQU      96(CX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm14, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm14, %ymm7
+	VMOVDQU      64(CX)(DX*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm14, %ymm2
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xc5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm8
+	VMOVDQU      96(CX)(DX*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm14, %ymm3
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm14, %ymm9
+	VMOVDQU      64(CX)(DX*2), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // {vex} vpdpbusd %ymm12, %ymm14, %ymm4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm10
+	VMOVDQU      96(CX)(DX*2), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xec // {vex} vpdpbusd %ymm12, %ymm14, %ymm5
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm13, %ymm14, %ymm11
+	PREFETCHT1   128(DI)
+	PREFETCHT1   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*2)
+	VPBROADCASTD 8(BX), Y12
+	VPBROADCASTD 8(BX)(SI*1), Y13
+	VMOVDQU      128(CX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm14, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm6
+	VMOVDQU      160(CX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm14, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm14, %ymm7
+	VMOVDQU      128(CX)(DX*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm14, %ymm2
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xc5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm8
+	VMOVDQU      160(CX)(DX*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm14, %ymm3
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm14, %ymm9
+	VMOVDQU      128(CX)(DX*2), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // {vex} vpdpbusd %ymm12, %ymm14, %ymm4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm10
+	VMOVDQU      160(CX)(DX*2), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xec // {vex} vpdpbusd %ymm12, %ymm14, %ymm5
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm13, %ymm14, %ymm11
+	PREFETCHT1   192(DI)
+	PREFETCHT1   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*2)
+	VPBROADCASTD 12(BX), Y12
+	VPBROADCASTD 12(BX)(SI*1), Y13
+	VMOVDQU      192(CX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm14, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm6
+	VMOVDQU      224(CX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm14, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm14, %ymm7
+	VMOVDQU      192(CX)(DX*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm14, %ymm2
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xc5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm8
+	VMOVDQU      224(CX)(DX*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm14, %ymm3
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm14, %ymm9
+	VMOVDQU      192(CX)(DX*2), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // {vex} vpdpbusd %ymm12, %ymm14, %ymm4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm14, %ymm10
+	VMOVDQU      224(CX)(DX*2), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xec // {vex} vpdpbusd %ymm12, %ymm14, %ymm5
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm13, %ymm14, %ymm11
+	ADDQ         $+256, CX
+	ADDQ         $+16, BX
+	ADDQ         $+256, DI
+	DECQ         R11
+	JNZ          line
+	VBROADCASTSS (R9), Y12
+	LEAQ         (R9)(AX*4), DI
+	VBROADCASTSS (DI), Y13
+	VCVTDQ2PS    Y0, Y0
+	VFMADD213PS  (R8), Y12, Y0
+	VMOVUPS      Y0, (R8)
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  192(R8), Y13, Y6
+	VMOVUPS      Y6, 192(R8)
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  32(R8), Y12, Y1
+	VMOVUPS      Y1, 32(R8)
+	VCVTDQ2PS    Y7, Y7
+	VFMADD213PS  224(R8), Y13, Y7
+	VMOVUPS      Y7, 224(R8)
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  64(R8), Y12, Y2
+	VMOVUPS      Y2, 64(R8)
+	VCVTDQ2PS    Y8, Y8
+	VFMADD213PS  256(R8), Y13, Y8
+	VMOVUPS      Y8, 256(R8)
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  96(R8), Y12, Y3
+	VMOVUPS      Y3, 96(R8)
+	VCVTDQ2PS    Y9, Y9
+	VFMADD213PS  288(R8), Y13, Y9
+	VMOVUPS      Y9, 288(R8)
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  128(R8), Y12, Y4
+	VMOVUPS      Y4, 128(R8)
+	VCVTDQ2PS    Y10, Y10
+	VFMADD213PS  320(R8), Y13, Y10
+	VMOVUPS      Y10, 320(R8)
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  160(R8), Y12, Y5
+	VMOVUPS      Y5, 160(R8)
+	VCVTDQ2PS    Y11, Y11
+	VFMADD213PS  352(R8), Y13, Y11
+	VMOVUPS      Y11, 352(R8)
+	ADDQ         $+4, R9
+	ADDQ         $+4, R10
+	DECQ         456(SP)
+	JNZ          group
+	MOVQ         out+48(FP), BX
+	ADDQ         448(SP), BX
+	MOVQ         bias+40(FP), DI
+	ADDQ         448(SP), DI
+	MOVQ         scales+8(FP), R9
+	ADDQ         448(SP), R9
+	VMOVUPS      (R8), Y0
+	VMULPS       (R9), Y0, Y0
+	VADDPS       (DI), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      32(R8), Y1
+	VMULPS       32(R9), Y1, Y1
+	VADDPS       32(DI), Y1, Y1
+	VMOVUPS      Y1, 32(BX)
+	VMOVUPS      64(R8), Y2
+	VMULPS       64(R9), Y2, Y2
+	VADDPS       64(DI), Y2, Y2
+	VMOVUPS      Y2, 64(BX)
+	VMOVUPS      96(R8), Y3
+	VMULPS       96(R9), Y3, Y3
+	VADDPS       96(DI), Y3, Y3
+	VMOVUPS      Y3, 96(BX)
+	VMOVUPS      128(R8), Y4
+	VMULPS       128(R9), Y4, Y4
+	VADDPS       128(DI), Y4, Y4
+	VMOVUPS      Y4, 128(BX)
+	VMOVUPS      160(R8), Y5
+	VMULPS       160(R9), Y5, Y5
+	VADDPS       160(DI), Y5, Y5
+	VMOVUPS      Y5, 160(BX)
+	ADDQ         outStride+56(FP), BX
+	VMOVUPS      192(R8), Y6
+	VMULPS       (R9), Y6, Y6
+	VADDPS       (DI), Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VMOVUPS      224(R8), Y7
+	VMULPS       32(R9), Y7, Y7
+	VADDPS       32(DI), Y7, Y7
+	VMOVUPS      Y7, 32(BX)
+	VMOVUPS      256(R8), Y8
+	VMULPS       64(R9), Y8, Y8
+	VADDPS       64(DI), Y8, Y8
+	VMOVUPS      Y8, 64(BX)
+	VMOVUPS      288(R8), Y9
+	VMULPS       96(R9), Y9, Y9
+	VADDPS       96(DI), Y9, Y9
+	VMOVUPS      Y9, 96(BX)
+	VMOVUPS      320(R8), Y10
+	VMULPS       128(R9), Y10, Y10
+	VADDPS       128(DI), Y10, Y10
+	VMOVUPS      Y10, 128(BX)
+	VMOVUPS      352(R8), Y11
+	VMULPS       160(R9), Y11, Y11
+	VADDPS       160(DI), Y11, Y11
+	VMOVUPS      Y11, 160(BX)
+	LEAQ         (CX)(DX*2), CX
+	ADDQ         $+192, 448(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int8AVXVNNIx1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, FMA3, MMX+
+TEXT ·int8AVXVNNIx1x2(SB), $208-88
+	MOVQ groups+64(FP), AX
+	MOVQ codes+0(FP), CX
+	MOVQ AX, DX
+	SHLQ $0x0a, DX
+	MOVQ AX, BX
+	SHLQ $0x06, BX
+	LEAQ 63(SP), DI
+	ANDQ $-64, DI
+	MOVQ $+0, 192(SP)
+
+tile:
+	MOVQ    x+16(FP), DX
+	MOVQ    AX, 200(SP)
+	VPXOR   Y0, Y0, Y0
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y0, 32(DI)
+	VMOVUPS Y0, 64(DI)
+	VMOVUPS Y0, 96(DI)
+	MOVQ    xScales+24(FP), R8
+	MOVQ    xSums+32(FP), R9
+
+group:
+	LEAQ         4096(CX), SI
+	VPXOR        Y3, Y3, Y3
+	VPBROADCASTD (R9), Y0
+	VPSLLD       $0x07, Y0, Y0
+	VPSUBD       Y0, Y3, Y0
+	VMOVDQU      Y0, Y1
+	LEAQ         (R9)(AX*4), R10
+	VPBROADCASTD (R10), Y2
+	VPSLLD       $0x07, Y2, Y2
+	VPSUBD       Y2, Y3, Y2
+	VMOVDQU      Y2, Y3
+	MOVQ         $+2, R10
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (SI)
+	VPBROADCASTD (DX), Y4
+	VPBROADCASTD (DX)(BX*1), Y5
+	VMOVDQU      (CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm4, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm6, %ymm2
+	VMOVDQU      32(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm4, %ymm6, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm5, %ymm6, %ymm3
+	PREFETCHT1   64(SI)
+	VPBROADCASTD 4(DX), Y4
+	VPBROADCASTD 4(DX)(BX*1), Y5
+	VMOVDQU      64(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm4, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm6, %ymm2
+	VMOVDQU      96(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm4, %ymm6, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm5, %ymm6, %ymm3
+	PREFETCHT1   128(SI)
+	VPBROADCASTD 8(DX), Y4
+	VPBROADCASTD 8(DX)(BX*1), Y5
+	VMOVDQU      128(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm4, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm6, %ymm2
+	VMOVDQU      160(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm4, %ymm6, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm5, %ymm6, %ymm3
+	PREFETCHT1   192(SI)
+	VPBROADCASTD 12(DX), Y4
+	VPBROADCASTD 12(DX)(BX*1), Y5
+	VMOVDQU      192(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm4, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm6, %ymm2
+	VMOVDQU      224(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm4, %ymm6, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm5, %ymm6, %ymm3
+	PREFETCHT1   256(SI)
+	VPBROADCASTD 16(DX), Y4
+	VPBROADCASTD 16(DX)(BX*1), Y5
+	VMOVDQU      256(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm4, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm6, %ymm2
+	VMOVDQU      288(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm4, %ymm6, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm5, %ymm6, %ymm3
+	PREFETCHT1   320(SI)
+	VPBROADCASTD 20(DX), Y4
+	VPBROADCASTD 20(DX)(BX*1), Y5
+	VMOVDQU      320(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm4, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm6, %ymm2
+	VMOVDQU      352(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm4, %ymm6, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm5, %ymm6, %ymm3
+	PREFETCHT1   384(SI)
+	VPBROADCASTD 24(DX), Y4
+	VPBROADCASTD 24(DX)(BX*1), Y5
+	VMOVDQU      384(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm4, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm6, %ymm2
+	VMOVDQU      416(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm4, %ymm6, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm5, %ymm6, %ymm3
+	PREFETCHT1   448(SI)
+	VPBROADCASTD 28(DX), Y4
+	VPBROADCASTD 28(DX)(BX*1), Y5
+	VMOVDQU      448(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm4, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm6, %ymm2
+	VMOVDQU      480(CX), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm4, %ymm6, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm5, %ymm6, %ymm3
+	ADDQ         $+512, CX
+	ADDQ         $+32, DX
+	ADDQ         $+512, SI
+	DECQ         R10
+	JNZ          line
+	VBROADCASTSS (R8), Y4
+	LEAQ         (R8)(AX*4), SI
+	VBROADCASTSS (SI), Y5
+	VCVTDQ2PS    Y0, Y0
+	VFMADD213PS  (DI), Y4, Y0
+	VMOVUPS      Y0, (DI)
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  64(DI), Y5, Y2
+	VMOVUPS      Y2, 64(DI)
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  32(DI), Y4, Y1
+	VMOVUPS      Y1, 32(DI)
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  96(DI), Y5, Y3
+	VMOVUPS      Y3, 96(DI)
+	ADDQ         $+4, R8
+	ADDQ         $+4, R9
+	DECQ         200(SP)
+	JNZ          group
+	MOVQ         out+48(FP), DX
+	ADDQ         192(SP), DX
+	MOVQ         bias+40(FP), SI
+	ADDQ         192(SP), SI
+	MOVQ         scales+8(FP), R8
+	ADDQ         192(SP), R8
+	VMOVUPS      (DI), Y0
+	VMULPS       (R8), Y0, Y0
+	VADDPS       (SI), Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      32(DI), Y1
+	VMULPS       32(R8), Y1, Y1
+	VADDPS       32(SI), Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      64(DI), Y2
+	VMULPS       (R8), Y2, Y2
+	VADDPS       (SI), Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VMOVUPS      96(DI), Y3
+	VMULPS       32(R8), Y3, Y3
+	VADDPS       32(SI), Y3, Y3
+	VMOVUPS      Y3, 32(DX)
+	LEAQ         (CX), CX
+	ADDQ         $+64, 192(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int8AVXVNNIx2x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, FMA3, MMX+
+TEXT ·int8AVXVNNIx2x3(SB), $464-88
+	MOVQ groups+64(FP), AX
+	MOVQ codes+0(FP), CX
+	MOVQ AX, DX
+	SHLQ $0x0a, DX
+	MOVQ AX, SI
+	SHLQ $0x06, SI
+	LEAQ 63(SP), R8
+	ANDQ $-64, R8
+	MOVQ $+0, 448(SP)
+
+tile:
+	MOVQ    x+16(FP), BX
+	MOVQ    AX, 456(SP)
+	VPXOR   Y0, Y0, Y0
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y0, 32(R8)
+	VMOVUPS Y0, 64(R8)
+	VMOVUPS Y0, 96(R8)
+	VMOVUPS Y0, 128(R8)
+	VMOVUPS Y0, 160(R8)
+	VMOVUPS Y0, 192(R8)
+	VMOVUPS Y0, 224(R8)
+	VMOVUPS Y0, 256(R8)
+	VMOVUPS Y0, 288(R8)
+	VMOVUPS Y0, 320(R8)
+	VMOVUPS Y0, 352(R8)
+	MOVQ    xScales+24(FP), R9
+	MOVQ    xSums+32(FP), R10
+
+group:
+	LEAQ 4096(CX), DI
+	CMPQ 456(SP), $+4
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
+
+next_tile:
+	LEAQ (DI)(DX*1), DI
+
+this_tile:
+	VPXOR        Y9, Y9, Y9
+	VPBROADCASTD (R10), Y0
+	VPSLLD       $0x07, Y0, Y0
+	VPSUBD       Y0, Y9, Y0
+	VMOVDQU      Y0, Y1
+	VMOVDQU      Y0, Y2
+	VMOVDQU      Y0, Y3
+	LEAQ         (R10)(AX*4), R11
+	VPBROADCASTD (R11), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPSUBD       Y4, Y9, Y4
+	VMOVDQU      Y4, Y5
+	VMOVDQU      Y4, Y6
+	VMOVDQU      Y4, Y7
+	LEAQ         (R11)(AX*4), R11
+	VPBROADCASTD (R11), Y8
+	VPSLLD       $0x07, Y8, Y8
+	VPSUBD       Y8, Y9, Y8
+	VMOVDQU      Y8, Y9
+	VMOVDQU      Y8, Y10
+	VMOVDQU      Y8, Y11
+	MOVQ         $+4, R11
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (DI)
+	PREFETCHT1   (DI)(DX*1)
+	VPBROADCASTD (BX), Y12
+	VPBROADCASTD (BX)(SI*1), Y13
+	VPBROADCASTD (BX)(SI*2), Y14
+	VMOVDQU      (CX), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm15, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm15, %ymm4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc6 // {vex} vpdpbusd %ymm14, %ymm15, %ymm8
+	VMOVDQU      32(CX), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm15, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xed // {vex} vpdpbusd %ymm13, %ymm15, %ymm5
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xce // {vex} vpdpbusd %ymm14, %ymm15, %ymm9
+	VMOVDQU      (CX)(DX*1), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm15, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm15, %ymm6
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd6 // {vex} vpdpbusd %ymm14, %ymm15, %ymm10
+	VMOVDQU      32(CX)(DX*1), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm15, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm15, %ymm7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm14, %ymm15, %ymm11
+	PREFETCHT1   64(DI)
+	PREFETCHT1   64(DI)(DX*1)
+	VPBROADCASTD 4(BX), Y12
+	VPBROADCASTD 4(BX)(SI*1), Y13
+	VPBROADCASTD 4(BX)(SI*2), Y14
+	VMOVDQU      64(CX), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm15, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm15, %ymm4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc6 // {vex} vpdpbusd %ymm14, %ymm15, %ymm8
+	VMOVDQU      96(CX), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm15, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xed // {vex} vpdpbusd %ymm13, %ymm15, %ymm5
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xce // {vex} vpdpbusd %ymm14, %ymm15, %ymm9
+	VMOVDQU      64(CX)(DX*1), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm15, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm15, %ymm6
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd6 // {vex} vpdpbusd %ymm14, %ymm15, %ymm10
+	VMOVDQU      96(CX)(DX*1), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm15, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm15, %ymm7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm14, %ymm15, %ymm11
+	PREFETCHT1   128(DI)
+	PREFETCHT1   128(DI)(DX*1)
+	VPBROADCASTD 8(BX), Y12
+	VPBROADCASTD 8(BX)(SI*1), Y13
+	VPBROADCASTD 8(BX)(SI*2), Y14
+	VMOVDQU      128(CX), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm15, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm15, %ymm4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc6 // {vex} vpdpbusd %ymm14, %ymm15, %ymm8
+	VMOVDQU      160(CX), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm15, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xed // {vex} vpdpbusd %ymm13, %ymm15, %ymm5
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xce // {vex} vpdpbusd %ymm14, %ymm15, %ymm9
+	VMOVDQU      128(CX)(DX*1), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm15, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm15, %ymm6
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd6 // {vex} vpdpbusd %ymm14, %ymm15, %ymm10
+	VMOVDQU      160(CX)(DX*1), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm15, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm15, %ymm7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm14, %ymm15, %ymm11
+	PREFETCHT1   192(DI)
+	PREFETCHT1   192(DI)(DX*1)
+	VPBROADCASTD 12(BX), Y12
+	VPBROADCASTD 12(BX)(SI*1), Y13
+	VPBROADCASTD 12(BX)(SI*2), Y14
+	VMOVDQU      192(CX), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm15, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm15, %ymm4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc6 // {vex} vpdpbusd %ymm14, %ymm15, %ymm8
+	VMOVDQU      224(CX), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm15, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xed // {vex} vpdpbusd %ymm13, %ymm15, %ymm5
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xce // {vex} vpdpbusd %ymm14, %ymm15, %ymm9
+	VMOVDQU      192(CX)(DX*1), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm15, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm15, %ymm6
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd6 // {vex} vpdpbusd %ymm14, %ymm15, %ymm10
+	VMOVDQU      224(CX)(DX*1), Y15
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm15, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm15, %ymm7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm14, %ymm15, %ymm11
+	ADDQ         $+256, CX
+	ADDQ         $+16, BX
+	ADDQ         $+256, DI
+	DECQ         R11
+	JNZ          line
+	VBROADCASTSS (R9), Y12
+	LEAQ         (R9)(AX*4), DI
+	VBROADCASTSS (DI), Y13
+	LEAQ         (DI)(AX*4), DI
+	VBROADCASTSS (DI), Y14
+	VCVTDQ2PS    Y0, Y0
+	VFMADD213PS  (R8), Y12, Y0
+	VMOVUPS      Y0, (R8)
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  128(R8), Y13, Y4
+	VMOVUPS      Y4, 128(R8)
+	VCVTDQ2PS    Y8, Y8
+	VFMADD213PS  256(R8), Y14, Y8
+	VMOVUPS      Y8, 256(R8)
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  32(R8), Y12, Y1
+	VMOVUPS      Y1, 32(R8)
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  160(R8), Y13, Y5
+	VMOVUPS      Y5, 160(R8)
+	VCVTDQ2PS    Y9, Y9
+	VFMADD213PS  288(R8), Y14, Y9
+	VMOVUPS      Y9, 288(R8)
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  64(R8), Y12, Y2
+	VMOVUPS      Y2, 64(R8)
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  192(R8), Y13, Y6
+	VMOVUPS      Y6, 192(R8)
+	VCVTDQ2PS    Y10, Y10
+	VFMADD213PS  320(R8), Y14, Y10
+	VMOVUPS      Y10, 320(R8)
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  96(R8), Y12, Y3
+	VMOVUPS      Y3, 96(R8)
+	VCVTDQ2PS    Y7, Y7
+	VFMADD213PS  224(R8), Y13, Y7
+	VMOVUPS      Y7, 224(R8)
+	VCVTDQ2PS    Y11, Y11
+	VFMADD213PS  352(R8), Y14, Y11
+	VMOVUPS      Y11, 352(R8)
+	ADDQ         $+4, R9
+	ADDQ         $+4, R10
+	DECQ         456(SP)
+	JNZ          group
+	MOVQ         out+48(FP), BX
+	ADDQ         448(SP), BX
+	MOVQ         bias+40(FP), DI
+	ADDQ         448(SP), DI
+	MOVQ         scales+8(FP), R9
+	ADDQ         448(SP), R9
+	VMOVUPS      (R8), Y0
+	VMULPS       (R9), Y0, Y0
+	VADDPS       (DI), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      32(R8), Y1
+	VMULPS       32(R9), Y1, Y1
+	VADDPS       32(DI), Y1, Y1
+	VMOVUPS      Y1, 32(BX)
+	VMOVUPS      64(R8), Y2
+	VMULPS       64(R9), Y2, Y2
+	VADDPS       64(DI), Y2, Y2
+	VMOVUPS      Y2, 64(BX)
+	VMOVUPS      96(R8), Y3
+	VMULPS       96(R9), Y3, Y3
+	VADDPS       96(DI), Y3, Y3
+	VMOVUPS      Y3, 96(BX)
+	ADDQ         outStride+56(FP), BX
+	VMOVUPS      128(R8), Y4
+	VMULPS       (R9), Y4, Y4
+	VADDPS       (DI), Y4, Y4
+	VMOVUPS      Y4, (BX)
+	VMOVUPS      160(R8), Y5
+	VMULPS       32(R9), Y5, Y5
+	VADDPS       32(DI), Y5, Y5
+	VMOVUPS      Y5, 32(BX)
+	VMOVUPS      192(R8), Y6
+	VMULPS       64(R9), Y6, Y6
+	VADDPS       64(DI), Y6, Y6
+	VMOVUPS      Y6, 64(BX)
+	VMOVUPS      224(R8), Y7
+	VMULPS       96(R9), Y7, Y7
+	VADDPS       96(DI), Y7, Y7
+	VMOVUPS      Y7, 96(BX)
+	ADDQ         outStride+56(FP), BX
+	VMOVUPS      256(R8), Y8
+	VMULPS       (R9), Y8, Y8
+	VADDPS       (DI), Y8, Y8
+	VMOVUPS      Y8, (BX)
+	VMOVUPS      288(R8), Y9
+	VMULPS       32(R9), Y9, Y9
+	VADDPS       32(DI), Y9, Y9
+	VMOVUPS      Y9, 32(BX)
+	VMOVUPS      320(R8), Y10
+	VMULPS       64(R9), Y10, Y10
+	VADDPS       64(DI), Y10, Y10
+	VMOVUPS      Y10, 64(BX)
+	VMOVUPS      352(R8), Y11
+	VMULPS       96(R9), Y11, Y11
+	VADDPS       96(DI), Y11, Y11
+	VMOVUPS      Y11, 96(BX)
+	LEAQ         (CX)(DX*1), CX
+	ADDQ         $+128, 448(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int8AVXVNNIx1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, FMA3, MMX+
+TEXT ·int8AVXVNNIx1x3(SB), $272-88
+	MOVQ groups+64(FP), AX
+	MOVQ codes+0(FP), CX
+	MOVQ AX, DX
+	SHLQ $0x0a, DX
+	MOVQ AX, BX
+	SHLQ $0x06, BX
+	LEAQ 63(SP), DI
+	ANDQ $-64, DI
+	MOVQ $+0, 256(SP)
+
+tile:
+	MOVQ    x+16(FP), DX
+	MOVQ    AX, 264(SP)
+	VPXOR   Y0, Y0, Y0
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y0, 32(DI)
+	VMOVUPS Y0, 64(DI)
+	VMOVUPS Y0, 96(DI)
+	VMOVUPS Y0, 128(DI)
+	VMOVUPS Y0, 160(DI)
+	MOVQ    xScales+24(FP), R8
+	MOVQ    xSums+32(FP), R9
+
+group:
+	LEAQ         4096(CX), SI
+	VPXOR        Y5, Y5, Y5
+	VPBROADCASTD (R9), Y0
+	VPSLLD       $0x07, Y0, Y0
+	VPSUBD       Y0, Y5, Y0
+	VMOVDQU      Y0, Y1
+	LEAQ         (R9)(AX*4), R10
+	VPBROADCASTD (R10), Y2
+	VPSLLD       $0x07, Y2, Y2
+	VPSUBD       Y2, Y5, Y2
+	VMOVDQU      Y2, Y3
+	LEAQ         (R10)(AX*4), R10
+	VPBROADCASTD (R10), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPSUBD       Y4, Y5, Y4
+	VMOVDQU      Y4, Y5
+	MOVQ         $+2, R10
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (SI)
+	VMOVDQU      (CX), Y6
+	VMOVDQU      32(CX), Y7
+	VPBROADCASTD (DX), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xc0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm1
+	VPBROADCASTD (DX)(BX*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xd0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm3
+	VPBROADCASTD (DX)(BX*2), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xe0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm5
+	PREFETCHT1   64(SI)
+	VMOVDQU      64(CX), Y6
+	VMOVDQU      96(CX), Y7
+	VPBROADCASTD 4(DX), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xc0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm1
+	VPBROADCASTD 4(DX)(BX*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xd0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm3
+	VPBROADCASTD 4(DX)(BX*2), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xe0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm5
+	PREFETCHT1   128(SI)
+	VMOVDQU      128(CX), Y6
+	VMOVDQU      160(CX), Y7
+	VPBROADCASTD 8(DX), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xc0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm1
+	VPBROADCASTD 8(DX)(BX*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xd0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm3
+	VPBROADCASTD 8(DX)(BX*2), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xe0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm5
+	PREFETCHT1   192(SI)
+	VMOVDQU      192(CX), Y6
+	VMOVDQU      224(CX), Y7
+	VPBROADCASTD 12(DX), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xc0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm1
+	VPBROADCASTD 12(DX)(BX*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xd0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm3
+	VPBROADCASTD 12(DX)(BX*2), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xe0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm5
+	PREFETCHT1   256(SI)
+	VMOVDQU      256(CX), Y6
+	VMOVDQU      288(CX), Y7
+	VPBROADCASTD 16(DX), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xc0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm1
+	VPBROADCASTD 16(DX)(BX*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xd0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm3
+	VPBROADCASTD 16(DX)(BX*2), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xe0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm5
+	PREFETCHT1   320(SI)
+	VMOVDQU      320(CX), Y6
+	VMOVDQU      352(CX), Y7
+	VPBROADCASTD 20(DX), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xc0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm1
+	VPBROADCASTD 20(DX)(BX*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xd0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm3
+	VPBROADCASTD 20(DX)(BX*2), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xe0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm5
+	PREFETCHT1   384(SI)
+	VMOVDQU      384(CX), Y6
+	VMOVDQU      416(CX), Y7
+	VPBROADCASTD 24(DX), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xc0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm1
+	VPBROADCASTD 24(DX)(BX*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xd0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm3
+	VPBROADCASTD 24(DX)(BX*2), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xe0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm5
+	PREFETCHT1   448(SI)
+	VMOVDQU      448(CX), Y6
+	VMOVDQU      480(CX), Y7
+	VPBROADCASTD 28(DX), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xc0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm1
+	VPBROADCASTD 28(DX)(BX*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xd0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm3
+	VPBROADCASTD 28(DX)(BX*2), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xe0 // {vex} vpdpbusd %ymm8, %ymm6, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe8 // {vex} vpdpbusd %ymm8, %ymm7, %ymm5
+	ADDQ         $+512, CX
+	ADDQ         $+32, DX
+	ADDQ         $+512, SI
+	DECQ         R10
+	JNZ          line
+	VBROADCASTSS (R8), Y6
+	VCVTDQ2PS    Y0, Y0
+	VFMADD213PS  (DI), Y6, Y0
+	VMOVUPS      Y0, (DI)
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  32(DI), Y6, Y1
+	VMOVUPS      Y1, 32(DI)
+	LEAQ         (R8)(AX*4), SI
+	VBROADCASTSS (SI), Y0
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  64(DI), Y0, Y2
+	VMOVUPS      Y2, 64(DI)
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  96(DI), Y0, Y3
+	VMOVUPS      Y3, 96(DI)
+	LEAQ         (SI)(AX*4), SI
+	VBROADCASTSS (SI), Y0
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  128(DI), Y0, Y4
+	VMOVUPS      Y4, 128(DI)
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  160(DI), Y0, Y5
+	VMOVUPS      Y5, 160(DI)
+	ADDQ         $+4, R8
+	ADDQ         $+4, R9
+	DECQ         264(SP)
+	JNZ          group
+	MOVQ         out+48(FP), DX
+	ADDQ         256(SP), DX
+	MOVQ         bias+40(FP), SI
+	ADDQ         256(SP), SI
+	MOVQ         scales+8(FP), R8
+	ADDQ         256(SP), R8
+	VMOVUPS      (DI), Y0
+	VMULPS       (R8), Y0, Y0
+	VADDPS       (SI), Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      32(DI), Y1
+	VMULPS       32(R8), Y1, Y1
+	VADDPS       32(SI), Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      64(DI), Y2
+	VMULPS       (R8), Y2, Y2
+	VADDPS       (SI), Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VMOVUPS      96(DI), Y3
+	VMULPS       32(R8), Y3, Y3
+	VADDPS       32(SI), Y3, Y3
+	VMOVUPS      Y3, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      128(DI), Y4
+	VMULPS       (R8), Y4, Y4
+	VADDPS       (SI), Y4, Y4
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      160(DI), Y5
+	VMULPS       32(R8), Y5, Y5
+	VADDPS       32(SI), Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	LEAQ         (CX), CX
+	ADDQ         $+64, 256(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int8AVXVNNIx1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, FMA3, MMX+
+TEXT ·int8AVXVNNIx1x4(SB), $336-88
+	MOVQ groups+64(FP), AX
+	MOVQ codes+0(FP), CX
+	MOVQ AX, DX
+	SHLQ $0x0a, DX
+	MOVQ AX, BX
+	SHLQ $0x06, BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ 63(SP), R8
+	ANDQ $-64, R8
+	MOVQ $+0, 320(SP)
+
+tile:
+	MOVQ    x+16(FP), DX
+	MOVQ    AX, 328(SP)
+	VPXOR   Y0, Y0, Y0
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y0, 32(R8)
+	VMOVUPS Y0, 64(R8)
+	VMOVUPS Y0, 96(R8)
+	VMOVUPS Y0, 128(R8)
+	VMOVUPS Y0, 160(R8)
+	VMOVUPS Y0, 192(R8)
+	VMOVUPS Y0, 224(R8)
+	MOVQ    xScales+24(FP), R9
+	MOVQ    xSums+32(FP), R10
+
+group:
+	LEAQ         4096(CX), DI
+	VPXOR        Y7, Y7, Y7
+	VPBROADCASTD (R10), Y0
+	VPSLLD       $0x07, Y0, Y0
+	VPSUBD       Y0, Y7, Y0
+	VMOVDQU      Y0, Y1
+	LEAQ         (R10)(AX*4), R11
+	VPBROADCASTD (R11), Y2
+	VPSLLD       $0x07, Y2, Y2
+	VPSUBD       Y2, Y7, Y2
+	VMOVDQU      Y2, Y3
+	LEAQ         (R11)(AX*4), R11
+	VPBROADCASTD (R11), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPSUBD       Y4, Y7, Y4
+	VMOVDQU      Y4, Y5
+	LEAQ         (R11)(AX*4), R11
+	VPBROADCASTD (R11), Y6
+	VPSLLD       $0x07, Y6, Y6
+	VPSUBD       Y6, Y7, Y6
+	VMOVDQU      Y6, Y7
+	MOVQ         $+4, R11
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (DI)
+	VMOVDQU      (CX), Y8
+	VMOVDQU      32(CX), Y9
+	VPBROADCASTD (DX), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm10, %ymm9, %ymm1
+	VPBROADCASTD (DX)(BX*1), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xd2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xda // {vex} vpdpbusd %ymm10, %ymm9, %ymm3
+	VPBROADCASTD (DX)(BX*2), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xe2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xea // {vex} vpdpbusd %ymm10, %ymm9, %ymm5
+	VPBROADCASTD (DX)(SI*1), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xf2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm6
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xfa // {vex} vpdpbusd %ymm10, %ymm9, %ymm7
+	PREFETCHT1   64(DI)
+	VMOVDQU      64(CX), Y8
+	VMOVDQU      96(CX), Y9
+	VPBROADCASTD 4(DX), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm10, %ymm9, %ymm1
+	VPBROADCASTD 4(DX)(BX*1), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xd2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xda // {vex} vpdpbusd %ymm10, %ymm9, %ymm3
+	VPBROADCASTD 4(DX)(BX*2), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xe2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xea // {vex} vpdpbusd %ymm10, %ymm9, %ymm5
+	VPBROADCASTD 4(DX)(SI*1), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xf2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm6
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xfa // {vex} vpdpbusd %ymm10, %ymm9, %ymm7
+	PREFETCHT1   128(DI)
+	VMOVDQU      128(CX), Y8
+	VMOVDQU      160(CX), Y9
+	VPBROADCASTD 8(DX), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm10, %ymm9, %ymm1
+	VPBROADCASTD 8(DX)(BX*1), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xd2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xda // {vex} vpdpbusd %ymm10, %ymm9, %ymm3
+	VPBROADCASTD 8(DX)(BX*2), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xe2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xea // {vex} vpdpbusd %ymm10, %ymm9, %ymm5
+	VPBROADCASTD 8(DX)(SI*1), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xf2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm6
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xfa // {vex} vpdpbusd %ymm10, %ymm9, %ymm7
+	PREFETCHT1   192(DI)
+	VMOVDQU      192(CX), Y8
+	VMOVDQU      224(CX), Y9
+	VPBROADCASTD 12(DX), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xca // {vex} vpdpbusd %ymm10, %ymm9, %ymm1
+	VPBROADCASTD 12(DX)(BX*1), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xd2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xda // {vex} vpdpbusd %ymm10, %ymm9, %ymm3
+	VPBROADCASTD 12(DX)(BX*2), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xe2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xea // {vex} vpdpbusd %ymm10, %ymm9, %ymm5
+	VPBROADCASTD 12(DX)(SI*1), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xf2 // {vex} vpdpbusd %ymm10, %ymm8, %ymm6
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xfa // {vex} vpdpbusd %ymm10, %ymm9, %ymm7
+	ADDQ         $+256, CX
+	ADDQ         $+16, DX
+	ADDQ         $+256, DI
+	DECQ         R11
+	JNZ          line
+	VBROADCASTSS (R9), Y8
+	VCVTDQ2PS    Y0, Y0
+	VFMADD213PS  (R8), Y8, Y0
+	VMOVUPS      Y0, (R8)
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  32(R8), Y8, Y1
+	VMOVUPS      Y1, 32(R8)
+	LEAQ         (R9)(AX*4), DI
+	VBROADCASTSS (DI), Y0
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  64(R8), Y0, Y2
+	VMOVUPS      Y2, 64(R8)
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  96(R8), Y0, Y3
+	VMOVUPS      Y3, 96(R8)
+	LEAQ         (DI)(AX*4), DI
+	VBROADCASTSS (DI), Y0
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  128(R8), Y0, Y4
+	VMOVUPS      Y4, 128(R8)
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  160(R8), Y0, Y5
+	VMOVUPS      Y5, 160(R8)
+	LEAQ         (DI)(AX*4), DI
+	VBROADCASTSS (DI), Y0
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  192(R8), Y0, Y6
+	VMOVUPS      Y6, 192(R8)
+	VCVTDQ2PS    Y7, Y7
+	VFMADD213PS  224(R8), Y0, Y7
+	VMOVUPS      Y7, 224(R8)
+	ADDQ         $+4, R9
+	ADDQ         $+4, R10
+	DECQ         328(SP)
+	JNZ          group
+	MOVQ         out+48(FP), DX
+	ADDQ         320(SP), DX
+	MOVQ         bias+40(FP), DI
+	ADDQ         320(SP), DI
+	MOVQ         scales+8(FP), R9
+	ADDQ         320(SP), R9
+	VMOVUPS      (R8), Y0
+	VMULPS       (R9), Y0, Y0
+	VADDPS       (DI), Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      32(R8), Y1
+	VMULPS       32(R9), Y1, Y1
+	VADDPS       32(DI), Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      64(R8), Y2
+	VMULPS       (R9), Y2, Y2
+	VADDPS       (DI), Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VMOVUPS      96(R8), Y3
+	VMULPS       32(R9), Y3, Y3
+	VADDPS       32(DI), Y3, Y3
+	VMOVUPS      Y3, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      128(R8), Y4
+	VMULPS       (R9), Y4, Y4
+	VADDPS       (DI), Y4, Y4
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      160(R8), Y5
+	VMULPS       32(R9), Y5, Y5
+	VADDPS       32(DI), Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      192(R8), Y6
+	VMULPS       (R9), Y6, Y6
+	VADDPS       (DI), Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VMOVUPS      224(R8), Y7
+	VMULPS       32(R9), Y7, Y7
+	VADDPS       32(DI), Y7, Y7
+	VMOVUPS      Y7, 32(DX)
+	LEAQ         (CX), CX
+	ADDQ         $+64, 320(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int8AVXVNNIx1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, FMA3, MMX+
+TEXT ·int8AVXVNNIx1x5(SB), $400-88
+	MOVQ groups+64(FP), AX
+	MOVQ codes+0(FP), CX
+	MOVQ AX, DX
+	SHLQ $0x0a, DX
+	MOVQ AX, BX
+	SHLQ $0x06, BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ 63(SP), R8
+	ANDQ $-64, R8
+	MOVQ $+0, 384(SP)
+
+tile:
+	MOVQ    x+16(FP), DX
+	MOVQ    AX, 392(SP)
+	VPXOR   Y0, Y0, Y0
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y0, 32(R8)
+	VMOVUPS Y0, 64(R8)
+	VMOVUPS Y0, 96(R8)
+	VMOVUPS Y0, 128(R8)
+	VMOVUPS Y0, 160(R8)
+	VMOVUPS Y0, 192(R8)
+	VMOVUPS Y0, 224(R8)
+	VMOVUPS Y0, 256(R8)
+	VMOVUPS Y0, 288(R8)
+	MOVQ    xScales+24(FP), R9
+	MOVQ    xSums+32(FP), R10
+
+group:
+	LEAQ         4096(CX), DI
+	VPXOR        Y9, Y9, Y9
+	VPBROADCASTD (R10), Y0
+	VPSLLD       $0x07, Y0, Y0
+	VPSUBD       Y0, Y9, Y0
+	VMOVDQU      Y0, Y1
+	LEAQ         (R10)(AX*4), R11
+	VPBROADCASTD (R11), Y2
+	VPSLLD       $0x07, Y2, Y2
+	VPSUBD       Y2, Y9, Y2
+	VMOVDQU      Y2, Y3
+	LEAQ         (R11)(AX*4), R11
+	VPBROADCASTD (R11), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPSUBD       Y4, Y9, Y4
+	VMOVDQU      Y4, Y5
+	LEAQ         (R11)(AX*4), R11
+	VPBROADCASTD (R11), Y6
+	VPSLLD       $0x07, Y6, Y6
+	VPSUBD       Y6, Y9, Y6
+	VMOVDQU      Y6, Y7
+	LEAQ         (R11)(AX*4), R11
+	VPBROADCASTD (R11), Y8
+	VPSLLD       $0x07, Y8, Y8
+	VPSUBD       Y8, Y9, Y8
+	VMOVDQU      Y8, Y9
+	MOVQ         $+4, R11
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (DI)
+	VMOVDQU      (CX), Y10
+	VMOVDQU      32(CX), Y11
+	VPBROADCASTD (DX), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm11, %ymm1
+	VPBROADCASTD (DX)(BX*1), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm11, %ymm3
+	VPBROADCASTD (DX)(BX*2), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xec // {vex} vpdpbusd %ymm12, %ymm11, %ymm5
+	VPBROADCASTD (DX)(SI*1), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm6
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xfc // {vex} vpdpbusd %ymm12, %ymm11, %ymm7
+	VPBROADCASTD (DX)(BX*4), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm8
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm11, %ymm9
+	PREFETCHT1   64(DI)
+	VMOVDQU      64(CX), Y10
+	VMOVDQU      96(CX), Y11
+	VPBROADCASTD 4(DX), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm11, %ymm1
+	VPBROADCASTD 4(DX)(BX*1), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm11, %ymm3
+	VPBROADCASTD 4(DX)(BX*2), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xec // {vex} vpdpbusd %ymm12, %ymm11, %ymm5
+	VPBROADCASTD 4(DX)(SI*1), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm6
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xfc // {vex} vpdpbusd %ymm12, %ymm11, %ymm7
+	VPBROADCASTD 4(DX)(BX*4), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm8
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm11, %ymm9
+	PREFETCHT1   128(DI)
+	VMOVDQU      128(CX), Y10
+	VMOVDQU      160(CX), Y11
+	VPBROADCASTD 8(DX), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm11, %ymm1
+	VPBROADCASTD 8(DX)(BX*1), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm11, %ymm3
+	VPBROADCASTD 8(DX)(BX*2), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xec // {vex} vpdpbusd %ymm12, %ymm11, %ymm5
+	VPBROADCASTD 8(DX)(SI*1), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm6
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xfc // {vex} vpdpbusd %ymm12, %ymm11, %ymm7
+	VPBROADCASTD 8(DX)(BX*4), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm8
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm11, %ymm9
+	PREFETCHT1   192(DI)
+	VMOVDQU      192(CX), Y10
+	VMOVDQU      224(CX), Y11
+	VPBROADCASTD 12(DX), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm11, %ymm1
+	VPBROADCASTD 12(DX)(BX*1), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xdc // {vex} vpdpbusd %ymm12, %ymm11, %ymm3
+	VPBROADCASTD 12(DX)(BX*2), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xec // {vex} vpdpbusd %ymm12, %ymm11, %ymm5
+	VPBROADCASTD 12(DX)(SI*1), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm6
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xfc // {vex} vpdpbusd %ymm12, %ymm11, %ymm7
+	VPBROADCASTD 12(DX)(BX*4), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xc4 // {vex} vpdpbusd %ymm12, %ymm10, %ymm8
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xcc // {vex} vpdpbusd %ymm12, %ymm11, %ymm9
+	ADDQ         $+256, CX
+	ADDQ         $+16, DX
+	ADDQ         $+256, DI
+	DECQ         R11
+	JNZ          line
+	VBROADCASTSS (R9), Y10
+	VCVTDQ2PS    Y0, Y0
+	VFMADD213PS  (R8), Y10, Y0
+	VMOVUPS      Y0, (R8)
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  32(R8), Y10, Y1
+	VMOVUPS      Y1, 32(R8)
+	LEAQ         (R9)(AX*4), DI
+	VBROADCASTSS (DI), Y0
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  64(R8), Y0, Y2
+	VMOVUPS      Y2, 64(R8)
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  96(R8), Y0, Y3
+	VMOVUPS      Y3, 96(R8)
+	LEAQ         (DI)(AX*4), DI
+	VBROADCASTSS (DI), Y0
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  128(R8), Y0, Y4
+	VMOVUPS      Y4, 128(R8)
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  160(R8), Y0, Y5
+	VMOVUPS      Y5, 160(R8)
+	LEAQ         (DI)(AX*4), DI
+	VBROADCASTSS (DI), Y0
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  192(R8), Y0, Y6
+	VMOVUPS      Y6, 192(R8)
+	VCVTDQ2PS    Y7, Y7
+	VFMADD213PS  224(R8), Y0, Y7
+	VMOVUPS      Y7, 224(R8)
+	LEAQ         (DI)(AX*4), DI
+	VBROADCASTSS (DI), Y0
+	VCVTDQ2PS    Y8, Y8
+	VFMADD213PS  256(R8), Y0, Y8
+	VMOVUPS      Y8, 256(R8)
+	VCVTDQ2PS    Y9, Y9
+	VFMADD213PS  288(R8), Y0, Y9
+	VMOVUPS      Y9, 288(R8)
+	ADDQ         $+4, R9
+	ADDQ         $+4, R10
+	DECQ         392(SP)
+	JNZ          group
+	MOVQ         out+48(FP), DX
+	ADDQ         384(SP), DX
+	MOVQ         bias+40(FP), DI
+	ADDQ         384(SP), DI
+	MOVQ         scales+8(FP), R9
+	ADDQ         384(SP), R9
+	VMOVUPS      (R8), Y0
+	VMULPS       (R9), Y0, Y0
+	VADDPS       (DI), Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      32(R8), Y1
+	VMULPS       32(R9), Y1, Y1
+	VADDPS       32(DI), Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      64(R8), Y2
+	VMULPS       (R9), Y2, Y2
+	VADDPS       (DI), Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VMOVUPS      96(R8), Y3
+	VMULPS       32(R9), Y3, Y3
+	VADDPS       32(DI), Y3, Y3
+	VMOVUPS      Y3, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      128(R8), Y4
+	VMULPS       (R9), Y4, Y4
+	VADDPS       (DI), Y4, Y4
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      160(R8), Y5
+	VMULPS       32(R9), Y5, Y5
+	VADDPS       32(DI), Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      192(R8), Y6
+	VMULPS       (R9), Y6, Y6
+	VADDPS       (DI), Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VMOVUPS      224(R8), Y7
+	VMULPS       32(R9), Y7, Y7
+	VADDPS       32(DI), Y7, Y7
+	VMOVUPS      Y7, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      256(R8), Y8
+	VMULPS       (R9), Y8, Y8
+	VADDPS       (DI), Y8, Y8
+	VMOVUPS      Y8, (DX)
+	VMOVUPS      288(R8), Y9
+	VMULPS       32(R9), Y9, Y9
+	VADDPS       32(DI), Y9, Y9
+	VMOVUPS      Y9, 32(DX)
+	LEAQ         (CX), CX
+	ADDQ         $+64, 384(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int8AVXVNNIx1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, FMA3, MMX+
+TEXT ·int8AVXVNNIx1x6(SB), $464-88
+	MOVQ groups+64(FP), AX
+	MOVQ codes+0(FP), CX
+	MOVQ AX, DX
+	SHLQ $0x0a, DX
+	MOVQ AX, BX
+	SHLQ $0x06, BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	LEAQ 63(SP), R9
+	ANDQ $-64, R9
+	MOVQ $+0, 448(SP)
+
+tile:
+	MOVQ    x+16(FP), DX
+	MOVQ    AX, 456(SP)
+	VPXOR   Y0, Y0, Y0
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y0, 32(R9)
+	VMOVUPS Y0, 64(R9)
+	VMOVUPS Y0, 96(R9)
+	VMOVUPS Y0, 128(R9)
+	VMOVUPS Y0, 160(R9)
+	VMOVUPS Y0, 192(R9)
+	VMOVUPS Y0, 224(R9)
+	VMOVUPS Y0, 256(R9)
+	VMOVUPS Y0, 288(R9)
+	VMOVUPS Y0, 320(R9)
+	VMOVUPS Y0, 352(R9)
+	MOVQ    xScales+24(FP), R10
+	MOVQ    xSums+32(FP), R11
+
+group:
+	LEAQ         4096(CX), R8
+	VPXOR        Y11, Y11, Y11
+	VPBROADCASTD (R11), Y0
+	VPSLLD       $0x07, Y0, Y0
+	VPSUBD       Y0, Y11, Y0
+	VMOVDQU      Y0, Y1
+	LEAQ         (R11)(AX*4), R12
+	VPBROADCASTD (R12), Y2
+	VPSLLD       $0x07, Y2, Y2
+	VPSUBD       Y2, Y11, Y2
+	VMOVDQU      Y2, Y3
+	LEAQ         (R12)(AX*4), R12
+	VPBROADCASTD (R12), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPSUBD       Y4, Y11, Y4
+	VMOVDQU      Y4, Y5
+	LEAQ         (R12)(AX*4), R12
+	VPBROADCASTD (R12), Y6
+	VPSLLD       $0x07, Y6, Y6
+	VPSUBD       Y6, Y11, Y6
+	VMOVDQU      Y6, Y7
+	LEAQ         (R12)(AX*4), R12
+	VPBROADCASTD (R12), Y8
+	VPSLLD       $0x07, Y8, Y8
+	VPSUBD       Y8, Y11, Y8
+	VMOVDQU      Y8, Y9
+	LEAQ         (R12)(AX*4), R12
+	VPBROADCASTD (R12), Y10
+	VPSLLD       $0x07, Y10, Y10
+	VPSUBD       Y10, Y11, Y10
+	VMOVDQU      Y10, Y11
+	MOVQ         $+4, R12
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (R8)
+	VMOVDQU      (CX), Y12
+	VMOVDQU      32(CX), Y13
+	VPBROADCASTD (DX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xc6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xce // {vex} vpdpbusd %ymm14, %ymm13, %ymm1
+	VPBROADCASTD (DX)(BX*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xd6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm14, %ymm13, %ymm3
+	VPBROADCASTD (DX)(BX*2), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xe6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xee // {vex} vpdpbusd %ymm14, %ymm13, %ymm5
+	VPBROADCASTD (DX)(SI*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xf6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm6
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xfe // {vex} vpdpbusd %ymm14, %ymm13, %ymm7
+	VPBROADCASTD (DX)(BX*4), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xc6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm8
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xce // {vex} vpdpbusd %ymm14, %ymm13, %ymm9
+	VPBROADCASTD (DX)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xd6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm14, %ymm13, %ymm11
+	PREFETCHT1   64(R8)
+	VMOVDQU      64(CX), Y12
+	VMOVDQU      96(CX), Y13
+	VPBROADCASTD 4(DX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xc6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xce // {vex} vpdpbusd %ymm14, %ymm13, %ymm1
+	VPBROADCASTD 4(DX)(BX*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xd6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm14, %ymm13, %ymm3
+	VPBROADCASTD 4(DX)(BX*2), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xe6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xee // {vex} vpdpbusd %ymm14, %ymm13, %ymm5
+	VPBROADCASTD 4(DX)(SI*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xf6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm6
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xfe // {vex} vpdpbusd %ymm14, %ymm13, %ymm7
+	VPBROADCASTD 4(DX)(BX*4), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xc6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm8
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xce // {vex} vpdpbusd %ymm14, %ymm13, %ymm9
+	VPBROADCASTD 4(DX)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xd6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm14, %ymm13, %ymm11
+	PREFETCHT1   128(R8)
+	VMOVDQU      128(CX), Y12
+	VMOVDQU      160(CX), Y13
+	VPBROADCASTD 8(DX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xc6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xce // {vex} vpdpbusd %ymm14, %ymm13, %ymm1
+	VPBROADCASTD 8(DX)(BX*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xd6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm14, %ymm13, %ymm3
+	VPBROADCASTD 8(DX)(BX*2), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xe6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xee // {vex} vpdpbusd %ymm14, %ymm13, %ymm5
+	VPBROADCASTD 8(DX)(SI*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xf6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm6
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xfe // {vex} vpdpbusd %ymm14, %ymm13, %ymm7
+	VPBROADCASTD 8(DX)(BX*4), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xc6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm8
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xce // {vex} vpdpbusd %ymm14, %ymm13, %ymm9
+	VPBROADCASTD 8(DX)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xd6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm14, %ymm13, %ymm11
+	PREFETCHT1   192(R8)
+	VMOVDQU      192(CX), Y12
+	VMOVDQU      224(CX), Y13
+	VPBROADCASTD 12(DX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xc6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xce // {vex} vpdpbusd %ymm14, %ymm13, %ymm1
+	VPBROADCASTD 12(DX)(BX*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xd6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm14, %ymm13, %ymm3
+	VPBROADCASTD 12(DX)(BX*2), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xe6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xee // {vex} vpdpbusd %ymm14, %ymm13, %ymm5
+	VPBROADCASTD 12(DX)(SI*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xf6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm6
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x15; BYTE $0x50; BYTE $0xfe // {vex} vpdpbusd %ymm14, %ymm13, %ymm7
+	VPBROADCASTD 12(DX)(BX*4), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xc6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm8
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xce // {vex} vpdpbusd %ymm14, %ymm13, %ymm9
+	VPBROADCASTD 12(DX)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xd6 // {vex} vpdpbusd %ymm14, %ymm12, %ymm10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm14, %ymm13, %ymm11
+	ADDQ         $+256, CX
+	ADDQ         $+16, DX
+	ADDQ         $+256, R8
+	DECQ         R12
+	JNZ          line
+	VBROADCASTSS (R10), Y12
+	VCVTDQ2PS    Y0, Y0
+	VFMADD213PS  (R9), Y12, Y0
+	VMOVUPS      Y0, (R9)
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  32(R9), Y12, Y1
+	VMOVUPS      Y1, 32(R9)
+	LEAQ         (R10)(AX*4), R8
+	VBROADCASTSS (R8), Y0
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  64(R9), Y0, Y2
+	VMOVUPS      Y2, 64(R9)
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  96(R9), Y0, Y3
+	VMOVUPS      Y3, 96(R9)
+	LEAQ         (R8)(AX*4), R8
+	VBROADCASTSS (R8), Y0
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  128(R9), Y0, Y4
+	VMOVUPS      Y4, 128(R9)
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  160(R9), Y0, Y5
+	VMOVUPS      Y5, 160(R9)
+	LEAQ         (R8)(AX*4), R8
+	VBROADCASTSS (R8), Y0
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  192(R9), Y0, Y6
+	VMOVUPS      Y6, 192(R9)
+	VCVTDQ2PS    Y7, Y7
+	VFMADD213PS  224(R9), Y0, Y7
+	VMOVUPS      Y7, 224(R9)
+	LEAQ         (R8)(AX*4), R8
+	VBROADCASTSS (R8), Y0
+	VCVTDQ2PS    Y8, Y8
+	VFMADD213PS  256(R9), Y0, Y8
+	VMOVUPS      Y8, 256(R9)
+	VCVTDQ2PS    Y9, Y9
+	VFMADD213PS  288(R9), Y0, Y9
+	VMOVUPS      Y9, 288(R9)
+	LEAQ         (R8)(AX*4), R8
+	VBROADCASTSS (R8), Y0
+	VCVTDQ2PS    Y10, Y10
+	VFMADD213PS  320(R9), Y0, Y10
+	VMOVUPS      Y10, 320(R9)
+	VCVTDQ2PS    Y11, Y11
+	VFMADD213PS  352(R9), Y0, Y11
+	VMOVUPS      Y11, 352(R9)
+	ADDQ         $+4, R10
+	ADDQ         $+4, R11
+	DECQ         456(SP)
+	JNZ          group
+	MOVQ         out+48(FP), DX
+	ADDQ         448(SP), DX
+	MOVQ         bias+40(FP), R8
+	ADDQ         448(SP), R8
+	MOVQ         scales+8(FP), R10
+	ADDQ         448(SP), R10
+	VMOVUPS      (R9), Y0
+	VMULPS       (R10), Y0, Y0
+	VADDPS       (R8), Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      32(R9), Y1
+	VMULPS       32(R10), Y1, Y1
+	VADDPS       32(R8), Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      64(R9), Y2
+	VMULPS       (R10), Y2, Y2
+	VADDPS       (R8), Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VMOVUPS      96(R9), Y3
+	VMULPS       32(R10), Y3, Y3
+	VADDPS       32(R8), Y3, Y3
+	VMOVUPS      Y3, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      128(R9), Y4
+	VMULPS       (R10), Y4, Y4
+	VADDPS       (R8), Y4, Y4
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      160(R9), Y5
+	VMULPS       32(R10), Y5, Y5
+	VADDPS       32(R8), Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      192(R9), Y6
+	VMULPS       (R10), Y6, Y6
+	VADDPS       (R8), Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VMOVUPS      224(R9), Y7
+	VMULPS       32(R10), Y7, Y7
+	VADDPS       32(R8), Y7, Y7
+	VMOVUPS      Y7, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      256(R9), Y8
+	VMULPS       (R10), Y8, Y8
+	VADDPS       (R8), Y8, Y8
+	VMOVUPS      Y8, (DX)
+	VMOVUPS      288(R9), Y9
+	VMULPS       32(R10), Y9, Y9
+	VADDPS       32(R8), Y9, Y9
+	VMOVUPS      Y9, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      320(R9), Y10
+	VMULPS       (R10), Y10, Y10
+	VADDPS       (R8), Y10, Y10
+	VMOVUPS      Y10, (DX)
+	VMOVUPS      352(R9), Y11
+	VMULPS       32(R10), Y11, Y11
+	VADDPS       32(R8), Y11, Y11
+	VMOVUPS      Y11, 32(DX)
+	LEAQ         (CX), CX
+	ADDQ         $+64, 448(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int4AVXVNNIx4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·int4AVXVNNIx4x1(SB), $336-88
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	LEAQ         (DX)(DX*2), BX
+	MOVQ         AX, SI
+	SHLQ         $0x06, SI
+	MOVL         $0x0f0f0f0f, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	LEAQ         63(SP), R8
+	ANDQ         $-64, R8
+	MOVQ         scales+8(FP), R11
+	MOVQ         $+0, 320(SP)
+
+tile:
+	MOVQ    x+16(FP), SI
+	MOVQ    AX, 328(SP)
+	VPXOR   Y1, Y1, Y1
+	VMOVUPS Y1, (R8)
+	VMOVUPS Y1, 32(R8)
+	VMOVUPS Y1, 64(R8)
+	VMOVUPS Y1, 96(R8)
+	VMOVUPS Y1, 128(R8)
+	VMOVUPS Y1, 160(R8)
+	VMOVUPS Y1, 192(R8)
+	VMOVUPS Y1, 224(R8)
+	MOVQ    xScales+24(FP), R9
+	MOVQ    xSums+32(FP), R10
+
+group:
+	LEAQ 4096(CX), DI
+	CMPQ 328(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
+
+next_tile:
+	LEAQ (DI)(BX*1), DI
+
+this_tile:
+	VPXOR        Y2, Y2, Y2
+	VPBROADCASTD (R10), Y1
+	VPSLLD       $0x03, Y1, Y1
+	VPSUBD       Y1, Y2, Y1
+	VMOVDQU      Y1, Y2
+	VMOVDQU      Y1, Y3
+	VMOVDQU      Y1, Y4
+	VMOVDQU      Y1, Y5
+	VMOVDQU      Y1, Y6
+	VMOVDQU      Y1, Y7
+	VMOVDQU      Y1, Y8
+	MOVQ         $+4, R12
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (DI)
+	PREFETCHT1   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*2)
+	PREFETCHT1   (DI)(BX*1)
+	VPBROADCASTD (SI), Y9
+	VPAND        (CX), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm1
+	VPAND        32(CX), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm2
+	VPAND        (CX)(DX*1), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm3
+	VPAND        32(CX)(DX*1), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm4
+	VPAND        (CX)(DX*2), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm5
+	VPAND        32(CX)(DX*2), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm6
+	VPAND        (CX)(BX*1), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm7
+	VPAND        32(CX)(BX*1), Y0, Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xc1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm8
+	VPBROADCASTD 4(SI), Y9
+	VMOVDQU      (CX), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm1
+	VMOVDQU      32(CX), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm2
+	VMOVDQU      (CX)(DX*1), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm3
+	VMOVDQU      32(CX)(DX*1), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm4
+	VMOVDQU      (CX)(DX*2), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm5
+	VMOVDQU      32(CX)(DX*2), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm6
+	VMOVDQU      (CX)(BX*1), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm7
+	VMOVDQU      32(CX)(BX*1), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xc1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm8
+	PREFETCHT1   64(DI)
+	PREFETCHT1   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*2)
+	PREFETCHT1   64(DI)(BX*1)
+	VPBROADCASTD 8(SI), Y9
+	VPAND        64(CX), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm1
+	VPAND        96(CX), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm2
+	VPAND        64(CX)(DX*1), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm3
+	VPAND        96(CX)(DX*1), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm4
+	VPAND        64(CX)(DX*2), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm5
+	VPAND        96(CX)(DX*2), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm6
+	VPAND        64(CX)(BX*1), Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm7
+	VPAND        96(CX)(BX*1), Y0, Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xc1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm8
+	VPBROADCASTD 12(SI), Y9
+	VMOVDQU      64(CX), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm1
+	VMOVDQU      96(CX), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm2
+	VMOVDQU      64(CX)(DX*1), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm3
+	VMOVDQU      96(CX)(DX*1), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm4
+	VMOVDQU      64(CX)(DX*2), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm5
+	VMOVDQU      96(CX)(DX*2), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm6
+	VMOVDQU      64(CX)(BX*1), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf9 // {vex} vpdpbusd %ymm9, %ymm10, %ymm7
+	VMOVDQU      96(CX)(BX*1), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xc1 // {vex} vpdpbusd %ymm9, %ymm10, %ymm8
+	ADDQ         $+128, CX
+	ADDQ         $+16, SI
+	ADDQ         $+128, DI
+	DECQ         R12
+	JNZ          line
+	MOVQ         AX, DI
+	SHLQ         $0x05, DI
+	MOVQ         R11, R12
+	VBROADCASTSS (R9), Y9
+	VCVTPH2PS    (R12), Y10
+	VMULPS       Y10, Y9, Y10
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  (R8), Y10, Y1
+	VMOVUPS      Y1, (R8)
+	VCVTPH2PS    16(R12), Y1
+	VMULPS       Y1, Y9, Y1
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  32(R8), Y1, Y2
+	VMOVUPS      Y2, 32(R8)
+	ADDQ         DI, R12
+	VCVTPH2PS    (R12), Y1
+	VMULPS       Y1, Y9, Y1
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  64(R8), Y1, Y3
+	VMOVUPS      Y3, 64(R8)
+	VCVTPH2PS    16(R12), Y1
+	VMULPS       Y1, Y9, Y1
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  96(R8), Y1, Y4
+	VMOVUPS      Y4, 96(R8)
+	ADDQ         DI, R12
+	VCVTPH2PS    (R12), Y1
+	VMULPS       Y1, Y9, Y1
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  128(R8), Y1, Y5
+	VMOVUPS      Y5, 128(R8)
+	VCVTPH2PS    16(R12), Y1
+	VMULPS       Y1, Y9, Y1
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  160(R8), Y1, Y6
+	VMOVUPS      Y6, 160(R8)
+	ADDQ         DI, R12
+	VCVTPH2PS    (R12), Y1
+	VMULPS       Y1, Y9, Y1
+	VCVTDQ2PS    Y7, Y7
+	VFMADD213PS  192(R8), Y1, Y7
+	VMOVUPS      Y7, 192(R8)
+	VCVTPH2PS    16(R12), Y1
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	VMULPS       Y1, Y9, Y1
+	VCVTDQ2PS    Y8, Y8
+	VFMADD213PS  224(R8), Y1, Y8
+	VMOVUPS      Y8, 224(R8)
+	ADDQ         $+4, R9
+	ADDQ         $+4, R10
+	ADDQ         $+32, R11
+	DECQ         328(SP)
+	JNZ          group
+	MOVQ         out+48(FP), SI
+	ADDQ         320(SP), SI
+	MOVQ         bias+40(FP), DI
+	ADDQ         320(SP), DI
+	VMOVUPS      (R8), Y1
+	VADDPS       (DI), Y1, Y1
+	VMOVUPS      Y1, (SI)
+	VMOVUPS      32(R8), Y2
+	VADDPS       32(DI), Y2, Y2
+	VMOVUPS      Y2, 32(SI)
+	VMOVUPS      64(R8), Y3
+	VADDPS       64(DI), Y3, Y3
+	VMOVUPS      Y3, 64(SI)
+	VMOVUPS      96(R8), Y4
+	VADDPS       96(DI), Y4, Y4
+	VMOVUPS      Y4, 96(SI)
+	VMOVUPS      128(R8), Y5
+	VADDPS       128(DI), Y5, Y5
+	VMOVUPS      Y5, 128(SI)
+	VMOVUPS      160(R8), Y6
+	VADDPS       160(DI), Y6, Y6
+	VMOVUPS      Y6, 160(SI)
+	VMOVUPS      192(R8), Y7
+	VADDPS       192(DI), Y7, Y7
+	VMOVUPS      Y7, 192(SI)
+	VMOVUPS      224(R8), Y8
+	VADDPS       224(DI), Y8, Y8
+	VMOVUPS      Y8, 224(SI)
+	LEAQ         (CX)(BX*1), CX
+	MOVQ         AX, SI
+	SHLQ         $0x05, SI
+	IMUL3Q       $+3, SI, SI
+	ADDQ         SI, R11
+	ADDQ         $+256, 320(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int4AVXVNNIx1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·int4AVXVNNIx1x1(SB), $144-88
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	MOVQ         AX, DX
+	SHLQ         $0x06, DX
+	MOVL         $0x0f0f0f0f, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Y0
+	LEAQ         63(SP), SI
+	ANDQ         $-64, SI
+	MOVQ         scales+8(FP), R9
+	MOVQ         $+0, 128(SP)
+
+tile:
+	MOVQ    x+16(FP), DX
+	MOVQ    AX, 136(SP)
+	VPXOR   Y1, Y1, Y1
+	VMOVUPS Y1, (SI)
+	VMOVUPS Y1, 32(SI)
+	MOVQ    xScales+24(FP), DI
+	MOVQ    xSums+32(FP), R8
+
+group:
+	LEAQ         4096(CX), BX
+	VPXOR        Y2, Y2, Y2
+	VPBROADCASTD (R8), Y1
+	VPSLLD       $0x03, Y1, Y1
+	VPSUBD       Y1, Y2, Y1
+	VMOVDQU      Y1, Y2
+	PREFETCHT1   (BX)
+	VPBROADCASTD (DX), Y3
+	VPAND        (CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VPAND        32(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	VPBROADCASTD 4(DX), Y3
+	VMOVDQU      (CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VMOVDQU      32(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	PREFETCHT1   64(BX)
+	VPBROADCASTD 8(DX), Y3
+	VPAND        64(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VPAND        96(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	VPBROADCASTD 12(DX), Y3
+	VMOVDQU      64(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VMOVDQU      96(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	PREFETCHT1   128(BX)
+	VPBROADCASTD 16(DX), Y3
+	VPAND        128(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VPAND        160(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	VPBROADCASTD 20(DX), Y3
+	VMOVDQU      128(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VMOVDQU      160(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	PREFETCHT1   192(BX)
+	VPBROADCASTD 24(DX), Y3
+	VPAND        192(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VPAND        224(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	VPBROADCASTD 28(DX), Y3
+	VMOVDQU      192(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VMOVDQU      224(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	PREFETCHT1   256(BX)
+	VPBROADCASTD 32(DX), Y3
+	VPAND        256(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VPAND        288(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	VPBROADCASTD 36(DX), Y3
+	VMOVDQU      256(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VMOVDQU      288(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	PREFETCHT1   320(BX)
+	VPBROADCASTD 40(DX), Y3
+	VPAND        320(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VPAND        352(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	VPBROADCASTD 44(DX), Y3
+	VMOVDQU      320(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VMOVDQU      352(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	PREFETCHT1   384(BX)
+	VPBROADCASTD 48(DX), Y3
+	VPAND        384(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VPAND        416(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	VPBROADCASTD 52(DX), Y3
+	VMOVDQU      384(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VMOVDQU      416(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	PREFETCHT1   448(BX)
+	VPBROADCASTD 56(DX), Y3
+	VPAND        448(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VPAND        480(CX), Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	VPBROADCASTD 60(DX), Y3
+	VMOVDQU      448(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	VMOVDQU      480(CX), Y4
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y4, Y0, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	ADDQ         $+512, CX
+	ADDQ         $+64, DX
+	ADDQ         $+512, BX
+	MOVQ         AX, BX
+	SHLQ         $0x05, BX
+	MOVQ         R9, R10
+	VBROADCASTSS (DI), Y3
+	VCVTPH2PS    (R10), Y4
+	VMULPS       Y4, Y3, Y4
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  (SI), Y4, Y1
+	VMOVUPS      Y1, (SI)
+	VCVTPH2PS    16(R10), Y1
+	ADDQ         BX, R10
+	PREFETCHT1   (R10)
+	VMULPS       Y1, Y3, Y1
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  32(SI), Y1, Y2
+	VMOVUPS      Y2, 32(SI)
+	ADDQ         $+4, DI
+	ADDQ         $+4, R8
+	ADDQ         $+32, R9
+	DECQ         136(SP)
+	JNZ          group
+	MOVQ         out+48(FP), DX
+	ADDQ         128(SP), DX
+	MOVQ         bias+40(FP), BX
+	ADDQ         128(SP), BX
+	VMOVUPS      (SI), Y1
+	VADDPS       (BX), Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VMOVUPS      32(SI), Y2
+	VADDPS       32(BX), Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	LEAQ         (CX), CX
+	MOVQ         AX, DX
+	SHLQ         $0x05, DX
+	IMUL3Q       $+0, DX, DX
+	ADDQ         DX, R9
+	ADDQ         $+64, 128(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int4AVXVNNIx2x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·int4AVXVNNIx2x2(SB), $336-88
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	MOVQ         AX, SI
+	SHLQ         $0x06, SI
+	MOVL         $0x0f0f0f0f, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	LEAQ         63(SP), R8
+	ANDQ         $-64, R8
+	MOVQ         scales+8(FP), R11
+	MOVQ         $+0, 320(SP)
+
+tile:
+	MOVQ    x+16(FP), BX
+	MOVQ    AX, 328(SP)
+	VPXOR   Y1, Y1, Y1
+	VMOVUPS Y1, (R8)
+	VMOVUPS Y1, 32(R8)
+	VMOVUPS Y1, 64(R8)
+	VMOVUPS Y1, 96(R8)
+	VMOVUPS Y1, 128(R8)
+	VMOVUPS Y1, 160(R8)
+	VMOVUPS Y1, 192(R8)
+	VMOVUPS Y1, 224(R8)
+	MOVQ    xScales+24(FP), R9
+	MOVQ    xSums+32(FP), R10
+
+group:
+	LEAQ 4096(CX), DI
+	CMPQ 328(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
+
+next_tile:
+	LEAQ (DI)(DX*1), DI
+
+this_tile:
+	VPXOR        Y6, Y6, Y6
+	VPBROADCASTD (R10), Y1
+	VPSLLD       $0x03, Y1, Y1
+	VPSUBD       Y1, Y6, Y1
+	VMOVDQU      Y1, Y2
+	VMOVDQU      Y1, Y3
+	VMOVDQU      Y1, Y4
+	LEAQ         (R10)(AX*4), R12
+	VPBROADCASTD (R12), Y5
+	VPSLLD       $0x03, Y5, Y5
+	VPSUBD       Y5, Y6, Y5
+	VMOVDQU      Y5, Y6
+	VMOVDQU      Y5, Y7
+	VMOVDQU      Y5, Y8
+	MOVQ         $+4, R12
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (DI)
+	PREFETCHT1   (DI)(DX*1)
+	VPBROADCASTD (BX), Y9
+	VPBROADCASTD (BX)(SI*1), Y10
+	VPAND        (CX), Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm11, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xea // {vex} vpdpbusd %ymm10, %ymm11, %ymm5
+	VPAND        32(CX), Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm11, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // {vex} vpdpbusd %ymm10, %ymm11, %ymm6
+	VPAND        (CX)(DX*1), Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm11, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xfa // {vex} vpdpbusd %ymm10, %ymm11, %ymm7
+	VPAND        32(CX)(DX*1), Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm11, %ymm4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm10, %ymm11, %ymm8
+	VPBROADCASTD 4(BX), Y9
+	VPBROADCASTD 4(BX)(SI*1), Y10
+	VMOVDQU      (CX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm11, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xea // {vex} vpdpbusd %ymm10, %ymm11, %ymm5
+	VMOVDQU      32(CX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm11, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // {vex} vpdpbusd %ymm10, %ymm11, %ymm6
+	VMOVDQU      (CX)(DX*1), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm11, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xfa // {vex} vpdpbusd %ymm10, %ymm11, %ymm7
+	VMOVDQU      32(CX)(DX*1), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm11, %ymm4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm10, %ymm11, %ymm8
+	PREFETCHT1   64(DI)
+	PREFETCHT1   64(DI)(DX*1)
+	VPBROADCASTD 8(BX), Y9
+	VPBROADCASTD 8(BX)(SI*1), Y10
+	VPAND        64(CX), Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm11, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xea // {vex} vpdpbusd %ymm10, %ymm11, %ymm5
+	VPAND        96(CX), Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm11, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // {vex} vpdpbusd %ymm10, %ymm11, %ymm6
+	VPAND        64(CX)(DX*1), Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm11, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xfa // {vex} vpdpbusd %ymm10, %ymm11, %ymm7
+	VPAND        96(CX)(DX*1), Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm11, %ymm4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm10, %ymm11, %ymm8
+	VPBROADCASTD 12(BX), Y9
+	VPBROADCASTD 12(BX)(SI*1), Y10
+	VMOVDQU      64(CX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm11, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xea // {vex} vpdpbusd %ymm10, %ymm11, %ymm5
+	VMOVDQU      96(CX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm11, %ymm2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // {vex} vpdpbusd %ymm10, %ymm11, %ymm6
+	VMOVDQU      64(CX)(DX*1), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm11, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xfa // {vex} vpdpbusd %ymm10, %ymm11, %ymm7
+	VMOVDQU      96(CX)(DX*1), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm11, %ymm4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xc2 // {vex} vpdpbusd %ymm10, %ymm11, %ymm8
+	ADDQ         $+128, CX
+	ADDQ         $+16, BX
+	ADDQ         $+128, DI
+	DECQ         R12
+	JNZ          line
+	MOVQ         AX, DI
+	SHLQ         $0x05, DI
+	MOVQ         R11, R12
+	VBROADCASTSS (R9), Y9
+	LEAQ         (R9)(AX*4), R13
+	VBROADCASTSS (R13), Y10
+	VCVTPH2PS    (R12), Y11
+	VMULPS       Y11, Y9, Y12
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  (R8), Y12, Y1
+	VMOVUPS      Y1, (R8)
+	VMULPS       Y11, Y10, Y1
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  128(R8), Y1, Y5
+	VMOVUPS      Y5, 128(R8)
+	VCVTPH2PS    16(R12), Y1
+	VMULPS       Y1, Y9, Y5
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  32(R8), Y5, Y2
+	VMOVUPS      Y2, 32(R8)
+	VMULPS       Y1, Y10, Y1
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  160(R8), Y1, Y6
+	VMOVUPS      Y6, 160(R8)
+	ADDQ         DI, R12
+	VCVTPH2PS    (R12), Y1
+	VMULPS       Y1, Y9, Y2
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  64(R8), Y2, Y3
+	VMOVUPS      Y3, 64(R8)
+	VMULPS       Y1, Y10, Y1
+	VCVTDQ2PS    Y7, Y7
+	VFMADD213PS  192(R8), Y1, Y7
+	VMOVUPS      Y7, 192(R8)
+	VCVTPH2PS    16(R12), Y1
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	VMULPS       Y1, Y9, Y2
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  96(R8), Y2, Y4
+	VMOVUPS      Y4, 96(R8)
+	VMULPS       Y1, Y10, Y1
+	VCVTDQ2PS    Y8, Y8
+	VFMADD213PS  224(R8), Y1, Y8
+	VMOVUPS      Y8, 224(R8)
+	ADDQ         $+4, R9
+	ADDQ         $+4, R10
+	ADDQ         $+32, R11
+	DECQ         328(SP)
+	JNZ          group
+	MOVQ         out+48(FP), BX
+	ADDQ         320(SP), BX
+	MOVQ         bias+40(FP), DI
+	ADDQ         320(SP), DI
+	VMOVUPS      (R8), Y1
+	VADDPS       (DI), Y1, Y1
+	VMOVUPS      Y1, (BX)
+	VMOVUPS      32(R8), Y2
+	VADDPS       32(DI), Y2, Y2
+	VMOVUPS      Y2, 32(BX)
+	VMOVUPS      64(R8), Y3
+	VADDPS       64(DI), Y3, Y3
+	VMOVUPS      Y3, 64(BX)
+	VMOVUPS      96(R8), Y4
+	VADDPS       96(DI), Y4, Y4
+	VMOVUPS      Y4, 96(BX)
+	ADDQ         outStride+56(FP), BX
+	VMOVUPS      128(R8), Y5
+	VADDPS       (DI), Y5, Y5
+	VMOVUPS      Y5, (BX)
+	VMOVUPS      160(R8), Y6
+	VADDPS       32(DI), Y6, Y6
+	VMOVUPS      Y6, 32(BX)
+	VMOVUPS      192(R8), Y7
+	VADDPS       64(DI), Y7, Y7
+	VMOVUPS      Y7, 64(BX)
+	VMOVUPS      224(R8), Y8
+	VADDPS       96(DI), Y8, Y8
+	VMOVUPS      Y8, 96(BX)
+	LEAQ         (CX)(DX*1), CX
+	MOVQ         AX, BX
+	SHLQ         $0x05, BX
+	IMUL3Q       $+1, BX, BX
+	ADDQ         BX, R11
+	ADDQ         $+128, 320(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int4AVXVNNIx1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·int4AVXVNNIx1x2(SB), $208-88
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	MOVQ         AX, BX
+	SHLQ         $0x06, BX
+	MOVL         $0x0f0f0f0f, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Y0
+	LEAQ         63(SP), DI
+	ANDQ         $-64, DI
+	MOVQ         scales+8(FP), R10
+	MOVQ         $+0, 192(SP)
+
+tile:
+	MOVQ    x+16(FP), DX
+	MOVQ    AX, 200(SP)
+	VPXOR   Y1, Y1, Y1
+	VMOVUPS Y1, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y1, 64(DI)
+	VMOVUPS Y1, 96(DI)
+	MOVQ    xScales+24(FP), R8
+	MOVQ    xSums+32(FP), R9
+
+group:
+	LEAQ         4096(CX), SI
+	VPXOR        Y4, Y4, Y4
+	VPBROADCASTD (R9), Y1
+	VPSLLD       $0x03, Y1, Y1
+	VPSUBD       Y1, Y4, Y1
+	VMOVDQU      Y1, Y2
+	LEAQ         (R9)(AX*4), R11
+	VPBROADCASTD (R11), Y3
+	VPSLLD       $0x03, Y3, Y3
+	VPSUBD       Y3, Y4, Y3
+	VMOVDQU      Y3, Y4
+	MOVQ         $+2, R11
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (SI)
+	VPBROADCASTD (DX), Y5
+	VPBROADCASTD (DX)(BX*1), Y6
+	VPAND        (CX), Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm5, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm6, %ymm7, %ymm3
+	VPAND        32(CX), Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm7, %ymm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xe6 // {vex} vpdpbusd %ymm6, %ymm7, %ymm4
+	VPBROADCASTD 4(DX), Y5
+	VPBROADCASTD 4(DX)(BX*1), Y6
+	VMOVDQU      (CX), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm5, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm6, %ymm7, %ymm3
+	VMOVDQU      32(CX), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm7, %ymm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xe6 // {vex} vpdpbusd %ymm6, %ymm7, %ymm4
+	PREFETCHT1   64(SI)
+	VPBROADCASTD 8(DX), Y5
+	VPBROADCASTD 8(DX)(BX*1), Y6
+	VPAND        64(CX), Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm5, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm6, %ymm7, %ymm3
+	VPAND        96(CX), Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm7, %ymm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xe6 // {vex} vpdpbusd %ymm6, %ymm7, %ymm4
+	VPBROADCASTD 12(DX), Y5
+	VPBROADCASTD 12(DX)(BX*1), Y6
+	VMOVDQU      64(CX), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm5, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm6, %ymm7, %ymm3
+	VMOVDQU      96(CX), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm7, %ymm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xe6 // {vex} vpdpbusd %ymm6, %ymm7, %ymm4
+	PREFETCHT1   128(SI)
+	VPBROADCASTD 16(DX), Y5
+	VPBROADCASTD 16(DX)(BX*1), Y6
+	VPAND        128(CX), Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm5, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm6, %ymm7, %ymm3
+	VPAND        160(CX), Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm7, %ymm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xe6 // {vex} vpdpbusd %ymm6, %ymm7, %ymm4
+	VPBROADCASTD 20(DX), Y5
+	VPBROADCASTD 20(DX)(BX*1), Y6
+	VMOVDQU      128(CX), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm5, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm6, %ymm7, %ymm3
+	VMOVDQU      160(CX), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm7, %ymm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xe6 // {vex} vpdpbusd %ymm6, %ymm7, %ymm4
+	PREFETCHT1   192(SI)
+	VPBROADCASTD 24(DX), Y5
+	VPBROADCASTD 24(DX)(BX*1), Y6
+	VPAND        192(CX), Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm5, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm6, %ymm7, %ymm3
+	VPAND        224(CX), Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm7, %ymm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xe6 // {vex} vpdpbusd %ymm6, %ymm7, %ymm4
+	VPBROADCASTD 28(DX), Y5
+	VPBROADCASTD 28(DX)(BX*1), Y6
+	VMOVDQU      192(CX), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm5, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xde // {vex} vpdpbusd %ymm6, %ymm7, %ymm3
+	VMOVDQU      224(CX), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm5, %ymm7, %ymm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x45; BYTE $0x50; BYTE $0xe6 // {vex} vpdpbusd %ymm6, %ymm7, %ymm4
+	ADDQ         $+256, CX
+	ADDQ         $+32, DX
+	ADDQ         $+256, SI
+	DECQ         R11
+	JNZ          line
+	MOVQ         AX, SI
+	SHLQ         $0x05, SI
+	MOVQ         R10, R11
+	VBROADCASTSS (R8), Y5
+	LEAQ         (R8)(AX*4), R12
+	VBROADCASTSS (R12), Y6
+	VCVTPH2PS    (R11), Y7
+	VMULPS       Y7, Y5, Y8
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  (DI), Y8, Y1
+	VMOVUPS      Y1, (DI)
+	VMULPS       Y7, Y6, Y1
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  64(DI), Y1, Y3
+	VMOVUPS      Y3, 64(DI)
+	VCVTPH2PS    16(R11), Y1
+	ADDQ         SI, R11
+	PREFETCHT1   (R11)
+	VMULPS       Y1, Y5, Y3
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  32(DI), Y3, Y2
+	VMOVUPS      Y2, 32(DI)
+	VMULPS       Y1, Y6, Y1
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  96(DI), Y1, Y4
+	VMOVUPS      Y4, 96(DI)
+	ADDQ         $+4, R8
+	ADDQ         $+4, R9
+	ADDQ         $+32, R10
+	DECQ         200(SP)
+	JNZ          group
+	MOVQ         out+48(FP), DX
+	ADDQ         192(SP), DX
+	MOVQ         bias+40(FP), SI
+	ADDQ         192(SP), SI
+	VMOVUPS      (DI), Y1
+	VADDPS       (SI), Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VMOVUPS      32(DI), Y2
+	VADDPS       32(SI), Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      64(DI), Y3
+	VADDPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (DX)
+	VMOVUPS      96(DI), Y4
+	VADDPS       32(SI), Y4, Y4
+	VMOVUPS      Y4, 32(DX)
+	LEAQ         (CX), CX
+	MOVQ         AX, DX
+	SHLQ         $0x05, DX
+	IMUL3Q       $+0, DX, DX
+	ADDQ         DX, R10
+	ADDQ         $+64, 192(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int4AVXVNNIx1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·int4AVXVNNIx1x3(SB), $272-88
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	MOVQ         AX, BX
+	SHLQ         $0x06, BX
+	MOVL         $0x0f0f0f0f, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Y0
+	LEAQ         63(SP), DI
+	ANDQ         $-64, DI
+	MOVQ         scales+8(FP), R10
+	MOVQ         $+0, 256(SP)
+
+tile:
+	MOVQ    x+16(FP), DX
+	MOVQ    AX, 264(SP)
+	VPXOR   Y1, Y1, Y1
+	VMOVUPS Y1, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y1, 64(DI)
+	VMOVUPS Y1, 96(DI)
+	VMOVUPS Y1, 128(DI)
+	VMOVUPS Y1, 160(DI)
+	MOVQ    xScales+24(FP), R8
+	MOVQ    xSums+32(FP), R9
+
+group:
+	LEAQ         4096(CX), SI
+	VPXOR        Y6, Y6, Y6
+	VPBROADCASTD (R9), Y1
+	VPSLLD       $0x03, Y1, Y1
+	VPSUBD       Y1, Y6, Y1
+	VMOVDQU      Y1, Y2
+	LEAQ         (R9)(AX*4), R11
+	VPBROADCASTD (R11), Y3
+	VPSLLD       $0x03, Y3, Y3
+	VPSUBD       Y3, Y6, Y3
+	VMOVDQU      Y3, Y4
+	LEAQ         (R11)(AX*4), R11
+	VPBROADCASTD (R11), Y5
+	VPSLLD       $0x03, Y5, Y5
+	VPSUBD       Y5, Y6, Y5
+	VMOVDQU      Y5, Y6
+	MOVQ         $+2, R11
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (SI)
+	VPAND        (CX), Y0, Y7
+	VPAND        32(CX), Y0, Y8
+	VPBROADCASTD (DX), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm2
+	VPBROADCASTD (DX)(BX*1), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm4
+	VPBROADCASTD (DX)(BX*2), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm6
+	VMOVDQU      (CX), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VMOVDQU      32(CX), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPBROADCASTD 4(DX), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm2
+	VPBROADCASTD 4(DX)(BX*1), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm4
+	VPBROADCASTD 4(DX)(BX*2), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm6
+	PREFETCHT1   64(SI)
+	VPAND        64(CX), Y0, Y7
+	VPAND        96(CX), Y0, Y8
+	VPBROADCASTD 8(DX), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm2
+	VPBROADCASTD 8(DX)(BX*1), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm4
+	VPBROADCASTD 8(DX)(BX*2), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm6
+	VMOVDQU      64(CX), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VMOVDQU      96(CX), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPBROADCASTD 12(DX), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm2
+	VPBROADCASTD 12(DX)(BX*1), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm4
+	VPBROADCASTD 12(DX)(BX*2), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm6
+	PREFETCHT1   128(SI)
+	VPAND        128(CX), Y0, Y7
+	VPAND        160(CX), Y0, Y8
+	VPBROADCASTD 16(DX), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm2
+	VPBROADCASTD 16(DX)(BX*1), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm4
+	VPBROADCASTD 16(DX)(BX*2), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm6
+	VMOVDQU      128(CX), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VMOVDQU      160(CX), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPBROADCASTD 20(DX), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm2
+	VPBROADCASTD 20(DX)(BX*1), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm4
+	VPBROADCASTD 20(DX)(BX*2), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm6
+	PREFETCHT1   192(SI)
+	VPAND        192(CX), Y0, Y7
+	VPAND        224(CX), Y0, Y8
+	VPBROADCASTD 24(DX), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm2
+	VPBROADCASTD 24(DX)(BX*1), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm4
+	VPBROADCASTD 24(DX)(BX*2), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm6
+	VMOVDQU      192(CX), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y7, Y0, Y7
+	VMOVDQU      224(CX), Y8
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y8, Y0, Y8
+	VPBROADCASTD 28(DX), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xc9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xd1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm2
+	VPBROADCASTD 28(DX)(BX*1), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xd9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xe1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm4
+	VPBROADCASTD 28(DX)(BX*2), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xe9 // {vex} vpdpbusd %ymm9, %ymm7, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xf1 // {vex} vpdpbusd %ymm9, %ymm8, %ymm6
+	ADDQ         $+256, CX
+	ADDQ         $+32, DX
+	ADDQ         $+256, SI
+	DECQ         R11
+	JNZ          line
+	MOVQ         AX, SI
+	SHLQ         $0x05, SI
+	MOVQ         R10, R11
+	VCVTPH2PS    (R11), Y7
+	VCVTPH2PS    16(R11), Y8
+	ADDQ         SI, R11
+	PREFETCHT1   (R11)
+	VBROADCASTSS (R8), Y9
+	VMULPS       Y7, Y9, Y10
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  (DI), Y10, Y1
+	VMOVUPS      Y1, (DI)
+	VMULPS       Y8, Y9, Y1
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  32(DI), Y1, Y2
+	VMOVUPS      Y2, 32(DI)
+	LEAQ         (R8)(AX*4), SI
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y7, Y1, Y2
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  64(DI), Y2, Y3
+	VMOVUPS      Y3, 64(DI)
+	VMULPS       Y8, Y1, Y1
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  96(DI), Y1, Y4
+	VMOVUPS      Y4, 96(DI)
+	LEAQ         (SI)(AX*4), SI
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y7, Y1, Y2
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  128(DI), Y2, Y5
+	VMOVUPS      Y5, 128(DI)
+	VMULPS       Y8, Y1, Y1
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  160(DI), Y1, Y6
+	VMOVUPS      Y6, 160(DI)
+	ADDQ         $+4, R8
+	ADDQ         $+4, R9
+	ADDQ         $+32, R10
+	DECQ         264(SP)
+	JNZ          group
+	MOVQ         out+48(FP), DX
+	ADDQ         256(SP), DX
+	MOVQ         bias+40(FP), SI
+	ADDQ         256(SP), SI
+	VMOVUPS      (DI), Y1
+	VADDPS       (SI), Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VMOVUPS      32(DI), Y2
+	VADDPS       32(SI), Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      64(DI), Y3
+	VADDPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (DX)
+	VMOVUPS      96(DI), Y4
+	VADDPS       32(SI), Y4, Y4
+	VMOVUPS      Y4, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      128(DI), Y5
+	VADDPS       (SI), Y5, Y5
+	VMOVUPS      Y5, (DX)
+	VMOVUPS      160(DI), Y6
+	VADDPS       32(SI), Y6, Y6
+	VMOVUPS      Y6, 32(DX)
+	LEAQ         (CX), CX
+	MOVQ         AX, DX
+	SHLQ         $0x05, DX
+	IMUL3Q       $+0, DX, DX
+	ADDQ         DX, R10
+	ADDQ         $+64, 256(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int4AVXVNNIx1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·int4AVXVNNIx1x4(SB), $336-88
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	MOVQ         AX, BX
+	SHLQ         $0x06, BX
+	LEAQ         (BX)(BX*2), SI
+	MOVL         $0x0f0f0f0f, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Y0
+	LEAQ         63(SP), R8
+	ANDQ         $-64, R8
+	MOVQ         scales+8(FP), R11
+	MOVQ         $+0, 320(SP)
+
+tile:
+	MOVQ    x+16(FP), DX
+	MOVQ    AX, 328(SP)
+	VPXOR   Y1, Y1, Y1
+	VMOVUPS Y1, (R8)
+	VMOVUPS Y1, 32(R8)
+	VMOVUPS Y1, 64(R8)
+	VMOVUPS Y1, 96(R8)
+	VMOVUPS Y1, 128(R8)
+	VMOVUPS Y1, 160(R8)
+	VMOVUPS Y1, 192(R8)
+	VMOVUPS Y1, 224(R8)
+	MOVQ    xScales+24(FP), R9
+	MOVQ    xSums+32(FP), R10
+
+group:
+	LEAQ         4096(CX), DI
+	VPXOR        Y8, Y8, Y8
+	VPBROADCASTD (R10), Y1
+	VPSLLD       $0x03, Y1, Y1
+	VPSUBD       Y1, Y8, Y1
+	VMOVDQU      Y1, Y2
+	LEAQ         (R10)(AX*4), R12
+	VPBROADCASTD (R12), Y3
+	VPSLLD       $0x03, Y3, Y3
+	VPSUBD       Y3, Y8, Y3
+	VMOVDQU      Y3, Y4
+	LEAQ         (R12)(AX*4), R12
+	VPBROADCASTD (R12), Y5
+	VPSLLD       $0x03, Y5, Y5
+	VPSUBD       Y5, Y8, Y5
+	VMOVDQU      Y5, Y6
+	LEAQ         (R12)(AX*4), R12
+	VPBROADCASTD (R12), Y7
+	VPSLLD       $0x03, Y7, Y7
+	VPSUBD       Y7, Y8, Y7
+	VMOVDQU      Y7, Y8
+	MOVQ         $+4, R12
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (DI)
+	VPAND        (CX), Y0, Y9
+	VPAND        32(CX), Y0, Y10
+	VPBROADCASTD (DX), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm11, %ymm9, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm2
+	VPBROADCASTD (DX)(BX*1), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xdb // {vex} vpdpbusd %ymm11, %ymm9, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm4
+	VPBROADCASTD (DX)(BX*2), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xeb // {vex} vpdpbusd %ymm11, %ymm9, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm6
+	VPBROADCASTD (DX)(SI*1), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xfb // {vex} vpdpbusd %ymm11, %ymm9, %ymm7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xc3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm8
+	VMOVDQU      (CX), Y9
+	VPSRLW       $0x04, Y9, Y9
+	VPAND        Y9, Y0, Y9
+	VMOVDQU      32(CX), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	VPBROADCASTD 4(DX), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm11, %ymm9, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm2
+	VPBROADCASTD 4(DX)(BX*1), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xdb // {vex} vpdpbusd %ymm11, %ymm9, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm4
+	VPBROADCASTD 4(DX)(BX*2), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xeb // {vex} vpdpbusd %ymm11, %ymm9, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm6
+	VPBROADCASTD 4(DX)(SI*1), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xfb // {vex} vpdpbusd %ymm11, %ymm9, %ymm7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xc3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm8
+	PREFETCHT1   64(DI)
+	VPAND        64(CX), Y0, Y9
+	VPAND        96(CX), Y0, Y10
+	VPBROADCASTD 8(DX), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm11, %ymm9, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm2
+	VPBROADCASTD 8(DX)(BX*1), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xdb // {vex} vpdpbusd %ymm11, %ymm9, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm4
+	VPBROADCASTD 8(DX)(BX*2), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xeb // {vex} vpdpbusd %ymm11, %ymm9, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm6
+	VPBROADCASTD 8(DX)(SI*1), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xfb // {vex} vpdpbusd %ymm11, %ymm9, %ymm7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xc3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm8
+	VMOVDQU      64(CX), Y9
+	VPSRLW       $0x04, Y9, Y9
+	VPAND        Y9, Y0, Y9
+	VMOVDQU      96(CX), Y10
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y10, Y0, Y10
+	VPBROADCASTD 12(DX), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xcb // {vex} vpdpbusd %ymm11, %ymm9, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm2
+	VPBROADCASTD 12(DX)(BX*1), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xdb // {vex} vpdpbusd %ymm11, %ymm9, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm4
+	VPBROADCASTD 12(DX)(BX*2), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xeb // {vex} vpdpbusd %ymm11, %ymm9, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm6
+	VPBROADCASTD 12(DX)(SI*1), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xfb // {vex} vpdpbusd %ymm11, %ymm9, %ymm7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xc3 // {vex} vpdpbusd %ymm11, %ymm10, %ymm8
+	ADDQ         $+128, CX
+	ADDQ         $+16, DX
+	ADDQ         $+128, DI
+	DECQ         R12
+	JNZ          line
+	MOVQ         AX, DI
+	SHLQ         $0x05, DI
+	MOVQ         R11, R12
+	VCVTPH2PS    (R12), Y9
+	VCVTPH2PS    16(R12), Y10
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	VBROADCASTSS (R9), Y11
+	VMULPS       Y9, Y11, Y12
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  (R8), Y12, Y1
+	VMOVUPS      Y1, (R8)
+	VMULPS       Y10, Y11, Y1
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  32(R8), Y1, Y2
+	VMOVUPS      Y2, 32(R8)
+	LEAQ         (R9)(AX*4), DI
+	VBROADCASTSS (DI), Y1
+	VMULPS       Y9, Y1, Y2
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  64(R8), Y2, Y3
+	VMOVUPS      Y3, 64(R8)
+	VMULPS       Y10, Y1, Y1
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  96(R8), Y1, Y4
+	VMOVUPS      Y4, 96(R8)
+	LEAQ         (DI)(AX*4), DI
+	VBROADCASTSS (DI), Y1
+	VMULPS       Y9, Y1, Y2
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  128(R8), Y2, Y5
+	VMOVUPS      Y5, 128(R8)
+	VMULPS       Y10, Y1, Y1
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  160(R8), Y1, Y6
+	VMOVUPS      Y6, 160(R8)
+	LEAQ         (DI)(AX*4), DI
+	VBROADCASTSS (DI), Y1
+	VMULPS       Y9, Y1, Y2
+	VCVTDQ2PS    Y7, Y7
+	VFMADD213PS  192(R8), Y2, Y7
+	VMOVUPS      Y7, 192(R8)
+	VMULPS       Y10, Y1, Y1
+	VCVTDQ2PS    Y8, Y8
+	VFMADD213PS  224(R8), Y1, Y8
+	VMOVUPS      Y8, 224(R8)
+	ADDQ         $+4, R9
+	ADDQ         $+4, R10
+	ADDQ         $+32, R11
+	DECQ         328(SP)
+	JNZ          group
+	MOVQ         out+48(FP), DX
+	ADDQ         320(SP), DX
+	MOVQ         bias+40(FP), DI
+	ADDQ         320(SP), DI
+	VMOVUPS      (R8), Y1
+	VADDPS       (DI), Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VMOVUPS      32(R8), Y2
+	VADDPS       32(DI), Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      64(R8), Y3
+	VADDPS       (DI), Y3, Y3
+	VMOVUPS      Y3, (DX)
+	VMOVUPS      96(R8), Y4
+	VADDPS       32(DI), Y4, Y4
+	VMOVUPS      Y4, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      128(R8), Y5
+	VADDPS       (DI), Y5, Y5
+	VMOVUPS      Y5, (DX)
+	VMOVUPS      160(R8), Y6
+	VADDPS       32(DI), Y6, Y6
+	VMOVUPS      Y6, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      192(R8), Y7
+	VADDPS       (DI), Y7, Y7
+	VMOVUPS      Y7, (DX)
+	VMOVUPS      224(R8), Y8
+	VADDPS       32(DI), Y8, Y8
+	VMOVUPS      Y8, 32(DX)
+	LEAQ         (CX), CX
+	MOVQ         AX, DX
+	SHLQ         $0x05, DX
+	IMUL3Q       $+0, DX, DX
+	ADDQ         DX, R11
+	ADDQ         $+64, 320(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func int4AVXVNNIx1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·int4AVXVNNIx1x5(SB), $400-88
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	MOVQ         AX, BX
+	SHLQ         $0x06, BX
+	LEAQ         (BX)(BX*2), SI
+	MOVL         $0x0f0f0f0f, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Y0
+	LEAQ         63(SP), R8
+	ANDQ         $-64, R8
+	MOVQ         scales+8(FP), R11
+	MOVQ         $+0, 384(SP)
+
+tile:
+	MOVQ    x+16(FP), DX
+	MOVQ    AX, 392(SP)
+	VPXOR   Y1, Y1, Y1
+	VMOVUPS Y1, (R8)
+	VMOVUPS Y1, 32(R8)
+	VMOVUPS Y1, 64(R8)
+	VMOVUPS Y1, 96(R8)
+	VMOVUPS Y1, 128(R8)
+	VMOVUPS Y1, 160(R8)
+	VMOVUPS Y1, 192(R8)
+	VMOVUPS Y1, 224(R8)
+	VMOVUPS Y1, 256(R8)
+	VMOVUPS Y1, 288(R8)
+	MOVQ    xScales+24(FP), R9
+	MOVQ    xSums+32(FP), R10
+
+group:
+	LEAQ         4096(CX), DI
+	VPXOR        Y10, Y10, Y10
+	VPBROADCASTD (R10), Y1
+	VPSLLD       $0x03, Y1, Y1
+	VPSUBD       Y1, Y10, Y1
+	VMOVDQU      Y1, Y2
+	LEAQ         (R10)(AX*4), R12
+	VPBROADCASTD (R12), Y3
+	VPSLLD       $0x03, Y3, Y3
+	VPSUBD       Y3, Y10, Y3
+	VMOVDQU      Y3, Y4
+	LEAQ         (R12)(AX*4), R12
+	VPBROADCASTD (R12), Y5
+	VPSLLD       $0x03, Y5, Y5
+	VPSUBD       Y5, Y10, Y5
+	VMOVDQU      Y5, Y6
+	LEAQ         (R12)(AX*4), R12
+	VPBROADCASTD (R12), Y7
+	VPSLLD       $0x03, Y7, Y7
+	VPSUBD       Y7, Y10, Y7
+	VMOVDQU      Y7, Y8
+	LEAQ         (R12)(AX*4), R12
+	VPBROADCASTD (R12), Y9
+	VPSLLD       $0x03, Y9, Y9
+	VPSUBD       Y9, Y10, Y9
+	VMOVDQU      Y9, Y10
+	MOVQ         $+4, R12
+	PCALIGN      $0x40
+
+line:
+	PREFETCHT1   (DI)
+	VPAND        (CX), Y0, Y11
+	VPAND        32(CX), Y0, Y12
+	VPBROADCASTD (DX), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm11, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm2
+	VPBROADCASTD (DX)(BX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm13, %ymm11, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm4
+	VPBROADCASTD (DX)(BX*2), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xed // {vex} vpdpbusd %ymm13, %ymm11, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm6
+	VPBROADCASTD (DX)(SI*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm11, %ymm7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xc5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm8
+	VPBROADCASTD (DX)(BX*4), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm11, %ymm9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm10
+	VMOVDQU      (CX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	VMOVDQU      32(CX), Y12
+	VPSRLW       $0x04, Y12, Y12
+	VPAND        Y12, Y0, Y12
+	VPBROADCASTD 4(DX), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm11, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm2
+	VPBROADCASTD 4(DX)(BX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm13, %ymm11, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm4
+	VPBROADCASTD 4(DX)(BX*2), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xed // {vex} vpdpbusd %ymm13, %ymm11, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm6
+	VPBROADCASTD 4(DX)(SI*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm11, %ymm7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xc5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm8
+	VPBROADCASTD 4(DX)(BX*4), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm11, %ymm9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm10
+	PREFETCHT1   64(DI)
+	VPAND        64(CX), Y0, Y11
+	VPAND        96(CX), Y0, Y12
+	VPBROADCASTD 8(DX), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm11, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm2
+	VPBROADCASTD 8(DX)(BX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm13, %ymm11, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm4
+	VPBROADCASTD 8(DX)(BX*2), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xed // {vex} vpdpbusd %ymm13, %ymm11, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm6
+	VPBROADCASTD 8(DX)(SI*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm11, %ymm7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xc5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm8
+	VPBROADCASTD 8(DX)(BX*4), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm11, %ymm9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm10
+	VMOVDQU      64(CX), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	VMOVDQU      96(CX), Y12
+	VPSRLW       $0x04, Y12, Y12
+	VPAND        Y12, Y0, Y12
+	VPBROADCASTD 12(DX), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm11, %ymm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm2
+	VPBROADCASTD 12(DX)(BX*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xdd // {vex} vpdpbusd %ymm13, %ymm11, %ymm3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xe5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm4
+	VPBROADCASTD 12(DX)(BX*2), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xed // {vex} vpdpbusd %ymm13, %ymm11, %ymm5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xf5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm6
+	VPBROADCASTD 12(DX)(SI*1), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x25; BYTE $0x50; BYTE $0xfd // {vex} vpdpbusd %ymm13, %ymm11, %ymm7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xc5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm8
+	VPBROADCASTD 12(DX)(BX*4), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xcd // {vex} vpdpbusd %ymm13, %ymm11, %ymm9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xd5 // {vex} vpdpbusd %ymm13, %ymm12, %ymm10
+	ADDQ         $+128, CX
+	ADDQ         $+16, DX
+	ADDQ         $+128, DI
+	DECQ         R12
+	JNZ          line
+	MOVQ         AX, DI
+	SHLQ         $0x05, DI
+	MOVQ         R11, R12
+	VCVTPH2PS    (R12), Y11
+	VCVTPH2PS    16(R12), Y12
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	VBROADCASTSS (R9), Y13
+	VMULPS       Y11, Y13, Y14
+	VCVTDQ2PS    Y1, Y1
+	VFMADD213PS  (R8), Y14, Y1
+	VMOVUPS      Y1, (R8)
+	VMULPS       Y12, Y13, Y1
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  32(R8), Y1, Y2
+	VMOVUPS      Y2, 32(R8)
+	LEAQ         (R9)(AX*4), DI
+	VBROADCASTSS (DI), Y1
+	VMULPS       Y11, Y1, Y2
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  64(R8), Y2, Y3
+	VMOVUPS      Y3, 64(R8)
+	VMULPS       Y12, Y1, Y1
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  96(R8), Y1, Y4
+	VMOVUPS      Y4, 96(R8)
+	LEAQ         (DI)(AX*4), DI
+	VBROADCASTSS (DI), Y1
+	VMULPS       Y11, Y1, Y2
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  128(R8), Y2, Y5
+	VMOVUPS      Y5, 128(R8)
+	VMULPS       Y12, Y1, Y1
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  160(R8), Y1, Y6
+	VMOVUPS      Y6, 160(R8)
+	LEAQ         (DI)(AX*4), DI
+	VBROADCASTSS (DI), Y1
+	VMULPS       Y11, Y1, Y2
+	VCVTDQ2PS    Y7, Y7
+	VFMADD213PS  192(R8), Y2, Y7
+	VMOVUPS      Y7, 192(R8)
+	VMULPS       Y12, Y1, Y1
+	VCVTDQ2PS    Y8, Y8
+	VFMADD213PS  224(R8), Y1, Y8
+	VMOVUPS      Y8, 224(R8)
+	LEAQ         (DI)(AX*4), DI
+	VBROADCASTSS (DI), Y1
+	VMULPS       Y11, Y1, Y2
+	VCVTDQ2PS    Y9, Y9
+	VFMADD213PS  256(R8), Y2, Y9
+	VMOVUPS      Y9, 256(R8)
+	VMULPS       Y12, Y1, Y1
+	VCVTDQ2PS    Y10, Y10
+	VFMADD213PS  288(R8), Y1, Y10
+	VMOVUPS      Y10, 288(R8)
+	ADDQ         $+4, R9
+	ADDQ         $+4, R10
+	ADDQ         $+32, R11
+	DECQ         392(SP)
+	JNZ          group
+	MOVQ         out+48(FP), DX
+	ADDQ         384(SP), DX
+	MOVQ         bias+40(FP), DI
+	ADDQ         384(SP), DI
+	VMOVUPS      (R8), Y1
+	VADDPS       (DI), Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VMOVUPS      32(R8), Y2
+	VADDPS       32(DI), Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      64(R8), Y3
+	VADDPS       (DI), Y3, Y3
+	VMOVUPS      Y3, (DX)
+	VMOVUPS      96(R8), Y4
+	VADDPS       32(DI), Y4, Y4
+	VMOVUPS      Y4, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      128(R8), Y5
+	VADDPS       (DI), Y5, Y5
+	VMOVUPS      Y5, (DX)
+	VMOVUPS      160(R8), Y6
+	VADDPS       32(DI), Y6, Y6
+	VMOVUPS      Y6, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      192(R8), Y7
+	VADDPS       (DI), Y7, Y7
+	VMOVUPS      Y7, (DX)
+	VMOVUPS      224(R8), Y8
+	VADDPS       32(DI), Y8, Y8
+	VMOVUPS      Y8, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      256(R8), Y9
+	VADDPS       (DI), Y9, Y9
+	VMOVUPS      Y9, (DX)
+	VMOVUPS      288(R8), Y10
+	VADDPS       32(DI), Y10, Y10
+	VMOVUPS      Y10, 32(DX)
+	LEAQ         (CX), CX
+	MOVQ         AX, DX
+	SHLQ         $0x05, DX
+	IMUL3Q       $+0, DX, DX
+	ADDQ         DX, R11
+	ADDQ         $+64, 384(SP)
+	DECQ         tiles+72(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
 // func int8AVX2x6x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·int8AVX2x6x1(SB), $464-88

@@ -9,7 +9,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-var machines = []*Machine{AVX2, AVX512}
+var machines = []*Machine{AVX2, AVXVNNI, AVX512}
 
 // function returns a file with one function for a machine.
 func function(m *Machine, body func(a *Assembler)) *File {
@@ -50,6 +50,12 @@ func TestWriteRefusesWhatTheMachineLacks(t *testing.T) {
 			a.Zero(v)
 			a.VPXORD(v, v, v)
 		})},
+		{"dot product of bytes", "fAVXVNNI needs AVX512", function(AVXVNNI, func(a *Assembler) {
+			v := a.Vector()
+			a.Zero(v)
+			a.VPDPBUSD(v, v, v)
+		})},
+		{"register of AVX-VNNI", "fAVXVNNI needs more than 16 vector registers", function(AVXVNNI, hold(17))},
 		{"register", "fAVX2 needs more than 16 vector registers", function(AVX2, hold(17))},
 		{"function without a machine", "g is for no machine", foreign},
 	} {

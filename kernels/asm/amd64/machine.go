@@ -40,6 +40,23 @@ var (
 		Registers:     16,
 		forms:         &vex,
 	}
+	// AVXVNNI is AVX2 with the dot product of bytes, as later CPUs have it that lack AVX-512.
+	AVXVNNI = &Machine{
+		Name:          "AVXVNNI",
+		Extensions:    append([]string{"AVXVNNI"}, AVX2.Extensions...),
+		RegisterBytes: AVX2.RegisterBytes,
+		Registers:     AVX2.Registers,
+		dotBytes: func(c *build.Context, x, w, sum operand.Op) {
+			c.Instruction(&ir.Instruction{
+				Opcode:   dotBytesVEX,
+				Operands: []operand.Op{x, w, sum},
+				Inputs:   []operand.Op{x, w, sum},
+				Outputs:  []operand.Op{sum},
+				ISA:      []string{"AVXVNNI"},
+			})
+		},
+		forms: AVX2.forms,
+	}
 	AVX512 = &Machine{
 		Name:              "AVX512",
 		Extensions:        append([]string{"AVX512BW", "AVX512DQ", "AVX512F", "AVX512VL", "AVX512VNNI"}, AVX2.Extensions...),
