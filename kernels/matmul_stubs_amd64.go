@@ -487,20 +487,20 @@ func int8AVXVNNIx1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums
 //go:noescape
 func int8AVXVNNIx1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
-// int4AVXVNNIx4x1 multiplies tiles of 4 panels with 1 tokens.
+// int4AVXVNNIx6x1 multiplies tiles of 6 panels with 1 tokens.
 //
 //go:noescape
-func int4AVXVNNIx4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+func int4AVXVNNIx6x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVXVNNIx1x1 multiplies tiles of 1 panels with 1 tokens.
 //
 //go:noescape
 func int4AVXVNNIx1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
-// int4AVXVNNIx2x2 multiplies tiles of 2 panels with 2 tokens.
+// int4AVXVNNIx3x2 multiplies tiles of 3 panels with 2 tokens.
 //
 //go:noescape
-func int4AVXVNNIx2x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+func int4AVXVNNIx3x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVXVNNIx1x2 multiplies tiles of 1 panels with 2 tokens.
 //
@@ -521,6 +521,11 @@ func int4AVXVNNIx1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums
 //
 //go:noescape
 func int4AVXVNNIx1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVXVNNIx1x6 multiplies tiles of 1 panels with 6 tokens.
+//
+//go:noescape
+func int4AVXVNNIx1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AVX2x6x1 multiplies tiles of 6 panels with 1 tokens.
 //

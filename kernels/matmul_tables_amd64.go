@@ -56,11 +56,12 @@ var int8AVXVNNITiles = [][]tile{
 }
 
 var int4AVXVNNITiles = [][]tile{
-	{{4, int4AVXVNNIx4x1}, {1, int4AVXVNNIx1x1}},
-	{{2, int4AVXVNNIx2x2}, {1, int4AVXVNNIx1x2}},
+	{{6, int4AVXVNNIx6x1}, {1, int4AVXVNNIx1x1}},
+	{{3, int4AVXVNNIx3x2}, {1, int4AVXVNNIx1x2}},
 	{{1, int4AVXVNNIx1x3}},
 	{{1, int4AVXVNNIx1x4}},
 	{{1, int4AVXVNNIx1x5}},
+	{{1, int4AVXVNNIx1x6}},
 }
 
 var int8AVX2Tiles = [][]tile{

@@ -1,7 +1,6 @@
 package amd64
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,7 +19,7 @@ func TestEncodings(t *testing.T) {
 		t.Skip("the GNU assembler is not installed")
 	}
 	var source strings.Builder
-	var want []byte
+	var ours []byte
 	forms := allForms()
 	for opcode, encode := range encoders {
 		if len(forms[opcode]) == 0 {
@@ -31,20 +30,19 @@ func TestEncodings(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", opcode, err)
 			}
-			want = append(want, code...)
+			ours = append(ours, code...)
 			fmt.Fprintln(&source, text)
 		}
 	}
-	got := assemble(t, source.String())
-	if bytes.Equal(got, want) {
-		return
-	}
-	for i := range min(len(got), len(want)) {
-		if got[i] != want[i] {
-			t.Fatalf("the GNU assembler writes %x at byte %d, want %x", want[i:min(i+10, len(want))], i, got[i:min(i+10, len(got))])
+	theirs := assemble(t, source.String())
+	for i := range min(len(ours), len(theirs)) {
+		if ours[i] != theirs[i] {
+			t.Fatalf("byte %d begins %x, the GNU assembler writes %x", i, ours[i:min(i+10, len(ours))], theirs[i:min(i+10, len(theirs))])
 		}
 	}
-	t.Fatalf("%d bytes, the GNU assembler writes %d", len(want), len(got))
+	if len(ours) != len(theirs) {
+		t.Fatalf("%d bytes, the GNU assembler writes %d", len(ours), len(theirs))
+	}
 }
 
 // allForms returns operands for every opcode of encoders.

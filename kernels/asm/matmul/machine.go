@@ -28,7 +28,7 @@ var machines = []machine{
 	}},
 	{amd64.AVXVNNI, []product{ // floats as with AVX2
 		{panelInt8, [][]int{{6, 1}, {3, 1}, {2, 1}, {1}, {1}, {1}}, nil},
-		{panelInt4, [][]int{{4, 1}, {2, 1}, {1}, {1}, {1}}, nil}, // a mask needs a register too
+		{panelInt4, [][]int{{6, 1}, {3, 1}, {1}, {1}, {1}, {1}}, nil}, // a mask needs a register too
 	}},
 	{amd64.AVX2, []product{
 		{panelInt8, [][]int{{6, 1}, {2, 1}, {1}, {1}, {1}}, nil}, // besides the operands, a product and a mask need registers
