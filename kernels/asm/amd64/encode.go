@@ -18,7 +18,14 @@ type encoder func(operands []operand.Op) (code []byte, text string, err error)
 
 // encoders has what is written as bytes, by opcode. No opcode of avo may be in it: it stands for another encoding there.
 var encoders = map[string]encoder{
-	dotBytesVEX: encodeDotBytes,
+	dotBytesVEX:    encodeDotBytes,
+	configureTiles: encodeConfigureTiles,
+	releaseTiles:   encodeReleaseTiles,
+	zeroTile:       encodeZeroTile,
+	loadTile:       encodeLoadTile,
+	storeTile:      encodeStoreTile,
+	dotTilesSU:     encodeDotTiles("tdpbsud", prefixF3),
+	dotTilesSS:     encodeDotTiles("tdpbssd", prefixF2),
 }
 
 // encode replaces the instructions of a function that encoders has.
@@ -52,8 +59,16 @@ type vexPrefix struct {
 	register, index, base int // of which the prefix holds the highest bits: ModRM.reg, SIB.index, ModRM.rm or SIB.base
 	other                 int // vvvv, 0 where there is none
 	long                  int // L: 1 for registers of 32 bytes
-	mandatory             int // pp: 1 for 66, 2 for F3, 3 for F2
+	mandatory             int // pp
 }
+
+// Values of pp: the mandatory prefix of an instruction.
+const (
+	prefixNone = iota
+	prefix66
+	prefixF3
+	prefixF2
+)
 
 // bytes returns the prefix of an opcode of the map 0F38.
 func (p vexPrefix) bytes() []byte {
@@ -78,7 +93,7 @@ func encodeDotBytes(operands []operand.Op) ([]byte, string, error) {
 		numbers[i] = n
 	}
 	x, w, sum := numbers[0], numbers[1], numbers[2]
-	code := append(vexPrefix{register: sum, base: x, other: w, long: 1, mandatory: 1}.bytes(), 0x50, byte(0xc0|sum&7<<3|x&7))
+	code := append(vexPrefix{register: sum, base: x, other: w, long: 1, mandatory: prefix66}.bytes(), 0x50, byte(0xc0|sum&7<<3|x&7))
 	return code, fmt.Sprintf("{vex} vpdpbusd %%ymm%d, %%ymm%d, %%ymm%d", x, w, sum), nil
 }
 

@@ -55,6 +55,36 @@ func allForms() map[string][][]operand.Op {
 			}
 		}
 	}
+	forms[releaseTiles] = [][]operand.Op{{}}
+	for tile := range Tile(8) {
+		forms[zeroTile] = append(forms[zeroTile], []operand.Op{tile.operand()})
+		for a := range Tile(8) {
+			for b := range Tile(8) {
+				if a == b || a == tile || b == tile {
+					continue
+				}
+				operands := []operand.Op{b.operand(), a.operand(), tile.operand()}
+				forms[dotTilesSU] = append(forms[dotTilesSU], operands)
+				forms[dotTilesSS] = append(forms[dotTilesSS], operands)
+			}
+		}
+	}
+	for _, base := range reg.GeneralPurpose.Registers() {
+		if base.Size() != 8 {
+			continue
+		}
+		forms[configureTiles] = append(forms[configureTiles], []operand.Op{operand.Mem{Base: base}})
+		for _, index := range reg.GeneralPurpose.Registers() {
+			if index.Size() != 8 || index == reg.RSP {
+				continue
+			}
+			for tile := range Tile(8) {
+				memory := operand.Mem{Base: base, Index: index, Scale: 1}
+				forms[loadTile] = append(forms[loadTile], []operand.Op{memory, tile.operand()})
+				forms[storeTile] = append(forms[storeTile], []operand.Op{tile.operand(), memory})
+			}
+		}
+	}
 	return forms
 }
 
@@ -62,17 +92,35 @@ func ymm(n reg.Index) reg.Register { return reg.Vector.Lookup(n, reg.S256) }
 
 // TestEncodeRefuses gives operands that an instruction cannot have.
 func TestEncodeRefuses(t *testing.T) {
-	virtual := NewFile("test").For(AVXVNNI).Vector()
-	for _, operands := range [][]operand.Op{
-		{ymm(16), ymm(0), ymm(0)},
-		{ymm(0), ymm(31), ymm(0)},
-		{ymm(0), ymm(0), ymm(16)},
-		{reg.X0, ymm(0), ymm(0)},
-		{ymm(0), virtual, ymm(0)},
-		{ymm(0), ymm(0), operand.Mem{Base: reg.RAX}},
+	virtual := NewFile("test").For(AVXVNNI)
+	y, p, tile := virtual.Vector(), virtual.GP64(), Tile(0).operand()
+	for _, c := range []struct {
+		opcode   string
+		operands []operand.Op
+	}{
+		{dotBytesVEX, []operand.Op{ymm(16), ymm(0), ymm(0)}},
+		{dotBytesVEX, []operand.Op{ymm(0), ymm(31), ymm(0)}},
+		{dotBytesVEX, []operand.Op{ymm(0), ymm(0), ymm(16)}},
+		{dotBytesVEX, []operand.Op{reg.X0, ymm(0), ymm(0)}},
+		{dotBytesVEX, []operand.Op{ymm(0), y, ymm(0)}},
+		{dotBytesVEX, []operand.Op{ymm(0), ymm(0), operand.Mem{Base: reg.RAX}}},
+		{zeroTile, []operand.Op{Tile(8).operand()}},
+		{configureTiles, []operand.Op{operand.Mem{Base: p}}},
+		{configureTiles, []operand.Op{operand.Mem{Base: reg.RAX, Disp: 8}}},
+		{configureTiles, []operand.Op{operand.Mem{Base: reg.RAX, Index: reg.RBX, Scale: 1}}},
+		{loadTile, []operand.Op{operand.Mem{Base: reg.RAX}, tile}},
+		{loadTile, []operand.Op{operand.Mem{Base: reg.RAX, Index: reg.RSP, Scale: 1}, tile}},
+		{loadTile, []operand.Op{operand.Mem{Base: reg.RAX, Index: reg.RBX, Scale: 2}, tile}},
+		{loadTile, []operand.Op{operand.Mem{Base: reg.RAX, Index: reg.RBX, Scale: 1, Disp: 64}, tile}},
+		{loadTile, []operand.Op{operand.NewParamAddr("x", 8), tile}},
+		{storeTile, []operand.Op{Tile(9).operand(), operand.Mem{Base: reg.RAX, Index: reg.RBX, Scale: 1}}},
+		{dotTilesSU, []operand.Op{tile, Tile(1).operand(), Tile(8).operand()}},
+		{dotTilesSU, []operand.Op{tile, tile, Tile(1).operand()}},
+		{dotTilesSS, []operand.Op{tile, Tile(1).operand(), tile}},
+		{dotTilesSS, []operand.Op{Tile(1).operand(), tile, tile}},
 	} {
-		if code, text, err := encodeDotBytes(operands); err == nil {
-			t.Errorf("%v: %x, %s", operands, code, text)
+		if code, text, err := encoders[c.opcode](c.operands); err == nil {
+			t.Errorf("%s %v: %x, %s", c.opcode, c.operands, code, text)
 		}
 	}
 }
@@ -89,7 +137,7 @@ func assemble(t *testing.T, source string) []byte {
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Stdin = strings.NewReader(source)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", args, err, out)
+			t.Fatalf("%v: %v\n%.500s", args, err, out)
 		}
 	}
 	code, err := os.ReadFile(text)

@@ -47,12 +47,9 @@ var (
 		RegisterBytes: AVX2.RegisterBytes,
 		Registers:     AVX2.Registers,
 		dotBytes: func(c *build.Context, x, w, sum operand.Op) {
+			operands := []operand.Op{x, w, sum}
 			c.Instruction(&ir.Instruction{
-				Opcode:   dotBytesVEX,
-				Operands: []operand.Op{x, w, sum},
-				Inputs:   []operand.Op{x, w, sum},
-				Outputs:  []operand.Op{sum},
-				ISA:      []string{"AVXVNNI"},
+				Opcode: dotBytesVEX, Operands: operands, Inputs: operands, Outputs: operands[2:], ISA: []string{"AVXVNNI"},
 			})
 		},
 		forms: AVX2.forms,
@@ -67,6 +64,8 @@ var (
 		dotBytes:          func(c *build.Context, x, w, sum operand.Op) { c.VPDPBUSD(x, w, sum) },
 		forms:             &evex,
 	}
+	// AMX is AVX512 with tiles.
+	AMX = withTiles(AVX512)
 )
 
 // forms are instructions that do the same on every machine, but not under the same name in each of the two encodings of
