@@ -1,9 +1,13 @@
 package kernels
 
-import "github.com/tti-llm/tti/format"
+import (
+	"maps"
+
+	"github.com/tti-llm/tti/format"
+)
 
 // sets holds what this architecture has, the fastest first.
-var sets = []*Set{avx512Set(), avx2Set(), &reference}
+var sets = []*Set{avx512Set(), avxVNNISet(), avx2Set(), &reference}
 
 func avx512Set() *Set {
 	s := withAVX512Rows(reference)
@@ -15,6 +19,17 @@ func avx512Set() *Set {
 		format.PanelInt8: matMulTiles(int8AVX512Tiles),
 		format.PanelInt4: matMulTiles(int4AVX512Tiles),
 	}
+	return &s
+}
+
+// avxVNNISet is avx2 with other products of integers.
+func avxVNNISet() *Set {
+	s := *avx2Set()
+	s.name = "avxvnni"
+	s.supported = func() bool { return hasAVXVNNI }
+	s.matMul = maps.Clone(s.matMul)
+	s.matMul[format.PanelInt8] = matMulTiles(int8AVXVNNITiles)
+	s.matMul[format.PanelInt4] = matMulTiles(int4AVXVNNITiles)
 	return &s
 }
 

@@ -53,7 +53,7 @@ func (f *File) print() (assembly, stubs []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := pass.Concat(pass.Compile, pass.FunctionPass(f.check)).Execute(file); err != nil {
+	if err := pass.Concat(pass.Compile, pass.FunctionPass(f.check), pass.FunctionPass(encode)).Execute(file); err != nil {
 		return nil, nil, err
 	}
 	config := printer.Config{Name: f.GeneratedBy(), Pkg: Package}

@@ -26,6 +26,10 @@ var machines = []machine{
 		{panelF32, wide, nil},
 		{panelF16, wide, nil},
 	}},
+	{amd64.AVXVNNI, []product{ // floats as with AVX2
+		{panelInt8, [][]int{{6, 1}, {3, 1}, {2, 1}, {1}, {1}, {1}}, nil},
+		{panelInt4, [][]int{{6, 1}, {3, 1}, {1}, {1}, {1}, {1}}, nil}, // a mask needs a register too
+	}},
 	{amd64.AVX2, []product{
 		{panelInt8, [][]int{{6, 1}, {2, 1}, {1}, {1}, {1}}, nil}, // besides the operands, a product and a mask need registers
 		{panelInt4, [][]int{{4, 1}, {2, 1}, {1}, {1}, {1}}, nil}, // and the ones that widen sums

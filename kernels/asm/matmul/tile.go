@@ -89,9 +89,6 @@ func (k *kernel) generate() {
 	k.weights = newStrided(k.Assembler, k.Parameter("codes"), k.multiple(k.groups, k.groupBytes()), k.panels)
 	k.x = newStrided(k.Assembler, k.GP64(), k.multiple(k.groups, groupColumns*k.xBytes), k.tokens)
 	k.ahead = k.weights.with(k.GP64())
-	if k.constants != nil {
-		k.constants(k)
-	}
 	if k.integer != nil {
 		k.allocateScratch()
 	}
@@ -110,6 +107,9 @@ func (k *kernel) generate() {
 	}
 
 	k.Label("group")
+	if k.constants != nil { // anew for each group, so that their registers are free while the sums of one are folded
+		k.constants(k)
+	}
 	if k.prefetching != noLine {
 		k.lookAhead(remaining)
 	}
