@@ -169,7 +169,7 @@ func (c *conversation) turn(ctx context.Context, line string) error {
 		fmt.Fprintf(c.notes, "[%s]\n", newStats(outcome, c.decoder.Statistics()).text(len(c.flags.draft.drafts) > 0))
 	}
 	c.complain(c.notes)
-	if outcome.Finish == runtime.FinishLength && outcome.Tokens < c.flags.tokens.value {
+	if outcome.Finish == runtime.FinishContext {
 		fmt.Fprintln(c.notes, "The context is full; /reset forgets the text so far.")
 	}
 	return ctx.Err()

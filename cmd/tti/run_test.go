@@ -175,7 +175,7 @@ func TestRunStats(t *testing.T) {
 func TestRunFillsTheContext(t *testing.T) {
 	a := runJSON(t, "", "--prompt", "The wolf", "-n", "100000", "--ignore-eos")
 	// The last token needs no position of its own.
-	if len(a.PromptIDs)+len(a.IDs) != 513 || a.FinishReason != runtime.FinishLength {
+	if len(a.PromptIDs)+len(a.IDs) != 513 || a.FinishReason != runtime.FinishContext {
 		t.Errorf("%d tokens after %d, finished by %s", len(a.IDs), len(a.PromptIDs), a.FinishReason)
 	}
 }
