@@ -25,7 +25,8 @@ type (
 // Why a text has ended.
 const (
 	FinishStop      = generation.FinishStop      // a token that ends a text, or a stop string
-	FinishLength    = generation.FinishLength    // the wanted number of tokens, or no position left
+	FinishLength    = generation.FinishLength    // the wanted number of tokens
+	FinishContext   = generation.FinishContext   // no position left in the model's context
 	FinishCancelled = generation.FinishCancelled // the context is done
 )
 

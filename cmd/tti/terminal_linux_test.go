@@ -187,7 +187,7 @@ func TestTerminalTakesTheBarAway(t *testing.T) {
 func TestTerminalShowsOrigins(t *testing.T) {
 	for _, noColour := range []string{"", "1"} {
 		t.Setenv("NO_COLOR", noColour)
-		s, process := newScreen(t, "run", draftInt8, "--prompt", "The wolf", "-n", "16", "--draft", draftF32, "--draft-len", "3", "--highlight", "--stats")
+		s, process := newScreen(t, "run", draftInt8, "--prompt", "The wolf", "-n", "16", "--temp", "0", "--draft", draftF32, "--draft-len", "3", "--highlight", "--stats")
 		s.sees("finished by length", 0)
 		if state, err := process.Wait(); err != nil || state.ExitCode() != 0 {
 			t.Errorf("it ends with %v (%v)", state, err)
@@ -200,7 +200,7 @@ func TestTerminalShowsOrigins(t *testing.T) {
 			continue
 		}
 		legend := "tokens from: target, \x1b[32mdraft\x1b[0m, \x1b[36mn-gram\x1b[0m\r\n"
-		if !strings.HasPrefix(text, legend) || !strings.Contains(text[len(legend):], "\x1b[32m ") {
+		if !strings.HasPrefix(text, legend) || !strings.Contains(text[len(legend):], "\x1b[32m") {
 			t.Errorf("the terminal shows %q", text)
 		}
 	}
@@ -220,7 +220,7 @@ func (s *screen) all(process *os.Process, code int) string {
 func TestTerminalIsNotSteered(t *testing.T) {
 	path := hostileFile(t)
 	ids := strings.TrimSpace(succeeds(t, hostileText, "tokenize", draftInt8))
-	wild := []string{"run", draftInt8, "--prompt", "The wolf", "-n", "500", "--ignore-eos", "--temp", "1000", "--seed", "3"}
+	wild := []string{"run", draftInt8, "--prompt", "The wolf", "-n", "500", "--ignore-eos", "--temp", "1000", "--top-p", "1", "--seed", "3"}
 	for name, c := range map[string]struct {
 		args []string
 		sees string
@@ -228,7 +228,7 @@ func TestTerminalIsNotSteered(t *testing.T) {
 		"meta":           {[]string{"inspect", path, "--tensors"}, "mode␛[31m␛]0;title␇␛[2J␡␍␛E␈"},
 		"meta as JSON":   {[]string{"inspect", path, "--json"}, `mode\u001b[31m`},
 		"text":           {wild, "␟"},
-		"text, coloured": {append(wild, "--highlight"), "␟"},
+		"text, coloured": {append(wild, "--highlight", "--draft", "ngram"), "␟"},
 		"text of ids":    {[]string{"tokenize", draftInt8, "--decode", ids}, "␛[31m␛]0;title␇␛[2J␡␍␛E␈"},
 	} {
 		t.Run(name, func(t *testing.T) {

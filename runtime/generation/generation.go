@@ -27,7 +27,8 @@ type FinishReason string
 
 const (
 	FinishStop      FinishReason = "stop"      // a token that ends a text, or a stop string
-	FinishLength    FinishReason = "length"    // the wanted number of tokens, or no position left
+	FinishLength    FinishReason = "length"    // the wanted number of tokens
+	FinishContext   FinishReason = "context"   // no position left in the model's context
 	FinishCancelled FinishReason = "cancelled" // the context is done
 )
 
@@ -57,7 +58,9 @@ func MaxTokens(n int) Option {
 		if n < 0 {
 			g.invalid = fmt.Errorf("%w: at most %d tokens", ErrOption, n)
 		}
-		g.limit = min(g.limit, n)
+		if n <= g.limit {
+			g.limit, g.atLimit = n, FinishLength
+		}
 	}
 }
 
@@ -96,6 +99,7 @@ func Report(o *Outcome) Option {
 // limits, recognizes the end and makes text of tokens.
 type Generation struct {
 	limit   int
+	atLimit FinishReason // what reaching the limit means
 	ends    []int32
 	rules   Rules
 	stops   []string
@@ -124,6 +128,7 @@ func New(t *tokenizer.Tokenizer, limits Limits, prompt []int32, options ...Optio
 	g := &Generation{
 		// The last token needs no position of its own: nothing is computed from it.
 		limit:   limits.Context - promptTokens + 1,
+		atLimit: FinishContext,
 		ends:    limits.Ends,
 		outcome: new(Outcome),
 		start:   time.Now(),
@@ -139,7 +144,7 @@ func New(t *tokenizer.Tokenizer, limits Limits, prompt []int32, options ...Optio
 	g.text = NewTextStream(t.NewAnswer(prompt), g.stops...)
 	*g.outcome = Outcome{PromptTokens: promptTokens}
 	if g.limit == 0 {
-		g.outcome.Finish = FinishLength
+		g.outcome.Finish = g.atLimit
 	}
 	return g, nil
 }
@@ -180,7 +185,7 @@ func (g *Generation) Accept(id int32) (Token, error) {
 	case ended:
 		g.outcome.Finish = FinishStop
 	case g.Remaining() <= 0:
-		g.outcome.Finish = FinishLength
+		g.outcome.Finish = g.atLimit
 	}
 	if g.Done() {
 		token.Text += g.text.Flush()
