@@ -4,6 +4,7 @@ GO ?= go
 
 # What the demo begins with, and which of many stories it tells; of tokenizer-fuzz, which of many texts.
 BEGINNING ?= Once upon a time
+QUESTION ?= Tell me a story about a king and his three sons.
 SEED ?= 3
 
 .PHONY: build
@@ -11,10 +12,13 @@ build: ## bin/tti, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/tti ./cmd/tti
 
 .PHONY: demo
-demo: build ## pack the fable model into int4 and let it tell a story
+demo: build ## pack two small models into int4; one tells a story, the other answers
 	bin/tti convert testdata/fable --mode int4 -o bin/fable-int4.tti
 	@printf '\n%s' "$(BEGINNING)"
 	@bin/tti run bin/fable-int4.tti --prompt "$(BEGINNING)" -n 200 --temp 0.7 --top-p 0.9 --seed $(SEED) && echo
+	bin/tti convert testdata/fable-llama --mode int4 -o bin/fable-llama-int4.tti
+	@printf '\n> %s\n' "$(QUESTION)"
+	@bin/tti run bin/fable-llama-int4.tti --prompt "$(QUESTION)" --temp 0.6 --seed $(SEED) && echo
 
 .PHONY: test
 test: ## all tests
@@ -128,7 +132,7 @@ report-calibrated: build ## the same of modes that a text has calibrated, in rep
 		bin/f32.tti bin/int8-calibrated.tti bin/int4-calibrated.tti bin/int4-blocks-calibrated.tti bin/int4-all-calibrated.tti
 
 .PHONY: readme
-readme: ## the tables of README.md, from the reports in testdata
+readme: ## the tables of the documents, from the reports in testdata
 	$(GO) test ./cmd/tti/report -run TestREADME -update
 
 .PHONY: help
