@@ -53,19 +53,23 @@ func TestVersion1FilesGiveTheSameLogits(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				digest := xxhash.New()
-				for _, logits := range all {
-					for _, v := range logits {
-						digest.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
-					}
-				}
-				if got := digest.Sum64(); got != c.logits {
+				if got := hashOfLogits(all); got != c.logits {
 					t.Errorf("%s on %s, %d threads: hash of logits %#x, want %#x", name, set.Name(), threads, got, c.logits)
 				}
 				m.Close()
 			}
 		}
 	}
+}
+
+func hashOfLogits(rows [][]float32) uint64 {
+	digest := xxhash.New()
+	for _, logits := range rows {
+		for _, v := range logits {
+			digest.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
+		}
+	}
+	return digest.Sum64()
 }
 
 // writeTiny converts a random model whose sizes fill no panel, group or head exactly.
