@@ -182,7 +182,8 @@ var stepTypes = map[stage]map[string]stepType{
 		ByteFallback: {anything, nil},
 		Fuse:         {anything, nil},
 		Strip: {func(s *Step) bool {
-			return utf8.RuneCountInString(take(&s.Text)) == 1 && take(&s.Start) > 0
+			text, start := take(&s.Text), take(&s.Start)
+			return utf8.RuneCountInString(text) == 1 && start > 0
 		}, nil},
 		Metaspace: {(*Step).takeMetaspace, nil},
 	},

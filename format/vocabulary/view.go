@@ -128,14 +128,14 @@ func readHeader(section []byte) (c counts, end int32, err error) {
 		return c, None, corrupt("reserved bytes are not zero")
 	}
 	c.index, c.addedText, c.settings = field(atIndex), field(atAddedText), field(atSettings)
-	if c.settings > maxSettings {
-		return c, None, corrupt("settings of %d bytes, at most %d are allowed", c.settings, maxSettings)
+	if c.settings > MaxSettings {
+		return c, None, corrupt("settings of %d bytes, at most %d are allowed", c.settings, MaxSettings)
 	}
 	return c, None, nil
 }
 
-// maxSettings bounds the settings, in bytes. Chat templates are the most of them; the longest in use have 20 KB.
-const maxSettings = 4 << 20
+// MaxSettings bounds the settings, in bytes. Chat templates are the most of them; the longest in use have 20 KB.
+const MaxSettings = 4 << 20
 
 func checkPadding(section []byte, l *layout) error {
 	parts := l.parts()
