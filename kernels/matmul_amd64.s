@@ -19620,6 +19620,3759 @@ line:
 	VZEROUPPER
 	RET
 
+// func int8AMXx1x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512F, MMX+
+TEXT ·int8AMXx1x8(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R9)
+	MOVB         $0x01, (R9)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R9)
+	MOVL         $0x10100808, 48(R9)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x01 // ldtilecfg (%r9)
+	MOVL         $0x80808080, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R9)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x01 // tileloadd (%r9,%rax,1), %tmm3
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R8
+	MOVQ    $+0, R10
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R10), R11
+	CMPQ       R11, SI
+	JCC        after_multiply
+	ANDQ       $+3072, R11
+	LEAQ       (R9)(R11*1), R11
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x3a // tileloadd (%rdx,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3b // tilestored %tmm0, (%r11,%rdi,1)
+	ADDQ       $+64, AX
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	PREFETCHT1 4608(DX)
+	PREFETCHT1 4672(DX)
+	PREFETCHT1 4736(DX)
+	PREFETCHT1 4800(DX)
+	PREFETCHT1 4864(DX)
+	PREFETCHT1 4928(DX)
+	PREFETCHT1 4992(DX)
+	PREFETCHT1 5056(DX)
+	ADDQ       $+1024, DX
+
+after_multiply:
+	LEAQ             -2048(R10), R11
+	CMPQ             R11, SI
+	JCC              after_fold
+	ANDQ             $+3072, R11
+	VCVTDQ2PS        (R9)(R11*1), Z8
+	VFMADD231PS.BCST (R8), Z8, Z0
+	LEAQ             (R8)(CX*4), R12
+	VCVTDQ2PS        64(R9)(R11*1), Z8
+	VFMADD231PS.BCST (R12), Z8, Z1
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        128(R9)(R11*1), Z8
+	VFMADD231PS.BCST (R12), Z8, Z2
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        192(R9)(R11*1), Z8
+	VFMADD231PS.BCST (R12), Z8, Z3
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        256(R9)(R11*1), Z8
+	VFMADD231PS.BCST (R12), Z8, Z4
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        320(R9)(R11*1), Z8
+	VFMADD231PS.BCST (R12), Z8, Z5
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        384(R9)(R11*1), Z8
+	VFMADD231PS.BCST (R12), Z8, Z6
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        448(R9)(R11*1), Z8
+	VFMADD231PS.BCST (R12), Z8, Z7
+	ADDQ             $+4, R8
+
+after_fold:
+	ADDQ    $+1024, R10
+	LEAQ    2048(SI), R11
+	CMPQ    R10, R11
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R8
+	ADDQ    8256(SP), R8
+	MOVQ    scales+8(FP), R10
+	ADDQ    8256(SP), R10
+	VMULPS  (R10), Z0, Z0
+	VADDPS  (R8), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z1, Z1
+	VADDPS  (R8), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z2, Z2
+	VADDPS  (R8), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z3, Z3
+	VADDPS  (R8), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z4, Z4
+	VADDPS  (R8), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z5, Z5
+	VADDPS  (R8), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z6, Z6
+	VADDPS  (R8), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z7, Z7
+	VADDPS  (R8), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int8AMXx1x9(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512F, MMX+
+TEXT ·int8AMXx1x9(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R9)
+	MOVB         $0x01, (R9)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R9)
+	MOVL         $0x10100909, 48(R9)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x01 // ldtilecfg (%r9)
+	MOVL         $0x80808080, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R9)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x01 // tileloadd (%r9,%rax,1), %tmm3
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R8
+	MOVQ    $+0, R10
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R10), R11
+	CMPQ       R11, SI
+	JCC        after_multiply
+	ANDQ       $+3072, R11
+	LEAQ       (R9)(R11*1), R11
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x3a // tileloadd (%rdx,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3b // tilestored %tmm0, (%r11,%rdi,1)
+	ADDQ       $+64, AX
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	PREFETCHT1 4608(DX)
+	PREFETCHT1 4672(DX)
+	PREFETCHT1 4736(DX)
+	PREFETCHT1 4800(DX)
+	PREFETCHT1 4864(DX)
+	PREFETCHT1 4928(DX)
+	PREFETCHT1 4992(DX)
+	PREFETCHT1 5056(DX)
+	ADDQ       $+1024, DX
+
+after_multiply:
+	LEAQ             -2048(R10), R11
+	CMPQ             R11, SI
+	JCC              after_fold
+	ANDQ             $+3072, R11
+	VCVTDQ2PS        (R9)(R11*1), Z9
+	VFMADD231PS.BCST (R8), Z9, Z0
+	LEAQ             (R8)(CX*4), R12
+	VCVTDQ2PS        64(R9)(R11*1), Z9
+	VFMADD231PS.BCST (R12), Z9, Z1
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        128(R9)(R11*1), Z9
+	VFMADD231PS.BCST (R12), Z9, Z2
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        192(R9)(R11*1), Z9
+	VFMADD231PS.BCST (R12), Z9, Z3
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        256(R9)(R11*1), Z9
+	VFMADD231PS.BCST (R12), Z9, Z4
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        320(R9)(R11*1), Z9
+	VFMADD231PS.BCST (R12), Z9, Z5
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        384(R9)(R11*1), Z9
+	VFMADD231PS.BCST (R12), Z9, Z6
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        448(R9)(R11*1), Z9
+	VFMADD231PS.BCST (R12), Z9, Z7
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        512(R9)(R11*1), Z9
+	VFMADD231PS.BCST (R12), Z9, Z8
+	ADDQ             $+4, R8
+
+after_fold:
+	ADDQ    $+1024, R10
+	LEAQ    2048(SI), R11
+	CMPQ    R10, R11
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R8
+	ADDQ    8256(SP), R8
+	MOVQ    scales+8(FP), R10
+	ADDQ    8256(SP), R10
+	VMULPS  (R10), Z0, Z0
+	VADDPS  (R8), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z1, Z1
+	VADDPS  (R8), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z2, Z2
+	VADDPS  (R8), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z3, Z3
+	VADDPS  (R8), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z4, Z4
+	VADDPS  (R8), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z5, Z5
+	VADDPS  (R8), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z6, Z6
+	VADDPS  (R8), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z7, Z7
+	VADDPS  (R8), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z8, Z8
+	VADDPS  (R8), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int8AMXx1x10(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512F, MMX+
+TEXT ·int8AMXx1x10(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R9)
+	MOVB         $0x01, (R9)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R9)
+	MOVL         $0x10100a0a, 48(R9)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x01 // ldtilecfg (%r9)
+	MOVL         $0x80808080, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R9)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x01 // tileloadd (%r9,%rax,1), %tmm3
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R8
+	MOVQ    $+0, R10
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R10), R11
+	CMPQ       R11, SI
+	JCC        after_multiply
+	ANDQ       $+3072, R11
+	LEAQ       (R9)(R11*1), R11
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x3a // tileloadd (%rdx,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3b // tilestored %tmm0, (%r11,%rdi,1)
+	ADDQ       $+64, AX
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	PREFETCHT1 4608(DX)
+	PREFETCHT1 4672(DX)
+	PREFETCHT1 4736(DX)
+	PREFETCHT1 4800(DX)
+	PREFETCHT1 4864(DX)
+	PREFETCHT1 4928(DX)
+	PREFETCHT1 4992(DX)
+	PREFETCHT1 5056(DX)
+	ADDQ       $+1024, DX
+
+after_multiply:
+	LEAQ             -2048(R10), R11
+	CMPQ             R11, SI
+	JCC              after_fold
+	ANDQ             $+3072, R11
+	VCVTDQ2PS        (R9)(R11*1), Z10
+	VFMADD231PS.BCST (R8), Z10, Z0
+	LEAQ             (R8)(CX*4), R12
+	VCVTDQ2PS        64(R9)(R11*1), Z10
+	VFMADD231PS.BCST (R12), Z10, Z1
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        128(R9)(R11*1), Z10
+	VFMADD231PS.BCST (R12), Z10, Z2
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        192(R9)(R11*1), Z10
+	VFMADD231PS.BCST (R12), Z10, Z3
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        256(R9)(R11*1), Z10
+	VFMADD231PS.BCST (R12), Z10, Z4
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        320(R9)(R11*1), Z10
+	VFMADD231PS.BCST (R12), Z10, Z5
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        384(R9)(R11*1), Z10
+	VFMADD231PS.BCST (R12), Z10, Z6
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        448(R9)(R11*1), Z10
+	VFMADD231PS.BCST (R12), Z10, Z7
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        512(R9)(R11*1), Z10
+	VFMADD231PS.BCST (R12), Z10, Z8
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        576(R9)(R11*1), Z10
+	VFMADD231PS.BCST (R12), Z10, Z9
+	ADDQ             $+4, R8
+
+after_fold:
+	ADDQ    $+1024, R10
+	LEAQ    2048(SI), R11
+	CMPQ    R10, R11
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R8
+	ADDQ    8256(SP), R8
+	MOVQ    scales+8(FP), R10
+	ADDQ    8256(SP), R10
+	VMULPS  (R10), Z0, Z0
+	VADDPS  (R8), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z1, Z1
+	VADDPS  (R8), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z2, Z2
+	VADDPS  (R8), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z3, Z3
+	VADDPS  (R8), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z4, Z4
+	VADDPS  (R8), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z5, Z5
+	VADDPS  (R8), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z6, Z6
+	VADDPS  (R8), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z7, Z7
+	VADDPS  (R8), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z8, Z8
+	VADDPS  (R8), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z9, Z9
+	VADDPS  (R8), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int8AMXx1x11(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512F, MMX+
+TEXT ·int8AMXx1x11(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R9)
+	MOVB         $0x01, (R9)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R9)
+	MOVL         $0x10100b0b, 48(R9)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x01 // ldtilecfg (%r9)
+	MOVL         $0x80808080, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R9)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x01 // tileloadd (%r9,%rax,1), %tmm3
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R8
+	MOVQ    $+0, R10
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R10), R11
+	CMPQ       R11, SI
+	JCC        after_multiply
+	ANDQ       $+3072, R11
+	LEAQ       (R9)(R11*1), R11
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x3a // tileloadd (%rdx,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3b // tilestored %tmm0, (%r11,%rdi,1)
+	ADDQ       $+64, AX
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	PREFETCHT1 4608(DX)
+	PREFETCHT1 4672(DX)
+	PREFETCHT1 4736(DX)
+	PREFETCHT1 4800(DX)
+	PREFETCHT1 4864(DX)
+	PREFETCHT1 4928(DX)
+	PREFETCHT1 4992(DX)
+	PREFETCHT1 5056(DX)
+	ADDQ       $+1024, DX
+
+after_multiply:
+	LEAQ             -2048(R10), R11
+	CMPQ             R11, SI
+	JCC              after_fold
+	ANDQ             $+3072, R11
+	VCVTDQ2PS        (R9)(R11*1), Z11
+	VFMADD231PS.BCST (R8), Z11, Z0
+	LEAQ             (R8)(CX*4), R12
+	VCVTDQ2PS        64(R9)(R11*1), Z11
+	VFMADD231PS.BCST (R12), Z11, Z1
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        128(R9)(R11*1), Z11
+	VFMADD231PS.BCST (R12), Z11, Z2
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        192(R9)(R11*1), Z11
+	VFMADD231PS.BCST (R12), Z11, Z3
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        256(R9)(R11*1), Z11
+	VFMADD231PS.BCST (R12), Z11, Z4
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        320(R9)(R11*1), Z11
+	VFMADD231PS.BCST (R12), Z11, Z5
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        384(R9)(R11*1), Z11
+	VFMADD231PS.BCST (R12), Z11, Z6
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        448(R9)(R11*1), Z11
+	VFMADD231PS.BCST (R12), Z11, Z7
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        512(R9)(R11*1), Z11
+	VFMADD231PS.BCST (R12), Z11, Z8
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        576(R9)(R11*1), Z11
+	VFMADD231PS.BCST (R12), Z11, Z9
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        640(R9)(R11*1), Z11
+	VFMADD231PS.BCST (R12), Z11, Z10
+	ADDQ             $+4, R8
+
+after_fold:
+	ADDQ    $+1024, R10
+	LEAQ    2048(SI), R11
+	CMPQ    R10, R11
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R8
+	ADDQ    8256(SP), R8
+	MOVQ    scales+8(FP), R10
+	ADDQ    8256(SP), R10
+	VMULPS  (R10), Z0, Z0
+	VADDPS  (R8), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z1, Z1
+	VADDPS  (R8), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z2, Z2
+	VADDPS  (R8), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z3, Z3
+	VADDPS  (R8), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z4, Z4
+	VADDPS  (R8), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z5, Z5
+	VADDPS  (R8), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z6, Z6
+	VADDPS  (R8), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z7, Z7
+	VADDPS  (R8), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z8, Z8
+	VADDPS  (R8), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z9, Z9
+	VADDPS  (R8), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z10, Z10
+	VADDPS  (R8), Z10, Z10
+	VMOVUPS Z10, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int8AMXx1x12(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512F, MMX+
+TEXT ·int8AMXx1x12(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R9)
+	MOVB         $0x01, (R9)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R9)
+	MOVL         $0x10100c0c, 48(R9)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x01 // ldtilecfg (%r9)
+	MOVL         $0x80808080, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R9)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x01 // tileloadd (%r9,%rax,1), %tmm3
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R8
+	MOVQ    $+0, R10
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R10), R11
+	CMPQ       R11, SI
+	JCC        after_multiply
+	ANDQ       $+3072, R11
+	LEAQ       (R9)(R11*1), R11
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x3a // tileloadd (%rdx,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3b // tilestored %tmm0, (%r11,%rdi,1)
+	ADDQ       $+64, AX
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	PREFETCHT1 4608(DX)
+	PREFETCHT1 4672(DX)
+	PREFETCHT1 4736(DX)
+	PREFETCHT1 4800(DX)
+	PREFETCHT1 4864(DX)
+	PREFETCHT1 4928(DX)
+	PREFETCHT1 4992(DX)
+	PREFETCHT1 5056(DX)
+	ADDQ       $+1024, DX
+
+after_multiply:
+	LEAQ             -2048(R10), R11
+	CMPQ             R11, SI
+	JCC              after_fold
+	ANDQ             $+3072, R11
+	VCVTDQ2PS        (R9)(R11*1), Z12
+	VFMADD231PS.BCST (R8), Z12, Z0
+	LEAQ             (R8)(CX*4), R12
+	VCVTDQ2PS        64(R9)(R11*1), Z12
+	VFMADD231PS.BCST (R12), Z12, Z1
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        128(R9)(R11*1), Z12
+	VFMADD231PS.BCST (R12), Z12, Z2
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        192(R9)(R11*1), Z12
+	VFMADD231PS.BCST (R12), Z12, Z3
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        256(R9)(R11*1), Z12
+	VFMADD231PS.BCST (R12), Z12, Z4
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        320(R9)(R11*1), Z12
+	VFMADD231PS.BCST (R12), Z12, Z5
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        384(R9)(R11*1), Z12
+	VFMADD231PS.BCST (R12), Z12, Z6
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        448(R9)(R11*1), Z12
+	VFMADD231PS.BCST (R12), Z12, Z7
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        512(R9)(R11*1), Z12
+	VFMADD231PS.BCST (R12), Z12, Z8
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        576(R9)(R11*1), Z12
+	VFMADD231PS.BCST (R12), Z12, Z9
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        640(R9)(R11*1), Z12
+	VFMADD231PS.BCST (R12), Z12, Z10
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        704(R9)(R11*1), Z12
+	VFMADD231PS.BCST (R12), Z12, Z11
+	ADDQ             $+4, R8
+
+after_fold:
+	ADDQ    $+1024, R10
+	LEAQ    2048(SI), R11
+	CMPQ    R10, R11
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R8
+	ADDQ    8256(SP), R8
+	MOVQ    scales+8(FP), R10
+	ADDQ    8256(SP), R10
+	VMULPS  (R10), Z0, Z0
+	VADDPS  (R8), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z1, Z1
+	VADDPS  (R8), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z2, Z2
+	VADDPS  (R8), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z3, Z3
+	VADDPS  (R8), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z4, Z4
+	VADDPS  (R8), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z5, Z5
+	VADDPS  (R8), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z6, Z6
+	VADDPS  (R8), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z7, Z7
+	VADDPS  (R8), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z8, Z8
+	VADDPS  (R8), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z9, Z9
+	VADDPS  (R8), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z10, Z10
+	VADDPS  (R8), Z10, Z10
+	VMOVUPS Z10, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z11, Z11
+	VADDPS  (R8), Z11, Z11
+	VMOVUPS Z11, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int8AMXx1x13(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512F, MMX+
+TEXT ·int8AMXx1x13(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R9)
+	MOVB         $0x01, (R9)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R9)
+	MOVL         $0x10100d0d, 48(R9)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x01 // ldtilecfg (%r9)
+	MOVL         $0x80808080, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R9)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x01 // tileloadd (%r9,%rax,1), %tmm3
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R8
+	MOVQ    $+0, R10
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R10), R11
+	CMPQ       R11, SI
+	JCC        after_multiply
+	ANDQ       $+3072, R11
+	LEAQ       (R9)(R11*1), R11
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x3a // tileloadd (%rdx,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3b // tilestored %tmm0, (%r11,%rdi,1)
+	ADDQ       $+64, AX
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	PREFETCHT1 4608(DX)
+	PREFETCHT1 4672(DX)
+	PREFETCHT1 4736(DX)
+	PREFETCHT1 4800(DX)
+	PREFETCHT1 4864(DX)
+	PREFETCHT1 4928(DX)
+	PREFETCHT1 4992(DX)
+	PREFETCHT1 5056(DX)
+	ADDQ       $+1024, DX
+
+after_multiply:
+	LEAQ             -2048(R10), R11
+	CMPQ             R11, SI
+	JCC              after_fold
+	ANDQ             $+3072, R11
+	VCVTDQ2PS        (R9)(R11*1), Z13
+	VFMADD231PS.BCST (R8), Z13, Z0
+	LEAQ             (R8)(CX*4), R12
+	VCVTDQ2PS        64(R9)(R11*1), Z13
+	VFMADD231PS.BCST (R12), Z13, Z1
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        128(R9)(R11*1), Z13
+	VFMADD231PS.BCST (R12), Z13, Z2
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        192(R9)(R11*1), Z13
+	VFMADD231PS.BCST (R12), Z13, Z3
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        256(R9)(R11*1), Z13
+	VFMADD231PS.BCST (R12), Z13, Z4
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        320(R9)(R11*1), Z13
+	VFMADD231PS.BCST (R12), Z13, Z5
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        384(R9)(R11*1), Z13
+	VFMADD231PS.BCST (R12), Z13, Z6
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        448(R9)(R11*1), Z13
+	VFMADD231PS.BCST (R12), Z13, Z7
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        512(R9)(R11*1), Z13
+	VFMADD231PS.BCST (R12), Z13, Z8
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        576(R9)(R11*1), Z13
+	VFMADD231PS.BCST (R12), Z13, Z9
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        640(R9)(R11*1), Z13
+	VFMADD231PS.BCST (R12), Z13, Z10
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        704(R9)(R11*1), Z13
+	VFMADD231PS.BCST (R12), Z13, Z11
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        768(R9)(R11*1), Z13
+	VFMADD231PS.BCST (R12), Z13, Z12
+	ADDQ             $+4, R8
+
+after_fold:
+	ADDQ    $+1024, R10
+	LEAQ    2048(SI), R11
+	CMPQ    R10, R11
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R8
+	ADDQ    8256(SP), R8
+	MOVQ    scales+8(FP), R10
+	ADDQ    8256(SP), R10
+	VMULPS  (R10), Z0, Z0
+	VADDPS  (R8), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z1, Z1
+	VADDPS  (R8), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z2, Z2
+	VADDPS  (R8), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z3, Z3
+	VADDPS  (R8), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z4, Z4
+	VADDPS  (R8), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z5, Z5
+	VADDPS  (R8), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z6, Z6
+	VADDPS  (R8), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z7, Z7
+	VADDPS  (R8), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z8, Z8
+	VADDPS  (R8), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z9, Z9
+	VADDPS  (R8), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z10, Z10
+	VADDPS  (R8), Z10, Z10
+	VMOVUPS Z10, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z11, Z11
+	VADDPS  (R8), Z11, Z11
+	VMOVUPS Z11, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z12, Z12
+	VADDPS  (R8), Z12, Z12
+	VMOVUPS Z12, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int8AMXx1x14(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512F, MMX+
+TEXT ·int8AMXx1x14(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R9)
+	MOVB         $0x01, (R9)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R9)
+	MOVL         $0x10100e0e, 48(R9)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x01 // ldtilecfg (%r9)
+	MOVL         $0x80808080, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R9)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x01 // tileloadd (%r9,%rax,1), %tmm3
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R8
+	MOVQ    $+0, R10
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R10), R11
+	CMPQ       R11, SI
+	JCC        after_multiply
+	ANDQ       $+3072, R11
+	LEAQ       (R9)(R11*1), R11
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x3a // tileloadd (%rdx,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3b // tilestored %tmm0, (%r11,%rdi,1)
+	ADDQ       $+64, AX
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	PREFETCHT1 4608(DX)
+	PREFETCHT1 4672(DX)
+	PREFETCHT1 4736(DX)
+	PREFETCHT1 4800(DX)
+	PREFETCHT1 4864(DX)
+	PREFETCHT1 4928(DX)
+	PREFETCHT1 4992(DX)
+	PREFETCHT1 5056(DX)
+	ADDQ       $+1024, DX
+
+after_multiply:
+	LEAQ             -2048(R10), R11
+	CMPQ             R11, SI
+	JCC              after_fold
+	ANDQ             $+3072, R11
+	VCVTDQ2PS        (R9)(R11*1), Z14
+	VFMADD231PS.BCST (R8), Z14, Z0
+	LEAQ             (R8)(CX*4), R12
+	VCVTDQ2PS        64(R9)(R11*1), Z14
+	VFMADD231PS.BCST (R12), Z14, Z1
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        128(R9)(R11*1), Z14
+	VFMADD231PS.BCST (R12), Z14, Z2
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        192(R9)(R11*1), Z14
+	VFMADD231PS.BCST (R12), Z14, Z3
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        256(R9)(R11*1), Z14
+	VFMADD231PS.BCST (R12), Z14, Z4
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        320(R9)(R11*1), Z14
+	VFMADD231PS.BCST (R12), Z14, Z5
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        384(R9)(R11*1), Z14
+	VFMADD231PS.BCST (R12), Z14, Z6
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        448(R9)(R11*1), Z14
+	VFMADD231PS.BCST (R12), Z14, Z7
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        512(R9)(R11*1), Z14
+	VFMADD231PS.BCST (R12), Z14, Z8
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        576(R9)(R11*1), Z14
+	VFMADD231PS.BCST (R12), Z14, Z9
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        640(R9)(R11*1), Z14
+	VFMADD231PS.BCST (R12), Z14, Z10
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        704(R9)(R11*1), Z14
+	VFMADD231PS.BCST (R12), Z14, Z11
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        768(R9)(R11*1), Z14
+	VFMADD231PS.BCST (R12), Z14, Z12
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        832(R9)(R11*1), Z14
+	VFMADD231PS.BCST (R12), Z14, Z13
+	ADDQ             $+4, R8
+
+after_fold:
+	ADDQ    $+1024, R10
+	LEAQ    2048(SI), R11
+	CMPQ    R10, R11
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R8
+	ADDQ    8256(SP), R8
+	MOVQ    scales+8(FP), R10
+	ADDQ    8256(SP), R10
+	VMULPS  (R10), Z0, Z0
+	VADDPS  (R8), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z1, Z1
+	VADDPS  (R8), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z2, Z2
+	VADDPS  (R8), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z3, Z3
+	VADDPS  (R8), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z4, Z4
+	VADDPS  (R8), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z5, Z5
+	VADDPS  (R8), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z6, Z6
+	VADDPS  (R8), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z7, Z7
+	VADDPS  (R8), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z8, Z8
+	VADDPS  (R8), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z9, Z9
+	VADDPS  (R8), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z10, Z10
+	VADDPS  (R8), Z10, Z10
+	VMOVUPS Z10, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z11, Z11
+	VADDPS  (R8), Z11, Z11
+	VMOVUPS Z11, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z12, Z12
+	VADDPS  (R8), Z12, Z12
+	VMOVUPS Z12, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z13, Z13
+	VADDPS  (R8), Z13, Z13
+	VMOVUPS Z13, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int8AMXx1x15(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512F, MMX+
+TEXT ·int8AMXx1x15(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R9)
+	MOVB         $0x01, (R9)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R9)
+	MOVL         $0x10100f0f, 48(R9)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x01 // ldtilecfg (%r9)
+	MOVL         $0x80808080, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R9)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x01 // tileloadd (%r9,%rax,1), %tmm3
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R8
+	MOVQ    $+0, R10
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R10), R11
+	CMPQ       R11, SI
+	JCC        after_multiply
+	ANDQ       $+3072, R11
+	LEAQ       (R9)(R11*1), R11
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x3a // tileloadd (%rdx,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3b // tilestored %tmm0, (%r11,%rdi,1)
+	ADDQ       $+64, AX
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	PREFETCHT1 4608(DX)
+	PREFETCHT1 4672(DX)
+	PREFETCHT1 4736(DX)
+	PREFETCHT1 4800(DX)
+	PREFETCHT1 4864(DX)
+	PREFETCHT1 4928(DX)
+	PREFETCHT1 4992(DX)
+	PREFETCHT1 5056(DX)
+	ADDQ       $+1024, DX
+
+after_multiply:
+	LEAQ             -2048(R10), R11
+	CMPQ             R11, SI
+	JCC              after_fold
+	ANDQ             $+3072, R11
+	VCVTDQ2PS        (R9)(R11*1), Z15
+	VFMADD231PS.BCST (R8), Z15, Z0
+	LEAQ             (R8)(CX*4), R12
+	VCVTDQ2PS        64(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z1
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        128(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z2
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        192(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z3
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        256(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z4
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        320(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z5
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        384(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z6
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        448(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z7
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        512(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z8
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        576(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z9
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        640(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z10
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        704(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z11
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        768(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z12
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        832(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z13
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        896(R9)(R11*1), Z15
+	VFMADD231PS.BCST (R12), Z15, Z14
+	ADDQ             $+4, R8
+
+after_fold:
+	ADDQ    $+1024, R10
+	LEAQ    2048(SI), R11
+	CMPQ    R10, R11
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R8
+	ADDQ    8256(SP), R8
+	MOVQ    scales+8(FP), R10
+	ADDQ    8256(SP), R10
+	VMULPS  (R10), Z0, Z0
+	VADDPS  (R8), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z1, Z1
+	VADDPS  (R8), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z2, Z2
+	VADDPS  (R8), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z3, Z3
+	VADDPS  (R8), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z4, Z4
+	VADDPS  (R8), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z5, Z5
+	VADDPS  (R8), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z6, Z6
+	VADDPS  (R8), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z7, Z7
+	VADDPS  (R8), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z8, Z8
+	VADDPS  (R8), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z9, Z9
+	VADDPS  (R8), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z10, Z10
+	VADDPS  (R8), Z10, Z10
+	VMOVUPS Z10, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z11, Z11
+	VADDPS  (R8), Z11, Z11
+	VMOVUPS Z11, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z12, Z12
+	VADDPS  (R8), Z12, Z12
+	VMOVUPS Z12, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z13, Z13
+	VADDPS  (R8), Z13, Z13
+	VMOVUPS Z13, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z14, Z14
+	VADDPS  (R8), Z14, Z14
+	VMOVUPS Z14, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int8AMXx1x16(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512F, MMX+
+TEXT ·int8AMXx1x16(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R9)
+	MOVB         $0x01, (R9)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R9)
+	MOVL         $0x10101010, 48(R9)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x01 // ldtilecfg (%r9)
+	MOVL         $0x80808080, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R9)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x01 // tileloadd (%r9,%rax,1), %tmm3
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R8
+	MOVQ    $+0, R10
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R10), R11
+	CMPQ       R11, SI
+	JCC        after_multiply
+	ANDQ       $+3072, R11
+	LEAQ       (R9)(R11*1), R11
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x3a // tileloadd (%rdx,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3b // tilestored %tmm0, (%r11,%rdi,1)
+	ADDQ       $+64, AX
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	PREFETCHT1 4608(DX)
+	PREFETCHT1 4672(DX)
+	PREFETCHT1 4736(DX)
+	PREFETCHT1 4800(DX)
+	PREFETCHT1 4864(DX)
+	PREFETCHT1 4928(DX)
+	PREFETCHT1 4992(DX)
+	PREFETCHT1 5056(DX)
+	ADDQ       $+1024, DX
+
+after_multiply:
+	LEAQ             -2048(R10), R11
+	CMPQ             R11, SI
+	JCC              after_fold
+	ANDQ             $+3072, R11
+	VCVTDQ2PS        (R9)(R11*1), Z16
+	VFMADD231PS.BCST (R8), Z16, Z0
+	LEAQ             (R8)(CX*4), R12
+	VCVTDQ2PS        64(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z1
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        128(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z2
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        192(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z3
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        256(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z4
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        320(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z5
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        384(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z6
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        448(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z7
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        512(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z8
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        576(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z9
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        640(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z10
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        704(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z11
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        768(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z12
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        832(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z13
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        896(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z14
+	LEAQ             (R12)(CX*4), R12
+	VCVTDQ2PS        960(R9)(R11*1), Z16
+	VFMADD231PS.BCST (R12), Z16, Z15
+	ADDQ             $+4, R8
+
+after_fold:
+	ADDQ    $+1024, R10
+	LEAQ    2048(SI), R11
+	CMPQ    R10, R11
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R8
+	ADDQ    8256(SP), R8
+	MOVQ    scales+8(FP), R10
+	ADDQ    8256(SP), R10
+	VMULPS  (R10), Z0, Z0
+	VADDPS  (R8), Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z1, Z1
+	VADDPS  (R8), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z2, Z2
+	VADDPS  (R8), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z3, Z3
+	VADDPS  (R8), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z4, Z4
+	VADDPS  (R8), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z5, Z5
+	VADDPS  (R8), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z6, Z6
+	VADDPS  (R8), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z7, Z7
+	VADDPS  (R8), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z8, Z8
+	VADDPS  (R8), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z9, Z9
+	VADDPS  (R8), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z10, Z10
+	VADDPS  (R8), Z10, Z10
+	VMOVUPS Z10, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z11, Z11
+	VADDPS  (R8), Z11, Z11
+	VMOVUPS Z11, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z12, Z12
+	VADDPS  (R8), Z12, Z12
+	VMOVUPS Z12, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z13, Z13
+	VADDPS  (R8), Z13, Z13
+	VMOVUPS Z13, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z14, Z14
+	VADDPS  (R8), Z14, Z14
+	VMOVUPS Z14, (AX)
+	ADDQ    outStride+56(FP), AX
+	VMULPS  (R10), Z15, Z15
+	VADDPS  (R8), Z15, Z15
+	VMOVUPS Z15, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int4AMXx1x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512BW, AVX512F, MMX+
+TEXT ·int4AMXx1x8(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	MOVQ         scales+8(FP), R8
+	LEAQ         63(SP), R10
+	ANDQ         $-64, R10
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R10)
+	MOVB         $0x01, (R10)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R10)
+	MOVL         $0x10100808, 48(R10)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x02 // ldtilecfg (%r10)
+	MOVL         $0xf8f8f8f8, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R10)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x02 // tileloadd (%r10,%rax,1), %tmm3
+	MOVL         $0x0f0f0f0f, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R9
+	MOVQ    $+0, R11
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R11), R12
+	CMPQ       R12, SI
+	JCC        after_unpack
+	ANDQ       $+3072, R12
+	VPANDD     (DX), Z0, Z9
+	VMOVDQU32  Z9, 4096(R10)(R12*1)
+	VMOVDQU32  (DX), Z9
+	VPSRLW     $0x04, Z9, Z9
+	VPANDD     Z9, Z0, Z9
+	VMOVDQU32  Z9, 4160(R10)(R12*1)
+	VPANDD     64(DX), Z0, Z9
+	VMOVDQU32  Z9, 4224(R10)(R12*1)
+	VMOVDQU32  64(DX), Z9
+	VPSRLW     $0x04, Z9, Z9
+	VPANDD     Z9, Z0, Z9
+	VMOVDQU32  Z9, 4288(R10)(R12*1)
+	VPANDD     128(DX), Z0, Z9
+	VMOVDQU32  Z9, 4352(R10)(R12*1)
+	VMOVDQU32  128(DX), Z9
+	VPSRLW     $0x04, Z9, Z9
+	VPANDD     Z9, Z0, Z9
+	VMOVDQU32  Z9, 4416(R10)(R12*1)
+	VPANDD     192(DX), Z0, Z9
+	VMOVDQU32  Z9, 4480(R10)(R12*1)
+	VMOVDQU32  192(DX), Z9
+	VPSRLW     $0x04, Z9, Z9
+	VPANDD     Z9, Z0, Z9
+	VMOVDQU32  Z9, 4544(R10)(R12*1)
+	VPANDD     256(DX), Z0, Z9
+	VMOVDQU32  Z9, 4608(R10)(R12*1)
+	VMOVDQU32  256(DX), Z9
+	VPSRLW     $0x04, Z9, Z9
+	VPANDD     Z9, Z0, Z9
+	VMOVDQU32  Z9, 4672(R10)(R12*1)
+	VPANDD     320(DX), Z0, Z9
+	VMOVDQU32  Z9, 4736(R10)(R12*1)
+	VMOVDQU32  320(DX), Z9
+	VPSRLW     $0x04, Z9, Z9
+	VPANDD     Z9, Z0, Z9
+	VMOVDQU32  Z9, 4800(R10)(R12*1)
+	VPANDD     384(DX), Z0, Z9
+	VMOVDQU32  Z9, 4864(R10)(R12*1)
+	VMOVDQU32  384(DX), Z9
+	VPSRLW     $0x04, Z9, Z9
+	VPANDD     Z9, Z0, Z9
+	VMOVDQU32  Z9, 4928(R10)(R12*1)
+	VPANDD     448(DX), Z0, Z9
+	VMOVDQU32  Z9, 4992(R10)(R12*1)
+	VMOVDQU32  448(DX), Z9
+	VPSRLW     $0x04, Z9, Z9
+	VPANDD     Z9, Z0, Z9
+	VMOVDQU32  Z9, 5056(R10)(R12*1)
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	ADDQ       $+512, DX
+
+after_unpack:
+	LEAQ -1024(R11), R12
+	CMPQ R12, SI
+	JCC  after_multiply
+	ANDQ $+3072, R12
+	LEAQ 4096(R10)(R12*1), R13
+	LEAQ (R10)(R12*1), R12
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x54; BYTE $0x3d; BYTE $0x00 // tileloadd (%r13,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3c // tilestored %tmm0, (%r12,%rdi,1)
+	ADDQ $+64, AX
+
+after_multiply:
+	LEAQ        -3072(R11), R12
+	CMPQ        R12, SI
+	JCC         after_fold
+	ANDQ        $+3072, R12
+	VCVTPH2PS   (R8), Z9
+	ADDQ        $+32, R8
+	VCVTDQ2PS   (R10)(R12*1), Z10
+	VMULPS.BCST (R9), Z9, Z11
+	VFMADD231PS Z11, Z10, Z1
+	LEAQ        (R9)(CX*4), R13
+	VCVTDQ2PS   64(R10)(R12*1), Z10
+	VMULPS.BCST (R13), Z9, Z11
+	VFMADD231PS Z11, Z10, Z2
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   128(R10)(R12*1), Z10
+	VMULPS.BCST (R13), Z9, Z11
+	VFMADD231PS Z11, Z10, Z3
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   192(R10)(R12*1), Z10
+	VMULPS.BCST (R13), Z9, Z11
+	VFMADD231PS Z11, Z10, Z4
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   256(R10)(R12*1), Z10
+	VMULPS.BCST (R13), Z9, Z11
+	VFMADD231PS Z11, Z10, Z5
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   320(R10)(R12*1), Z10
+	VMULPS.BCST (R13), Z9, Z11
+	VFMADD231PS Z11, Z10, Z6
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   384(R10)(R12*1), Z10
+	VMULPS.BCST (R13), Z9, Z11
+	VFMADD231PS Z11, Z10, Z7
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   448(R10)(R12*1), Z10
+	VMULPS.BCST (R13), Z9, Z9
+	VFMADD231PS Z9, Z10, Z8
+	ADDQ        $+4, R9
+
+after_fold:
+	ADDQ    $+1024, R11
+	LEAQ    3072(SI), R12
+	CMPQ    R11, R12
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R9
+	ADDQ    8256(SP), R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int4AMXx1x9(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512BW, AVX512F, MMX+
+TEXT ·int4AMXx1x9(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	MOVQ         scales+8(FP), R8
+	LEAQ         63(SP), R10
+	ANDQ         $-64, R10
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R10)
+	MOVB         $0x01, (R10)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R10)
+	MOVL         $0x10100909, 48(R10)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x02 // ldtilecfg (%r10)
+	MOVL         $0xf8f8f8f8, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R10)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x02 // tileloadd (%r10,%rax,1), %tmm3
+	MOVL         $0x0f0f0f0f, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R9
+	MOVQ    $+0, R11
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R11), R12
+	CMPQ       R12, SI
+	JCC        after_unpack
+	ANDQ       $+3072, R12
+	VPANDD     (DX), Z0, Z10
+	VMOVDQU32  Z10, 4096(R10)(R12*1)
+	VMOVDQU32  (DX), Z10
+	VPSRLW     $0x04, Z10, Z10
+	VPANDD     Z10, Z0, Z10
+	VMOVDQU32  Z10, 4160(R10)(R12*1)
+	VPANDD     64(DX), Z0, Z10
+	VMOVDQU32  Z10, 4224(R10)(R12*1)
+	VMOVDQU32  64(DX), Z10
+	VPSRLW     $0x04, Z10, Z10
+	VPANDD     Z10, Z0, Z10
+	VMOVDQU32  Z10, 4288(R10)(R12*1)
+	VPANDD     128(DX), Z0, Z10
+	VMOVDQU32  Z10, 4352(R10)(R12*1)
+	VMOVDQU32  128(DX), Z10
+	VPSRLW     $0x04, Z10, Z10
+	VPANDD     Z10, Z0, Z10
+	VMOVDQU32  Z10, 4416(R10)(R12*1)
+	VPANDD     192(DX), Z0, Z10
+	VMOVDQU32  Z10, 4480(R10)(R12*1)
+	VMOVDQU32  192(DX), Z10
+	VPSRLW     $0x04, Z10, Z10
+	VPANDD     Z10, Z0, Z10
+	VMOVDQU32  Z10, 4544(R10)(R12*1)
+	VPANDD     256(DX), Z0, Z10
+	VMOVDQU32  Z10, 4608(R10)(R12*1)
+	VMOVDQU32  256(DX), Z10
+	VPSRLW     $0x04, Z10, Z10
+	VPANDD     Z10, Z0, Z10
+	VMOVDQU32  Z10, 4672(R10)(R12*1)
+	VPANDD     320(DX), Z0, Z10
+	VMOVDQU32  Z10, 4736(R10)(R12*1)
+	VMOVDQU32  320(DX), Z10
+	VPSRLW     $0x04, Z10, Z10
+	VPANDD     Z10, Z0, Z10
+	VMOVDQU32  Z10, 4800(R10)(R12*1)
+	VPANDD     384(DX), Z0, Z10
+	VMOVDQU32  Z10, 4864(R10)(R12*1)
+	VMOVDQU32  384(DX), Z10
+	VPSRLW     $0x04, Z10, Z10
+	VPANDD     Z10, Z0, Z10
+	VMOVDQU32  Z10, 4928(R10)(R12*1)
+	VPANDD     448(DX), Z0, Z10
+	VMOVDQU32  Z10, 4992(R10)(R12*1)
+	VMOVDQU32  448(DX), Z10
+	VPSRLW     $0x04, Z10, Z10
+	VPANDD     Z10, Z0, Z10
+	VMOVDQU32  Z10, 5056(R10)(R12*1)
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	ADDQ       $+512, DX
+
+after_unpack:
+	LEAQ -1024(R11), R12
+	CMPQ R12, SI
+	JCC  after_multiply
+	ANDQ $+3072, R12
+	LEAQ 4096(R10)(R12*1), R13
+	LEAQ (R10)(R12*1), R12
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x54; BYTE $0x3d; BYTE $0x00 // tileloadd (%r13,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3c // tilestored %tmm0, (%r12,%rdi,1)
+	ADDQ $+64, AX
+
+after_multiply:
+	LEAQ        -3072(R11), R12
+	CMPQ        R12, SI
+	JCC         after_fold
+	ANDQ        $+3072, R12
+	VCVTPH2PS   (R8), Z10
+	ADDQ        $+32, R8
+	VCVTDQ2PS   (R10)(R12*1), Z11
+	VMULPS.BCST (R9), Z10, Z12
+	VFMADD231PS Z12, Z11, Z1
+	LEAQ        (R9)(CX*4), R13
+	VCVTDQ2PS   64(R10)(R12*1), Z11
+	VMULPS.BCST (R13), Z10, Z12
+	VFMADD231PS Z12, Z11, Z2
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   128(R10)(R12*1), Z11
+	VMULPS.BCST (R13), Z10, Z12
+	VFMADD231PS Z12, Z11, Z3
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   192(R10)(R12*1), Z11
+	VMULPS.BCST (R13), Z10, Z12
+	VFMADD231PS Z12, Z11, Z4
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   256(R10)(R12*1), Z11
+	VMULPS.BCST (R13), Z10, Z12
+	VFMADD231PS Z12, Z11, Z5
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   320(R10)(R12*1), Z11
+	VMULPS.BCST (R13), Z10, Z12
+	VFMADD231PS Z12, Z11, Z6
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   384(R10)(R12*1), Z11
+	VMULPS.BCST (R13), Z10, Z12
+	VFMADD231PS Z12, Z11, Z7
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   448(R10)(R12*1), Z11
+	VMULPS.BCST (R13), Z10, Z12
+	VFMADD231PS Z12, Z11, Z8
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   512(R10)(R12*1), Z11
+	VMULPS.BCST (R13), Z10, Z10
+	VFMADD231PS Z10, Z11, Z9
+	ADDQ        $+4, R9
+
+after_fold:
+	ADDQ    $+1024, R11
+	LEAQ    3072(SI), R12
+	CMPQ    R11, R12
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R9
+	ADDQ    8256(SP), R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int4AMXx1x10(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512BW, AVX512F, MMX+
+TEXT ·int4AMXx1x10(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	MOVQ         scales+8(FP), R8
+	LEAQ         63(SP), R10
+	ANDQ         $-64, R10
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R10)
+	MOVB         $0x01, (R10)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R10)
+	MOVL         $0x10100a0a, 48(R10)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x02 // ldtilecfg (%r10)
+	MOVL         $0xf8f8f8f8, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R10)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x02 // tileloadd (%r10,%rax,1), %tmm3
+	MOVL         $0x0f0f0f0f, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R9
+	MOVQ    $+0, R11
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R11), R12
+	CMPQ       R12, SI
+	JCC        after_unpack
+	ANDQ       $+3072, R12
+	VPANDD     (DX), Z0, Z11
+	VMOVDQU32  Z11, 4096(R10)(R12*1)
+	VMOVDQU32  (DX), Z11
+	VPSRLW     $0x04, Z11, Z11
+	VPANDD     Z11, Z0, Z11
+	VMOVDQU32  Z11, 4160(R10)(R12*1)
+	VPANDD     64(DX), Z0, Z11
+	VMOVDQU32  Z11, 4224(R10)(R12*1)
+	VMOVDQU32  64(DX), Z11
+	VPSRLW     $0x04, Z11, Z11
+	VPANDD     Z11, Z0, Z11
+	VMOVDQU32  Z11, 4288(R10)(R12*1)
+	VPANDD     128(DX), Z0, Z11
+	VMOVDQU32  Z11, 4352(R10)(R12*1)
+	VMOVDQU32  128(DX), Z11
+	VPSRLW     $0x04, Z11, Z11
+	VPANDD     Z11, Z0, Z11
+	VMOVDQU32  Z11, 4416(R10)(R12*1)
+	VPANDD     192(DX), Z0, Z11
+	VMOVDQU32  Z11, 4480(R10)(R12*1)
+	VMOVDQU32  192(DX), Z11
+	VPSRLW     $0x04, Z11, Z11
+	VPANDD     Z11, Z0, Z11
+	VMOVDQU32  Z11, 4544(R10)(R12*1)
+	VPANDD     256(DX), Z0, Z11
+	VMOVDQU32  Z11, 4608(R10)(R12*1)
+	VMOVDQU32  256(DX), Z11
+	VPSRLW     $0x04, Z11, Z11
+	VPANDD     Z11, Z0, Z11
+	VMOVDQU32  Z11, 4672(R10)(R12*1)
+	VPANDD     320(DX), Z0, Z11
+	VMOVDQU32  Z11, 4736(R10)(R12*1)
+	VMOVDQU32  320(DX), Z11
+	VPSRLW     $0x04, Z11, Z11
+	VPANDD     Z11, Z0, Z11
+	VMOVDQU32  Z11, 4800(R10)(R12*1)
+	VPANDD     384(DX), Z0, Z11
+	VMOVDQU32  Z11, 4864(R10)(R12*1)
+	VMOVDQU32  384(DX), Z11
+	VPSRLW     $0x04, Z11, Z11
+	VPANDD     Z11, Z0, Z11
+	VMOVDQU32  Z11, 4928(R10)(R12*1)
+	VPANDD     448(DX), Z0, Z11
+	VMOVDQU32  Z11, 4992(R10)(R12*1)
+	VMOVDQU32  448(DX), Z11
+	VPSRLW     $0x04, Z11, Z11
+	VPANDD     Z11, Z0, Z11
+	VMOVDQU32  Z11, 5056(R10)(R12*1)
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	ADDQ       $+512, DX
+
+after_unpack:
+	LEAQ -1024(R11), R12
+	CMPQ R12, SI
+	JCC  after_multiply
+	ANDQ $+3072, R12
+	LEAQ 4096(R10)(R12*1), R13
+	LEAQ (R10)(R12*1), R12
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x54; BYTE $0x3d; BYTE $0x00 // tileloadd (%r13,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3c // tilestored %tmm0, (%r12,%rdi,1)
+	ADDQ $+64, AX
+
+after_multiply:
+	LEAQ        -3072(R11), R12
+	CMPQ        R12, SI
+	JCC         after_fold
+	ANDQ        $+3072, R12
+	VCVTPH2PS   (R8), Z11
+	ADDQ        $+32, R8
+	VCVTDQ2PS   (R10)(R12*1), Z12
+	VMULPS.BCST (R9), Z11, Z13
+	VFMADD231PS Z13, Z12, Z1
+	LEAQ        (R9)(CX*4), R13
+	VCVTDQ2PS   64(R10)(R12*1), Z12
+	VMULPS.BCST (R13), Z11, Z13
+	VFMADD231PS Z13, Z12, Z2
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   128(R10)(R12*1), Z12
+	VMULPS.BCST (R13), Z11, Z13
+	VFMADD231PS Z13, Z12, Z3
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   192(R10)(R12*1), Z12
+	VMULPS.BCST (R13), Z11, Z13
+	VFMADD231PS Z13, Z12, Z4
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   256(R10)(R12*1), Z12
+	VMULPS.BCST (R13), Z11, Z13
+	VFMADD231PS Z13, Z12, Z5
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   320(R10)(R12*1), Z12
+	VMULPS.BCST (R13), Z11, Z13
+	VFMADD231PS Z13, Z12, Z6
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   384(R10)(R12*1), Z12
+	VMULPS.BCST (R13), Z11, Z13
+	VFMADD231PS Z13, Z12, Z7
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   448(R10)(R12*1), Z12
+	VMULPS.BCST (R13), Z11, Z13
+	VFMADD231PS Z13, Z12, Z8
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   512(R10)(R12*1), Z12
+	VMULPS.BCST (R13), Z11, Z13
+	VFMADD231PS Z13, Z12, Z9
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   576(R10)(R12*1), Z12
+	VMULPS.BCST (R13), Z11, Z11
+	VFMADD231PS Z11, Z12, Z10
+	ADDQ        $+4, R9
+
+after_fold:
+	ADDQ    $+1024, R11
+	LEAQ    3072(SI), R12
+	CMPQ    R11, R12
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R9
+	ADDQ    8256(SP), R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int4AMXx1x11(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512BW, AVX512F, MMX+
+TEXT ·int4AMXx1x11(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	MOVQ         scales+8(FP), R8
+	LEAQ         63(SP), R10
+	ANDQ         $-64, R10
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R10)
+	MOVB         $0x01, (R10)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R10)
+	MOVL         $0x10100b0b, 48(R10)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x02 // ldtilecfg (%r10)
+	MOVL         $0xf8f8f8f8, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R10)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x02 // tileloadd (%r10,%rax,1), %tmm3
+	MOVL         $0x0f0f0f0f, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R9
+	MOVQ    $+0, R11
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R11), R12
+	CMPQ       R12, SI
+	JCC        after_unpack
+	ANDQ       $+3072, R12
+	VPANDD     (DX), Z0, Z12
+	VMOVDQU32  Z12, 4096(R10)(R12*1)
+	VMOVDQU32  (DX), Z12
+	VPSRLW     $0x04, Z12, Z12
+	VPANDD     Z12, Z0, Z12
+	VMOVDQU32  Z12, 4160(R10)(R12*1)
+	VPANDD     64(DX), Z0, Z12
+	VMOVDQU32  Z12, 4224(R10)(R12*1)
+	VMOVDQU32  64(DX), Z12
+	VPSRLW     $0x04, Z12, Z12
+	VPANDD     Z12, Z0, Z12
+	VMOVDQU32  Z12, 4288(R10)(R12*1)
+	VPANDD     128(DX), Z0, Z12
+	VMOVDQU32  Z12, 4352(R10)(R12*1)
+	VMOVDQU32  128(DX), Z12
+	VPSRLW     $0x04, Z12, Z12
+	VPANDD     Z12, Z0, Z12
+	VMOVDQU32  Z12, 4416(R10)(R12*1)
+	VPANDD     192(DX), Z0, Z12
+	VMOVDQU32  Z12, 4480(R10)(R12*1)
+	VMOVDQU32  192(DX), Z12
+	VPSRLW     $0x04, Z12, Z12
+	VPANDD     Z12, Z0, Z12
+	VMOVDQU32  Z12, 4544(R10)(R12*1)
+	VPANDD     256(DX), Z0, Z12
+	VMOVDQU32  Z12, 4608(R10)(R12*1)
+	VMOVDQU32  256(DX), Z12
+	VPSRLW     $0x04, Z12, Z12
+	VPANDD     Z12, Z0, Z12
+	VMOVDQU32  Z12, 4672(R10)(R12*1)
+	VPANDD     320(DX), Z0, Z12
+	VMOVDQU32  Z12, 4736(R10)(R12*1)
+	VMOVDQU32  320(DX), Z12
+	VPSRLW     $0x04, Z12, Z12
+	VPANDD     Z12, Z0, Z12
+	VMOVDQU32  Z12, 4800(R10)(R12*1)
+	VPANDD     384(DX), Z0, Z12
+	VMOVDQU32  Z12, 4864(R10)(R12*1)
+	VMOVDQU32  384(DX), Z12
+	VPSRLW     $0x04, Z12, Z12
+	VPANDD     Z12, Z0, Z12
+	VMOVDQU32  Z12, 4928(R10)(R12*1)
+	VPANDD     448(DX), Z0, Z12
+	VMOVDQU32  Z12, 4992(R10)(R12*1)
+	VMOVDQU32  448(DX), Z12
+	VPSRLW     $0x04, Z12, Z12
+	VPANDD     Z12, Z0, Z12
+	VMOVDQU32  Z12, 5056(R10)(R12*1)
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	ADDQ       $+512, DX
+
+after_unpack:
+	LEAQ -1024(R11), R12
+	CMPQ R12, SI
+	JCC  after_multiply
+	ANDQ $+3072, R12
+	LEAQ 4096(R10)(R12*1), R13
+	LEAQ (R10)(R12*1), R12
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x54; BYTE $0x3d; BYTE $0x00 // tileloadd (%r13,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3c // tilestored %tmm0, (%r12,%rdi,1)
+	ADDQ $+64, AX
+
+after_multiply:
+	LEAQ        -3072(R11), R12
+	CMPQ        R12, SI
+	JCC         after_fold
+	ANDQ        $+3072, R12
+	VCVTPH2PS   (R8), Z12
+	ADDQ        $+32, R8
+	VCVTDQ2PS   (R10)(R12*1), Z13
+	VMULPS.BCST (R9), Z12, Z14
+	VFMADD231PS Z14, Z13, Z1
+	LEAQ        (R9)(CX*4), R13
+	VCVTDQ2PS   64(R10)(R12*1), Z13
+	VMULPS.BCST (R13), Z12, Z14
+	VFMADD231PS Z14, Z13, Z2
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   128(R10)(R12*1), Z13
+	VMULPS.BCST (R13), Z12, Z14
+	VFMADD231PS Z14, Z13, Z3
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   192(R10)(R12*1), Z13
+	VMULPS.BCST (R13), Z12, Z14
+	VFMADD231PS Z14, Z13, Z4
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   256(R10)(R12*1), Z13
+	VMULPS.BCST (R13), Z12, Z14
+	VFMADD231PS Z14, Z13, Z5
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   320(R10)(R12*1), Z13
+	VMULPS.BCST (R13), Z12, Z14
+	VFMADD231PS Z14, Z13, Z6
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   384(R10)(R12*1), Z13
+	VMULPS.BCST (R13), Z12, Z14
+	VFMADD231PS Z14, Z13, Z7
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   448(R10)(R12*1), Z13
+	VMULPS.BCST (R13), Z12, Z14
+	VFMADD231PS Z14, Z13, Z8
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   512(R10)(R12*1), Z13
+	VMULPS.BCST (R13), Z12, Z14
+	VFMADD231PS Z14, Z13, Z9
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   576(R10)(R12*1), Z13
+	VMULPS.BCST (R13), Z12, Z14
+	VFMADD231PS Z14, Z13, Z10
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   640(R10)(R12*1), Z13
+	VMULPS.BCST (R13), Z12, Z12
+	VFMADD231PS Z12, Z13, Z11
+	ADDQ        $+4, R9
+
+after_fold:
+	ADDQ    $+1024, R11
+	LEAQ    3072(SI), R12
+	CMPQ    R11, R12
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R9
+	ADDQ    8256(SP), R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z11, Z11
+	VMOVUPS Z11, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int4AMXx1x12(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512BW, AVX512F, MMX+
+TEXT ·int4AMXx1x12(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	MOVQ         scales+8(FP), R8
+	LEAQ         63(SP), R10
+	ANDQ         $-64, R10
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R10)
+	MOVB         $0x01, (R10)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R10)
+	MOVL         $0x10100c0c, 48(R10)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x02 // ldtilecfg (%r10)
+	MOVL         $0xf8f8f8f8, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R10)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x02 // tileloadd (%r10,%rax,1), %tmm3
+	MOVL         $0x0f0f0f0f, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R9
+	MOVQ    $+0, R11
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R11), R12
+	CMPQ       R12, SI
+	JCC        after_unpack
+	ANDQ       $+3072, R12
+	VPANDD     (DX), Z0, Z13
+	VMOVDQU32  Z13, 4096(R10)(R12*1)
+	VMOVDQU32  (DX), Z13
+	VPSRLW     $0x04, Z13, Z13
+	VPANDD     Z13, Z0, Z13
+	VMOVDQU32  Z13, 4160(R10)(R12*1)
+	VPANDD     64(DX), Z0, Z13
+	VMOVDQU32  Z13, 4224(R10)(R12*1)
+	VMOVDQU32  64(DX), Z13
+	VPSRLW     $0x04, Z13, Z13
+	VPANDD     Z13, Z0, Z13
+	VMOVDQU32  Z13, 4288(R10)(R12*1)
+	VPANDD     128(DX), Z0, Z13
+	VMOVDQU32  Z13, 4352(R10)(R12*1)
+	VMOVDQU32  128(DX), Z13
+	VPSRLW     $0x04, Z13, Z13
+	VPANDD     Z13, Z0, Z13
+	VMOVDQU32  Z13, 4416(R10)(R12*1)
+	VPANDD     192(DX), Z0, Z13
+	VMOVDQU32  Z13, 4480(R10)(R12*1)
+	VMOVDQU32  192(DX), Z13
+	VPSRLW     $0x04, Z13, Z13
+	VPANDD     Z13, Z0, Z13
+	VMOVDQU32  Z13, 4544(R10)(R12*1)
+	VPANDD     256(DX), Z0, Z13
+	VMOVDQU32  Z13, 4608(R10)(R12*1)
+	VMOVDQU32  256(DX), Z13
+	VPSRLW     $0x04, Z13, Z13
+	VPANDD     Z13, Z0, Z13
+	VMOVDQU32  Z13, 4672(R10)(R12*1)
+	VPANDD     320(DX), Z0, Z13
+	VMOVDQU32  Z13, 4736(R10)(R12*1)
+	VMOVDQU32  320(DX), Z13
+	VPSRLW     $0x04, Z13, Z13
+	VPANDD     Z13, Z0, Z13
+	VMOVDQU32  Z13, 4800(R10)(R12*1)
+	VPANDD     384(DX), Z0, Z13
+	VMOVDQU32  Z13, 4864(R10)(R12*1)
+	VMOVDQU32  384(DX), Z13
+	VPSRLW     $0x04, Z13, Z13
+	VPANDD     Z13, Z0, Z13
+	VMOVDQU32  Z13, 4928(R10)(R12*1)
+	VPANDD     448(DX), Z0, Z13
+	VMOVDQU32  Z13, 4992(R10)(R12*1)
+	VMOVDQU32  448(DX), Z13
+	VPSRLW     $0x04, Z13, Z13
+	VPANDD     Z13, Z0, Z13
+	VMOVDQU32  Z13, 5056(R10)(R12*1)
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	ADDQ       $+512, DX
+
+after_unpack:
+	LEAQ -1024(R11), R12
+	CMPQ R12, SI
+	JCC  after_multiply
+	ANDQ $+3072, R12
+	LEAQ 4096(R10)(R12*1), R13
+	LEAQ (R10)(R12*1), R12
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x54; BYTE $0x3d; BYTE $0x00 // tileloadd (%r13,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3c // tilestored %tmm0, (%r12,%rdi,1)
+	ADDQ $+64, AX
+
+after_multiply:
+	LEAQ        -3072(R11), R12
+	CMPQ        R12, SI
+	JCC         after_fold
+	ANDQ        $+3072, R12
+	VCVTPH2PS   (R8), Z13
+	ADDQ        $+32, R8
+	VCVTDQ2PS   (R10)(R12*1), Z14
+	VMULPS.BCST (R9), Z13, Z15
+	VFMADD231PS Z15, Z14, Z1
+	LEAQ        (R9)(CX*4), R13
+	VCVTDQ2PS   64(R10)(R12*1), Z14
+	VMULPS.BCST (R13), Z13, Z15
+	VFMADD231PS Z15, Z14, Z2
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   128(R10)(R12*1), Z14
+	VMULPS.BCST (R13), Z13, Z15
+	VFMADD231PS Z15, Z14, Z3
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   192(R10)(R12*1), Z14
+	VMULPS.BCST (R13), Z13, Z15
+	VFMADD231PS Z15, Z14, Z4
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   256(R10)(R12*1), Z14
+	VMULPS.BCST (R13), Z13, Z15
+	VFMADD231PS Z15, Z14, Z5
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   320(R10)(R12*1), Z14
+	VMULPS.BCST (R13), Z13, Z15
+	VFMADD231PS Z15, Z14, Z6
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   384(R10)(R12*1), Z14
+	VMULPS.BCST (R13), Z13, Z15
+	VFMADD231PS Z15, Z14, Z7
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   448(R10)(R12*1), Z14
+	VMULPS.BCST (R13), Z13, Z15
+	VFMADD231PS Z15, Z14, Z8
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   512(R10)(R12*1), Z14
+	VMULPS.BCST (R13), Z13, Z15
+	VFMADD231PS Z15, Z14, Z9
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   576(R10)(R12*1), Z14
+	VMULPS.BCST (R13), Z13, Z15
+	VFMADD231PS Z15, Z14, Z10
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   640(R10)(R12*1), Z14
+	VMULPS.BCST (R13), Z13, Z15
+	VFMADD231PS Z15, Z14, Z11
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   704(R10)(R12*1), Z14
+	VMULPS.BCST (R13), Z13, Z13
+	VFMADD231PS Z13, Z14, Z12
+	ADDQ        $+4, R9
+
+after_fold:
+	ADDQ    $+1024, R11
+	LEAQ    3072(SI), R12
+	CMPQ    R11, R12
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R9
+	ADDQ    8256(SP), R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z11, Z11
+	VMOVUPS Z11, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int4AMXx1x13(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512BW, AVX512F, MMX+
+TEXT ·int4AMXx1x13(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	MOVQ         scales+8(FP), R8
+	LEAQ         63(SP), R10
+	ANDQ         $-64, R10
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R10)
+	MOVB         $0x01, (R10)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R10)
+	MOVL         $0x10100d0d, 48(R10)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x02 // ldtilecfg (%r10)
+	MOVL         $0xf8f8f8f8, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R10)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x02 // tileloadd (%r10,%rax,1), %tmm3
+	MOVL         $0x0f0f0f0f, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R9
+	MOVQ    $+0, R11
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R11), R12
+	CMPQ       R12, SI
+	JCC        after_unpack
+	ANDQ       $+3072, R12
+	VPANDD     (DX), Z0, Z14
+	VMOVDQU32  Z14, 4096(R10)(R12*1)
+	VMOVDQU32  (DX), Z14
+	VPSRLW     $0x04, Z14, Z14
+	VPANDD     Z14, Z0, Z14
+	VMOVDQU32  Z14, 4160(R10)(R12*1)
+	VPANDD     64(DX), Z0, Z14
+	VMOVDQU32  Z14, 4224(R10)(R12*1)
+	VMOVDQU32  64(DX), Z14
+	VPSRLW     $0x04, Z14, Z14
+	VPANDD     Z14, Z0, Z14
+	VMOVDQU32  Z14, 4288(R10)(R12*1)
+	VPANDD     128(DX), Z0, Z14
+	VMOVDQU32  Z14, 4352(R10)(R12*1)
+	VMOVDQU32  128(DX), Z14
+	VPSRLW     $0x04, Z14, Z14
+	VPANDD     Z14, Z0, Z14
+	VMOVDQU32  Z14, 4416(R10)(R12*1)
+	VPANDD     192(DX), Z0, Z14
+	VMOVDQU32  Z14, 4480(R10)(R12*1)
+	VMOVDQU32  192(DX), Z14
+	VPSRLW     $0x04, Z14, Z14
+	VPANDD     Z14, Z0, Z14
+	VMOVDQU32  Z14, 4544(R10)(R12*1)
+	VPANDD     256(DX), Z0, Z14
+	VMOVDQU32  Z14, 4608(R10)(R12*1)
+	VMOVDQU32  256(DX), Z14
+	VPSRLW     $0x04, Z14, Z14
+	VPANDD     Z14, Z0, Z14
+	VMOVDQU32  Z14, 4672(R10)(R12*1)
+	VPANDD     320(DX), Z0, Z14
+	VMOVDQU32  Z14, 4736(R10)(R12*1)
+	VMOVDQU32  320(DX), Z14
+	VPSRLW     $0x04, Z14, Z14
+	VPANDD     Z14, Z0, Z14
+	VMOVDQU32  Z14, 4800(R10)(R12*1)
+	VPANDD     384(DX), Z0, Z14
+	VMOVDQU32  Z14, 4864(R10)(R12*1)
+	VMOVDQU32  384(DX), Z14
+	VPSRLW     $0x04, Z14, Z14
+	VPANDD     Z14, Z0, Z14
+	VMOVDQU32  Z14, 4928(R10)(R12*1)
+	VPANDD     448(DX), Z0, Z14
+	VMOVDQU32  Z14, 4992(R10)(R12*1)
+	VMOVDQU32  448(DX), Z14
+	VPSRLW     $0x04, Z14, Z14
+	VPANDD     Z14, Z0, Z14
+	VMOVDQU32  Z14, 5056(R10)(R12*1)
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	ADDQ       $+512, DX
+
+after_unpack:
+	LEAQ -1024(R11), R12
+	CMPQ R12, SI
+	JCC  after_multiply
+	ANDQ $+3072, R12
+	LEAQ 4096(R10)(R12*1), R13
+	LEAQ (R10)(R12*1), R12
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x54; BYTE $0x3d; BYTE $0x00 // tileloadd (%r13,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3c // tilestored %tmm0, (%r12,%rdi,1)
+	ADDQ $+64, AX
+
+after_multiply:
+	LEAQ        -3072(R11), R12
+	CMPQ        R12, SI
+	JCC         after_fold
+	ANDQ        $+3072, R12
+	VCVTPH2PS   (R8), Z14
+	ADDQ        $+32, R8
+	VCVTDQ2PS   (R10)(R12*1), Z15
+	VMULPS.BCST (R9), Z14, Z16
+	VFMADD231PS Z16, Z15, Z1
+	LEAQ        (R9)(CX*4), R13
+	VCVTDQ2PS   64(R10)(R12*1), Z15
+	VMULPS.BCST (R13), Z14, Z16
+	VFMADD231PS Z16, Z15, Z2
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   128(R10)(R12*1), Z15
+	VMULPS.BCST (R13), Z14, Z16
+	VFMADD231PS Z16, Z15, Z3
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   192(R10)(R12*1), Z15
+	VMULPS.BCST (R13), Z14, Z16
+	VFMADD231PS Z16, Z15, Z4
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   256(R10)(R12*1), Z15
+	VMULPS.BCST (R13), Z14, Z16
+	VFMADD231PS Z16, Z15, Z5
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   320(R10)(R12*1), Z15
+	VMULPS.BCST (R13), Z14, Z16
+	VFMADD231PS Z16, Z15, Z6
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   384(R10)(R12*1), Z15
+	VMULPS.BCST (R13), Z14, Z16
+	VFMADD231PS Z16, Z15, Z7
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   448(R10)(R12*1), Z15
+	VMULPS.BCST (R13), Z14, Z16
+	VFMADD231PS Z16, Z15, Z8
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   512(R10)(R12*1), Z15
+	VMULPS.BCST (R13), Z14, Z16
+	VFMADD231PS Z16, Z15, Z9
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   576(R10)(R12*1), Z15
+	VMULPS.BCST (R13), Z14, Z16
+	VFMADD231PS Z16, Z15, Z10
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   640(R10)(R12*1), Z15
+	VMULPS.BCST (R13), Z14, Z16
+	VFMADD231PS Z16, Z15, Z11
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   704(R10)(R12*1), Z15
+	VMULPS.BCST (R13), Z14, Z16
+	VFMADD231PS Z16, Z15, Z12
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   768(R10)(R12*1), Z15
+	VMULPS.BCST (R13), Z14, Z14
+	VFMADD231PS Z14, Z15, Z13
+	ADDQ        $+4, R9
+
+after_fold:
+	ADDQ    $+1024, R11
+	LEAQ    3072(SI), R12
+	CMPQ    R11, R12
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R9
+	ADDQ    8256(SP), R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z11, Z11
+	VMOVUPS Z11, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z13, Z13
+	VMOVUPS Z13, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int4AMXx1x14(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512BW, AVX512F, MMX+
+TEXT ·int4AMXx1x14(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	MOVQ         scales+8(FP), R8
+	LEAQ         63(SP), R10
+	ANDQ         $-64, R10
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R10)
+	MOVB         $0x01, (R10)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R10)
+	MOVL         $0x10100e0e, 48(R10)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x02 // ldtilecfg (%r10)
+	MOVL         $0xf8f8f8f8, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R10)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x02 // tileloadd (%r10,%rax,1), %tmm3
+	MOVL         $0x0f0f0f0f, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R9
+	MOVQ    $+0, R11
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R11), R12
+	CMPQ       R12, SI
+	JCC        after_unpack
+	ANDQ       $+3072, R12
+	VPANDD     (DX), Z0, Z15
+	VMOVDQU32  Z15, 4096(R10)(R12*1)
+	VMOVDQU32  (DX), Z15
+	VPSRLW     $0x04, Z15, Z15
+	VPANDD     Z15, Z0, Z15
+	VMOVDQU32  Z15, 4160(R10)(R12*1)
+	VPANDD     64(DX), Z0, Z15
+	VMOVDQU32  Z15, 4224(R10)(R12*1)
+	VMOVDQU32  64(DX), Z15
+	VPSRLW     $0x04, Z15, Z15
+	VPANDD     Z15, Z0, Z15
+	VMOVDQU32  Z15, 4288(R10)(R12*1)
+	VPANDD     128(DX), Z0, Z15
+	VMOVDQU32  Z15, 4352(R10)(R12*1)
+	VMOVDQU32  128(DX), Z15
+	VPSRLW     $0x04, Z15, Z15
+	VPANDD     Z15, Z0, Z15
+	VMOVDQU32  Z15, 4416(R10)(R12*1)
+	VPANDD     192(DX), Z0, Z15
+	VMOVDQU32  Z15, 4480(R10)(R12*1)
+	VMOVDQU32  192(DX), Z15
+	VPSRLW     $0x04, Z15, Z15
+	VPANDD     Z15, Z0, Z15
+	VMOVDQU32  Z15, 4544(R10)(R12*1)
+	VPANDD     256(DX), Z0, Z15
+	VMOVDQU32  Z15, 4608(R10)(R12*1)
+	VMOVDQU32  256(DX), Z15
+	VPSRLW     $0x04, Z15, Z15
+	VPANDD     Z15, Z0, Z15
+	VMOVDQU32  Z15, 4672(R10)(R12*1)
+	VPANDD     320(DX), Z0, Z15
+	VMOVDQU32  Z15, 4736(R10)(R12*1)
+	VMOVDQU32  320(DX), Z15
+	VPSRLW     $0x04, Z15, Z15
+	VPANDD     Z15, Z0, Z15
+	VMOVDQU32  Z15, 4800(R10)(R12*1)
+	VPANDD     384(DX), Z0, Z15
+	VMOVDQU32  Z15, 4864(R10)(R12*1)
+	VMOVDQU32  384(DX), Z15
+	VPSRLW     $0x04, Z15, Z15
+	VPANDD     Z15, Z0, Z15
+	VMOVDQU32  Z15, 4928(R10)(R12*1)
+	VPANDD     448(DX), Z0, Z15
+	VMOVDQU32  Z15, 4992(R10)(R12*1)
+	VMOVDQU32  448(DX), Z15
+	VPSRLW     $0x04, Z15, Z15
+	VPANDD     Z15, Z0, Z15
+	VMOVDQU32  Z15, 5056(R10)(R12*1)
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	ADDQ       $+512, DX
+
+after_unpack:
+	LEAQ -1024(R11), R12
+	CMPQ R12, SI
+	JCC  after_multiply
+	ANDQ $+3072, R12
+	LEAQ 4096(R10)(R12*1), R13
+	LEAQ (R10)(R12*1), R12
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x54; BYTE $0x3d; BYTE $0x00 // tileloadd (%r13,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3c // tilestored %tmm0, (%r12,%rdi,1)
+	ADDQ $+64, AX
+
+after_multiply:
+	LEAQ        -3072(R11), R12
+	CMPQ        R12, SI
+	JCC         after_fold
+	ANDQ        $+3072, R12
+	VCVTPH2PS   (R8), Z15
+	ADDQ        $+32, R8
+	VCVTDQ2PS   (R10)(R12*1), Z16
+	VMULPS.BCST (R9), Z15, Z17
+	VFMADD231PS Z17, Z16, Z1
+	LEAQ        (R9)(CX*4), R13
+	VCVTDQ2PS   64(R10)(R12*1), Z16
+	VMULPS.BCST (R13), Z15, Z17
+	VFMADD231PS Z17, Z16, Z2
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   128(R10)(R12*1), Z16
+	VMULPS.BCST (R13), Z15, Z17
+	VFMADD231PS Z17, Z16, Z3
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   192(R10)(R12*1), Z16
+	VMULPS.BCST (R13), Z15, Z17
+	VFMADD231PS Z17, Z16, Z4
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   256(R10)(R12*1), Z16
+	VMULPS.BCST (R13), Z15, Z17
+	VFMADD231PS Z17, Z16, Z5
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   320(R10)(R12*1), Z16
+	VMULPS.BCST (R13), Z15, Z17
+	VFMADD231PS Z17, Z16, Z6
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   384(R10)(R12*1), Z16
+	VMULPS.BCST (R13), Z15, Z17
+	VFMADD231PS Z17, Z16, Z7
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   448(R10)(R12*1), Z16
+	VMULPS.BCST (R13), Z15, Z17
+	VFMADD231PS Z17, Z16, Z8
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   512(R10)(R12*1), Z16
+	VMULPS.BCST (R13), Z15, Z17
+	VFMADD231PS Z17, Z16, Z9
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   576(R10)(R12*1), Z16
+	VMULPS.BCST (R13), Z15, Z17
+	VFMADD231PS Z17, Z16, Z10
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   640(R10)(R12*1), Z16
+	VMULPS.BCST (R13), Z15, Z17
+	VFMADD231PS Z17, Z16, Z11
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   704(R10)(R12*1), Z16
+	VMULPS.BCST (R13), Z15, Z17
+	VFMADD231PS Z17, Z16, Z12
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   768(R10)(R12*1), Z16
+	VMULPS.BCST (R13), Z15, Z17
+	VFMADD231PS Z17, Z16, Z13
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   832(R10)(R12*1), Z16
+	VMULPS.BCST (R13), Z15, Z15
+	VFMADD231PS Z15, Z16, Z14
+	ADDQ        $+4, R9
+
+after_fold:
+	ADDQ    $+1024, R11
+	LEAQ    3072(SI), R12
+	CMPQ    R11, R12
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R9
+	ADDQ    8256(SP), R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z11, Z11
+	VMOVUPS Z11, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z13, Z13
+	VMOVUPS Z13, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z14, Z14
+	VMOVUPS Z14, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int4AMXx1x15(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512BW, AVX512F, MMX+
+TEXT ·int4AMXx1x15(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	MOVQ         scales+8(FP), R8
+	LEAQ         63(SP), R10
+	ANDQ         $-64, R10
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R10)
+	MOVB         $0x01, (R10)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R10)
+	MOVL         $0x10100f0f, 48(R10)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x02 // ldtilecfg (%r10)
+	MOVL         $0xf8f8f8f8, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R10)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x02 // tileloadd (%r10,%rax,1), %tmm3
+	MOVL         $0x0f0f0f0f, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R9
+	MOVQ    $+0, R11
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R11), R12
+	CMPQ       R12, SI
+	JCC        after_unpack
+	ANDQ       $+3072, R12
+	VPANDD     (DX), Z0, Z16
+	VMOVDQU32  Z16, 4096(R10)(R12*1)
+	VMOVDQU32  (DX), Z16
+	VPSRLW     $0x04, Z16, Z16
+	VPANDD     Z16, Z0, Z16
+	VMOVDQU32  Z16, 4160(R10)(R12*1)
+	VPANDD     64(DX), Z0, Z16
+	VMOVDQU32  Z16, 4224(R10)(R12*1)
+	VMOVDQU32  64(DX), Z16
+	VPSRLW     $0x04, Z16, Z16
+	VPANDD     Z16, Z0, Z16
+	VMOVDQU32  Z16, 4288(R10)(R12*1)
+	VPANDD     128(DX), Z0, Z16
+	VMOVDQU32  Z16, 4352(R10)(R12*1)
+	VMOVDQU32  128(DX), Z16
+	VPSRLW     $0x04, Z16, Z16
+	VPANDD     Z16, Z0, Z16
+	VMOVDQU32  Z16, 4416(R10)(R12*1)
+	VPANDD     192(DX), Z0, Z16
+	VMOVDQU32  Z16, 4480(R10)(R12*1)
+	VMOVDQU32  192(DX), Z16
+	VPSRLW     $0x04, Z16, Z16
+	VPANDD     Z16, Z0, Z16
+	VMOVDQU32  Z16, 4544(R10)(R12*1)
+	VPANDD     256(DX), Z0, Z16
+	VMOVDQU32  Z16, 4608(R10)(R12*1)
+	VMOVDQU32  256(DX), Z16
+	VPSRLW     $0x04, Z16, Z16
+	VPANDD     Z16, Z0, Z16
+	VMOVDQU32  Z16, 4672(R10)(R12*1)
+	VPANDD     320(DX), Z0, Z16
+	VMOVDQU32  Z16, 4736(R10)(R12*1)
+	VMOVDQU32  320(DX), Z16
+	VPSRLW     $0x04, Z16, Z16
+	VPANDD     Z16, Z0, Z16
+	VMOVDQU32  Z16, 4800(R10)(R12*1)
+	VPANDD     384(DX), Z0, Z16
+	VMOVDQU32  Z16, 4864(R10)(R12*1)
+	VMOVDQU32  384(DX), Z16
+	VPSRLW     $0x04, Z16, Z16
+	VPANDD     Z16, Z0, Z16
+	VMOVDQU32  Z16, 4928(R10)(R12*1)
+	VPANDD     448(DX), Z0, Z16
+	VMOVDQU32  Z16, 4992(R10)(R12*1)
+	VMOVDQU32  448(DX), Z16
+	VPSRLW     $0x04, Z16, Z16
+	VPANDD     Z16, Z0, Z16
+	VMOVDQU32  Z16, 5056(R10)(R12*1)
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	ADDQ       $+512, DX
+
+after_unpack:
+	LEAQ -1024(R11), R12
+	CMPQ R12, SI
+	JCC  after_multiply
+	ANDQ $+3072, R12
+	LEAQ 4096(R10)(R12*1), R13
+	LEAQ (R10)(R12*1), R12
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x54; BYTE $0x3d; BYTE $0x00 // tileloadd (%r13,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3c // tilestored %tmm0, (%r12,%rdi,1)
+	ADDQ $+64, AX
+
+after_multiply:
+	LEAQ        -3072(R11), R12
+	CMPQ        R12, SI
+	JCC         after_fold
+	ANDQ        $+3072, R12
+	VCVTPH2PS   (R8), Z16
+	ADDQ        $+32, R8
+	VCVTDQ2PS   (R10)(R12*1), Z17
+	VMULPS.BCST (R9), Z16, Z18
+	VFMADD231PS Z18, Z17, Z1
+	LEAQ        (R9)(CX*4), R13
+	VCVTDQ2PS   64(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z18
+	VFMADD231PS Z18, Z17, Z2
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   128(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z18
+	VFMADD231PS Z18, Z17, Z3
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   192(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z18
+	VFMADD231PS Z18, Z17, Z4
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   256(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z18
+	VFMADD231PS Z18, Z17, Z5
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   320(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z18
+	VFMADD231PS Z18, Z17, Z6
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   384(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z18
+	VFMADD231PS Z18, Z17, Z7
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   448(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z18
+	VFMADD231PS Z18, Z17, Z8
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   512(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z18
+	VFMADD231PS Z18, Z17, Z9
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   576(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z18
+	VFMADD231PS Z18, Z17, Z10
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   640(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z18
+	VFMADD231PS Z18, Z17, Z11
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   704(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z18
+	VFMADD231PS Z18, Z17, Z12
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   768(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z18
+	VFMADD231PS Z18, Z17, Z13
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   832(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z18
+	VFMADD231PS Z18, Z17, Z14
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   896(R10)(R12*1), Z17
+	VMULPS.BCST (R13), Z16, Z16
+	VFMADD231PS Z16, Z17, Z15
+	ADDQ        $+4, R9
+
+after_fold:
+	ADDQ    $+1024, R11
+	LEAQ    3072(SI), R12
+	CMPQ    R11, R12
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R9
+	ADDQ    8256(SP), R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z11, Z11
+	VMOVUPS Z11, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z13, Z13
+	VMOVUPS Z13, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z14, Z14
+	VMOVUPS Z14, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z15, Z15
+	VMOVUPS Z15, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
+// func int4AMXx1x16(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512BW, AVX512F, MMX+
+TEXT ·int4AMXx1x16(SB), $8264-88
+	MOVQ         groups+64(FP), CX
+	MOVQ         codes+0(FP), DX
+	MOVQ         CX, BX
+	SHLQ         $0x06, BX
+	MOVQ         CX, SI
+	SHLQ         $0x0a, SI
+	MOVQ         $+64, DI
+	MOVQ         scales+8(FP), R8
+	LEAQ         63(SP), R10
+	ANDQ         $-64, R10
+	VPXORD       Z0, Z0, Z0
+	VMOVDQU32    Z0, (R10)
+	MOVB         $0x01, (R10)
+	MOVQ         $0x0040004000400040, AX
+	MOVQ         AX, 16(R10)
+	MOVL         $0x10101010, 48(R10)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x78; BYTE $0x49; BYTE $0x02 // ldtilecfg (%r10)
+	MOVL         $0xf8f8f8f8, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	VMOVDQU32    Z0, (R10)
+	XORQ         AX, AX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x02 // tileloadd (%r10,%rax,1), %tmm3
+	MOVL         $0x0f0f0f0f, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         $+0, 8256(SP)
+
+tile:
+	MOVQ    x+16(FP), AX
+	MOVQ    xScales+24(FP), R9
+	MOVQ    $+0, R11
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	PCALIGN $0x40
+
+group:
+	LEAQ       (R11), R12
+	CMPQ       R12, SI
+	JCC        after_unpack
+	ANDQ       $+3072, R12
+	VPANDD     (DX), Z0, Z17
+	VMOVDQU32  Z17, 4096(R10)(R12*1)
+	VMOVDQU32  (DX), Z17
+	VPSRLW     $0x04, Z17, Z17
+	VPANDD     Z17, Z0, Z17
+	VMOVDQU32  Z17, 4160(R10)(R12*1)
+	VPANDD     64(DX), Z0, Z17
+	VMOVDQU32  Z17, 4224(R10)(R12*1)
+	VMOVDQU32  64(DX), Z17
+	VPSRLW     $0x04, Z17, Z17
+	VPANDD     Z17, Z0, Z17
+	VMOVDQU32  Z17, 4288(R10)(R12*1)
+	VPANDD     128(DX), Z0, Z17
+	VMOVDQU32  Z17, 4352(R10)(R12*1)
+	VMOVDQU32  128(DX), Z17
+	VPSRLW     $0x04, Z17, Z17
+	VPANDD     Z17, Z0, Z17
+	VMOVDQU32  Z17, 4416(R10)(R12*1)
+	VPANDD     192(DX), Z0, Z17
+	VMOVDQU32  Z17, 4480(R10)(R12*1)
+	VMOVDQU32  192(DX), Z17
+	VPSRLW     $0x04, Z17, Z17
+	VPANDD     Z17, Z0, Z17
+	VMOVDQU32  Z17, 4544(R10)(R12*1)
+	VPANDD     256(DX), Z0, Z17
+	VMOVDQU32  Z17, 4608(R10)(R12*1)
+	VMOVDQU32  256(DX), Z17
+	VPSRLW     $0x04, Z17, Z17
+	VPANDD     Z17, Z0, Z17
+	VMOVDQU32  Z17, 4672(R10)(R12*1)
+	VPANDD     320(DX), Z0, Z17
+	VMOVDQU32  Z17, 4736(R10)(R12*1)
+	VMOVDQU32  320(DX), Z17
+	VPSRLW     $0x04, Z17, Z17
+	VPANDD     Z17, Z0, Z17
+	VMOVDQU32  Z17, 4800(R10)(R12*1)
+	VPANDD     384(DX), Z0, Z17
+	VMOVDQU32  Z17, 4864(R10)(R12*1)
+	VMOVDQU32  384(DX), Z17
+	VPSRLW     $0x04, Z17, Z17
+	VPANDD     Z17, Z0, Z17
+	VMOVDQU32  Z17, 4928(R10)(R12*1)
+	VPANDD     448(DX), Z0, Z17
+	VMOVDQU32  Z17, 4992(R10)(R12*1)
+	VMOVDQU32  448(DX), Z17
+	VPSRLW     $0x04, Z17, Z17
+	VPANDD     Z17, Z0, Z17
+	VMOVDQU32  Z17, 5056(R10)(R12*1)
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
+	ADDQ       $+512, DX
+
+after_unpack:
+	LEAQ -1024(R11), R12
+	CMPQ R12, SI
+	JCC  after_multiply
+	ANDQ $+3072, R12
+	LEAQ 4096(R10)(R12*1), R13
+	LEAQ (R10)(R12*1), R12
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x18 // tileloadd (%rax,%rbx,1), %tmm1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x54; BYTE $0x3d; BYTE $0x00 // tileloadd (%r13,%rdi,1), %tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // tilezero %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x63; BYTE $0x5e; BYTE $0xc1 // tdpbssd %tmm3, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6a; BYTE $0x5e; BYTE $0xc1 // tdpbsud %tmm2, %tmm1, %tmm0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x3c // tilestored %tmm0, (%r12,%rdi,1)
+	ADDQ $+64, AX
+
+after_multiply:
+	LEAQ        -3072(R11), R12
+	CMPQ        R12, SI
+	JCC         after_fold
+	ANDQ        $+3072, R12
+	VCVTPH2PS   (R8), Z17
+	ADDQ        $+32, R8
+	VCVTDQ2PS   (R10)(R12*1), Z18
+	VMULPS.BCST (R9), Z17, Z19
+	VFMADD231PS Z19, Z18, Z1
+	LEAQ        (R9)(CX*4), R13
+	VCVTDQ2PS   64(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z2
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   128(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z3
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   192(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z4
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   256(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z5
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   320(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z6
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   384(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z7
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   448(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z8
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   512(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z9
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   576(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z10
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   640(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z11
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   704(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z12
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   768(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z13
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   832(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z14
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   896(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z19
+	VFMADD231PS Z19, Z18, Z15
+	LEAQ        (R13)(CX*4), R13
+	VCVTDQ2PS   960(R10)(R12*1), Z18
+	VMULPS.BCST (R13), Z17, Z17
+	VFMADD231PS Z17, Z18, Z16
+	ADDQ        $+4, R9
+
+after_fold:
+	ADDQ    $+1024, R11
+	LEAQ    3072(SI), R12
+	CMPQ    R11, R12
+	JLT     group
+	MOVQ    out+48(FP), AX
+	ADDQ    8256(SP), AX
+	MOVQ    bias+40(FP), R9
+	ADDQ    8256(SP), R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z11, Z11
+	VMOVUPS Z11, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z13, Z13
+	VMOVUPS Z13, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z14, Z14
+	VMOVUPS Z14, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z15, Z15
+	VMOVUPS Z15, (AX)
+	ADDQ    outStride+56(FP), AX
+	VADDPS  (R9), Z16, Z16
+	VMOVUPS Z16, (AX)
+	ADDQ    $+64, 8256(SP)
+	DECQ    tiles+72(FP)
+	JNZ     tile
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // tilerelease
+	VZEROUPPER
+	RET
+
 // func int8AVXVNNIx6x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 // Requires: AVX, AVX2, AVXVNNI, FMA3, MMX+
 TEXT ·int8AVXVNNIx6x1(SB), $464-88

@@ -19,7 +19,7 @@ func TestAVX2KernelsUseNoAVX512(t *testing.T) {
 		checked := 0
 		for _, function := range strings.Split(string(source), "\nTEXT ")[1:] {
 			name, _, _ := strings.Cut(function, "(")
-			if strings.Contains(name, "AVX512") {
+			if strings.Contains(name, "AVX512") || strings.Contains(name, "AMX") {
 				continue
 			}
 			checked++
@@ -29,6 +29,19 @@ func TestAVX2KernelsUseNoAVX512(t *testing.T) {
 		}
 		if checked == 0 {
 			t.Errorf("%s: no kernels without AVX-512 found", file)
+		}
+	}
+}
+
+// TestAMXTakesManyTokensOnly looks at the table without running it: few machines have AMX.
+func TestAMXTakesManyTokensOnly(t *testing.T) {
+	for i, tiles := range withAMX(int8AVX512Tiles, int8AMXTiles) {
+		want := int8AMXTiles[i]
+		if i < 7 {
+			want = int8AVX512Tiles[i]
+		}
+		if len(tiles) == 0 || len(tiles) != len(want) || tiles[len(tiles)-1].panels != 1 {
+			t.Errorf("%d tokens: %d kernels, want %d, the last one for one panel", i+1, len(tiles), len(want))
 		}
 	}
 }

@@ -46,6 +46,44 @@ var f16AVX512Tiles = [][]tile{
 	{{3, f16AVX512x3x8}, {2, f16AVX512x2x8}, {1, f16AVX512x1x8}},
 }
 
+var int8AMXTiles = [][]tile{
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{{1, int8AMXx1x8}},
+	{{1, int8AMXx1x9}},
+	{{1, int8AMXx1x10}},
+	{{1, int8AMXx1x11}},
+	{{1, int8AMXx1x12}},
+	{{1, int8AMXx1x13}},
+	{{1, int8AMXx1x14}},
+	{{1, int8AMXx1x15}},
+	{{1, int8AMXx1x16}},
+}
+
+var int4AMXTiles = [][]tile{
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{{1, int4AMXx1x8}},
+	{{1, int4AMXx1x9}},
+	{{1, int4AMXx1x10}},
+	{{1, int4AMXx1x11}},
+	{{1, int4AMXx1x12}},
+	{{1, int4AMXx1x13}},
+	{{1, int4AMXx1x14}},
+	{{1, int4AMXx1x15}},
+	{{1, int4AMXx1x16}},
+}
+
 var int8AVXVNNITiles = [][]tile{
 	{{6, int8AVXVNNIx6x1}, {1, int8AVXVNNIx1x1}},
 	{{3, int8AVXVNNIx3x2}, {1, int8AVXVNNIx1x2}},

@@ -2,12 +2,35 @@ package kernels
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/tti-llm/tti/format"
 )
 
 // sets holds what this architecture has, the fastest first.
-var sets = []*Set{avx512Set(), avxVNNISet(), avx2Set(), &reference}
+var sets = []*Set{amxSet(), avx512Set(), avxVNNISet(), avx2Set(), &reference}
+
+// amxSet is avx512 with other products of integers with many tokens.
+func amxSet() *Set {
+	s := *avx512Set()
+	s.name = "amx"
+	s.supported = hasAMX
+	s.matMul = maps.Clone(s.matMul)
+	s.matMul[format.PanelInt8] = matMulTiles(withAMX(int8AVX512Tiles, int8AMXTiles))
+	s.matMul[format.PanelInt4] = matMulTiles(withAMX(int4AVX512Tiles, int4AMXTiles))
+	return &s
+}
+
+// withAMX returns the kernels of AMX, and those of AVX-512 for fewer tokens than there are any of.
+func withAMX(avx512, amx [][]tile) [][]tile {
+	kernels := slices.Clone(amx)
+	for i, k := range amx {
+		if len(k) == 0 {
+			kernels[i] = avx512[i]
+		}
+	}
+	return kernels
+}
 
 func avx512Set() *Set {
 	s := withAVX512Rows(reference)

@@ -88,7 +88,7 @@ func TestMachines(t *testing.T) {
 				if a.HasDotBytes() {
 					a.DotBytes(x, y, y)
 				}
-				if m == AMX {
+				if m.Tiles {
 					a.ConfigureTiles(p)
 					a.ZeroTile(0)
 					a.LoadTile(p.Base, a.GP64(), 1)

@@ -26,6 +26,8 @@ type Machine struct {
 	Opmasks bool
 	// EmbeddedBroadcast says that an instruction can take one number in memory for all lanes of an operand.
 	EmbeddedBroadcast bool
+	// Tiles says that there are tile registers.
+	Tiles bool
 
 	// dotBytes emits the dot product of bytes. It is nil if the machine has none.
 	dotBytes func(c *build.Context, x, w, sum operand.Op)

@@ -20,6 +20,7 @@ func withTiles(m *Machine) *Machine {
 	tiled := *m
 	tiled.Name = "AMX"
 	tiled.Extensions = append([]string{"AMXINT8", "AMXTILE"}, m.Extensions...)
+	tiled.Tiles = true
 	return &tiled
 }
 

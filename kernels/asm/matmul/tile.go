@@ -82,6 +82,10 @@ func (f prefetching) fetches(panel, line int) bool {
 //			integer encodings: fold the group's sums into float32 ones
 //		out = sums * scale + bias
 func (k *kernel) generate() {
+	if k.tiled != nil {
+		k.generateTiles()
+		return
+	}
 	k.Begin(k.name(), signature)
 	k.Doc(fmt.Sprintf("%s multiplies tiles of %d panels with %d tokens.", k.name(), k.panels, k.tokens))
 
