@@ -41,18 +41,28 @@ func (s *script) Close() error              { return nil }
 // newChat returns a chat with the draft model under the flags of run.
 func newChat(t *testing.T, out, notes io.Writer, args ...string) *conversation {
 	t.Helper()
+	return newChatWith(t, draftInt8, out, notes, args...)
+}
+
+// newChatWith returns a chat with a model under the flags of run.
+func newChatWith(t *testing.T, path string, out, notes io.Writer, args ...string) *conversation {
+	t.Helper()
 	flags := newRunFlags()
 	cmd := &cobra.Command{}
 	flags.add(cmd)
 	if err := cmd.ParseFlags(greedily(args)); err != nil {
 		t.Fatal(err)
 	}
-	g, err := flags.open(cmd, draftInt8)
+	g, err := flags.open(cmd, path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(g.close)
-	return newConversation(g, out, notes)
+	c := newConversation(g, out, notes)
+	if err := c.begin(); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // talk returns what a user who types the lines gets to see.

@@ -30,13 +30,21 @@ func TestMain(m *testing.M) {
 	}
 	draftF32, draftInt8 = filepath.Join(folder, "draft-f32.tti"), filepath.Join(folder, "draft-int8.tti")
 	for mode, target := range map[string]string{"f32": draftF32, "int8": draftInt8} {
-		if code := run(context.Background(), []string{"convert", draftSource, "--mode", mode, "-o", target}, nil, os.Stderr, io.Discard); code != 0 {
-			panic("convert failed")
+		if err := convertFor(target, draftSource, mode); err != nil {
+			panic(err)
 		}
 	}
 	code := m.Run()
 	os.RemoveAll(folder)
 	os.Exit(code)
+}
+
+// convertFor converts a model by the command itself.
+func convertFor(target, source, mode string) error {
+	if code := run(context.Background(), []string{"convert", source, "--mode", mode, "-o", target}, nil, os.Stderr, io.Discard); code != 0 {
+		return fmt.Errorf("convert %s: exit code %d", source, code)
+	}
+	return nil
 }
 
 // outcome is what a command line came to.
