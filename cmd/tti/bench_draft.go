@@ -32,7 +32,7 @@ func newDraftBenchFlags() draftBenchFlags {
 		tokens:      count{value: 128, least: 2, most: math.MaxInt32},
 		temperature: number{most: math.MaxFloat64},
 		topK:        count{most: math.MaxInt32},
-		topP:        number{value: 1, most: 1},
+		topP:        number{value: 1, least: math.SmallestNonzeroFloat64, most: 1},
 	}
 }
 
@@ -55,7 +55,7 @@ func (f *draftBenchFlags) check(cmd *cobra.Command) error {
 			return usagef(cmd, "--%s belongs to --draft", name)
 		}
 	}
-	return nil
+	return drawingOnly(cmd, f.temperature.value, "top-k", "top-p")
 }
 
 // draftBench is the object of bench --draft --json.
@@ -75,7 +75,7 @@ func (f *draftBenchFlags) run(ctx context.Context, cmd *cobra.Command, path stri
 	if err != nil {
 		return draftBench{}, err
 	}
-	target, err := runtime.Open(path, runtime.WithThreads(runtime.NewThreads(threads)))
+	target, err := openModel(path, runtime.WithThreads(runtime.NewThreads(threads)))
 	if err != nil {
 		return draftBench{}, err
 	}

@@ -16,7 +16,7 @@ func TestExport(t *testing.T) {
 	if o := tti(t, "", "convert", directory, "--mode", "f32", "-o", again); o.code != 0 {
 		t.Fatal(o.stderr)
 	}
-	story := []string{"--prompt", "Once upon a time", "-n", "30", "--temp", "1"}
+	story := []string{"--prompt", "Once upon a time", "-n", "30", "--temp", "1", "--seed", "0"}
 	want := succeeds(t, "", append([]string{"run", draftF32}, story...)...)
 	if got := succeeds(t, "", append([]string{"run", again}, story...)...); got != want {
 		t.Errorf("%q, want %q", got, want)

@@ -225,7 +225,10 @@ func normalizePattern(a *vocabulary.Added, normalizer []vocabulary.Step) error {
 	if !a.Normalized {
 		return nil
 	}
-	a.Pattern = tokenizer.Normalize(normalizer, a.Content)
+	var err error
+	if a.Pattern, err = tokenizer.Normalize(normalizer, a.Content); err != nil {
+		return fmt.Errorf("added token %.60q: %w", a.Content, err)
+	}
 	if a.Pattern == "" || len(a.Pattern) > vocabulary.MaxAddedLength {
 		return fmt.Errorf("added token %.60q is %d bytes long when it is normalized, want 1 to %d", a.Content, len(a.Pattern), vocabulary.MaxAddedLength)
 	}

@@ -53,7 +53,7 @@ func (f *cutFinder) see(left, right []byte, id int32) {
 		f.after = append(f.after, last...)
 	}
 	_, spelled := SpelledByte(string(left)) // it stands for a character that its text does not end with
-	f.failed = spelled || id == f.unknown || len(f.after) > maxStepText
+	f.failed = spelled || id == f.unknown || len(f.after) > MaxStepText
 }
 
 // cut returns what has been found, nil for nothing. present says that there is a token for the character.
@@ -73,7 +73,11 @@ func (d *Definition) findCut() *Cut {
 	for _, m := range d.Merges {
 		f.see([]byte(d.Tokens[m.Left]), []byte(d.Tokens[m.Right]), m.Left)
 	}
-	return f.cut(slices.Contains(d.Tokens, string(f.before)))
+	outside, present := outsideWords(d.Added, len(d.Tokens)), false
+	for id, token := range d.Tokens {
+		present = present || token == string(f.before) && !outside.has(int32(id))
+	}
+	return f.cut(present)
 }
 
 // checkCut makes sure that no merge reaches over the places where words are cut. The merges have been checked.

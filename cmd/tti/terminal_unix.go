@@ -1,0 +1,64 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/peterh/liner"
+)
+
+// newLiner returns a line editor for the process's terminal that takes a paste of several lines for one.
+//
+// The editor sets the modes of descriptor 0, and reads from what os.Stdin is when it is made. That is one end of a pipe here, into which the
+// terminal's bytes go through a filter.
+func newLiner() *liner.State {
+	terminal := os.Stdin
+	if !liner.TerminalSupported() {
+		return liner.NewLiner()
+	}
+	filtered, keys, err := os.Pipe()
+	if err != nil {
+		return liner.NewLiner()
+	}
+	os.Stdin = filtered
+	state := liner.NewLiner()
+	os.Stdin = terminal
+	go func() {
+		defer keys.Close()
+		var f pasteFilter
+		in, out := make([]byte, 4096), []byte(nil)
+		for {
+			n, err := terminal.Read(in)
+			if err != nil {
+				return
+			}
+			if out = f.filter(out[:0], in[:n]); len(out) > 0 {
+				if _, err := keys.Write(out); err != nil {
+					return
+				}
+			}
+		}
+	}()
+	return state
+}
+
+// restoreOnDeath calls restore before a signal ends the process, until stop is called.
+func restoreOnDeath(restore func()) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case s := <-signals:
+			restore()
+			signal.Stop(signals)
+			syscall.Kill(os.Getpid(), s.(syscall.Signal))
+		case <-done:
+			signal.Stop(signals)
+		}
+	}()
+	return func() { close(done) }
+}
