@@ -304,6 +304,7 @@ func TestCut(t *testing.T) {
 		{"spaces", with("▁", "▁"), &vocabulary.Cut{Before: "▁"}},
 		{"a byte", with("<0xC3>", "▁"), nil},
 		{"unknown", with("<unk>", "▁"), nil},
+		{"lost characters", func(d *vocabulary.Definition) { d.Unknown = nil }, nil},
 		{"no normalizer", func(d *vocabulary.Definition) { d.Normalizer = nil }, nil},
 		{"no such word", func(d *vocabulary.Definition) {
 			d.Added = append(d.Added, vocabulary.Added{ID: 1})
