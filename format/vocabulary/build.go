@@ -48,7 +48,7 @@ func (d Definition) build() ([]byte, error) {
 		b.version = version1
 	}
 	if b.version == version2 {
-		d.Cut = d.findCut()
+		d.Cut = d.findCut(bytes[:])
 		b.Settings = d.Settings
 		if err := b.Validate(len(d.Tokens)); err != nil {
 			return nil, fmt.Errorf("settings: %w", err)

@@ -18,9 +18,10 @@ type cutFinder struct {
 	failed  bool
 }
 
-// newCutFinder returns nil where there is no such character.
-func newCutFinder(s *Settings) *cutFinder {
-	if s.Unit != Characters {
+// newCutFinder returns nil where there is no such character, or where characters may be lost: then others may be neighbours
+// that are none in the text. bytes says that every byte has a token.
+func newCutFinder(s *Settings, bytes bool) *cutFinder {
+	if s.Unit != Characters || s.Unknown == nil && !bytes {
 		return nil
 	}
 	f := &cutFinder{unknown: None}
@@ -64,9 +65,9 @@ func (f *cutFinder) cut(present bool) *Cut {
 	return &Cut{Before: string(f.before), After: string(f.after)}
 }
 
-// findCut finds the cut of a definition.
-func (d *Definition) findCut() *Cut {
-	f := newCutFinder(&d.Settings)
+// findCut finds the cut of a definition, of which the tokens of bytes are given.
+func (d *Definition) findCut(bytes []int32) *Cut {
+	f := newCutFinder(&d.Settings, !slices.Contains(bytes, None))
 	if f == nil {
 		return nil
 	}
@@ -86,7 +87,12 @@ func (v *View) checkCut() error {
 	if want == nil {
 		return nil
 	}
-	f := newCutFinder(&v.Settings)
+	bytes := true
+	for b := range byteTokens {
+		_, ok := v.Byte(byte(b))
+		bytes = bytes && ok
+	}
+	f := newCutFinder(&v.Settings, bytes)
 	if f != nil {
 		slot := int32(0)
 		for left := range v.tokens {

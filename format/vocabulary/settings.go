@@ -239,11 +239,11 @@ func (s *Settings) Validate(tokens int) error {
 			return fmt.Errorf("%s: %w", list.name, err)
 		}
 	}
-	if growth := s.growth(normalizing) * s.growth(preTokenizing); growth > MaxGrowth {
-		return fmt.Errorf("normalizer and pre_tokenizer make a text %d times as long, at most %d is allowed", growth, MaxGrowth)
+	if s.growth(normalizing)*s.growth(preTokenizing) > MaxGrowth {
+		return fmt.Errorf("normalizer and pre_tokenizer make a text more than %d times as long", MaxGrowth)
 	}
-	if growth := s.growth(decoding); growth > MaxGrowth {
-		return fmt.Errorf("decoder makes a token %d times as long, at most %d is allowed", growth, MaxGrowth)
+	if s.growth(decoding) > MaxGrowth {
+		return fmt.Errorf("decoder makes a token more than %d times as long", MaxGrowth)
 	}
 	if err := s.validateUnit(); err != nil {
 		return err
