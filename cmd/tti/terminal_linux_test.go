@@ -308,7 +308,7 @@ func TestTerminalNoColour(t *testing.T) {
 
 // TestTerminalPastTheContext interrupts answers of a chat that outgrows the context.
 func TestTerminalPastTheContext(t *testing.T) {
-	s, process, mark := newChatScreen(t, 80, "-n", "60", "--ignore-eos", "--stats")
+	s, process, mark := newChatScreen(t, 300, "-n", "60", "--ignore-eos", "--stats")
 	for range 8 {
 		s.types("Tell me of the wolf and the fox.\r")
 		mark = s.sees("> ", s.sees("; context ", mark))
@@ -320,9 +320,33 @@ func TestTerminalPastTheContext(t *testing.T) {
 	s.all(process, 0)
 }
 
-// TestTerminalIsGivenBack: a signal that ends the program finds the terminal as it was.
+// TestTerminalIsGivenBack stops the program, whose terminal then has other modes, lets it go on, and ends it.
 func TestTerminalIsGivenBack(t *testing.T) {
 	s, process, mark := newChatScreen(t, 80)
+	before, err := unix.IoctlGetTermios(int(s.master.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cooked := *before
+	cooked.Lflag |= unix.ECHO | unix.ICANON // as a shell sets them while the program is stopped
+	process.Signal(syscall.SIGSTOP)
+	if err := unix.IoctlSetTermios(int(s.master.Fd()), unix.TCSETS, &cooked); err != nil {
+		t.Fatal(err)
+	}
+	process.Signal(syscall.SIGCONT)
+	for range 500 {
+		now, err := unix.IoctlGetTermios(int(s.master.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cooked = *now; cooked.Lflag&(unix.ECHO|unix.ICANON) == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if cooked.Lflag&(unix.ECHO|unix.ICANON) != 0 {
+		t.Error("after a stop the terminal echoes")
+	}
 	process.Signal(syscall.SIGTERM)
 	s.sees(pasteOff, mark)
 	if state, err := process.Wait(); err != nil || state.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
@@ -414,7 +438,7 @@ func TestTerminalIsNotSteered(t *testing.T) {
 	})
 	t.Run("typed prompt", func(t *testing.T) {
 		ownCache(t)
-		s, process := newScreen(t, "run", path)
+		s, process := newWindow(t, 300, "run", path)
 		mark := s.sees(": mode␛[31m␛]0;title␇␛[2J␡␍␛E␈, context of", 0)
 		mark = s.sees("> ", mark)
 		s.types("/unknown\r")
