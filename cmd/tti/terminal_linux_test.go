@@ -96,7 +96,7 @@ func (s *screen) text(mark int) string {
 func (s *screen) sees(text string, mark int) int {
 	s.t.Helper()
 	var shown string
-	for range 1000 {
+	for range 6000 {
 		shown = s.text(mark)
 		if at := strings.Index(shown, text); at >= 0 {
 			return mark + at + len(text)
@@ -197,7 +197,7 @@ func newChatScreen(t *testing.T, columns uint16, args ...string) (s *screen, pro
 	t.Helper()
 	path := chatModel(t)
 	ownCache(t)
-	s, process = newWindow(t, columns, append([]string{"run", path, "--temp", "0"}, args...)...)
+	s, process = newWindow(t, columns, append([]string{"run", path, "--temp", "0", "--threads", "1"}, args...)...)
 	mark = s.sees("chat.", 0)
 	return s, process, s.sees("> ", mark)
 }
@@ -268,7 +268,7 @@ func TestTerminalCommands(t *testing.T) {
 
 // TestTerminalWraps: no line of an answer is cut within a word, in a window of 30 columns and in the same window made wider.
 func TestTerminalWraps(t *testing.T) {
-	s, process, mark := newChatScreen(t, 30, "-n", "60", "--seed", "1", "--temp", "0.8")
+	s, process, mark := newChatScreen(t, 30, "-n", "30", "--seed", "1", "--temp", "0.8")
 	answer := func(columns int) {
 		t.Helper()
 		s.types("Tell me of the wolf.\r")
@@ -308,12 +308,12 @@ func TestTerminalNoColour(t *testing.T) {
 
 // TestTerminalPastTheContext interrupts answers of a chat that outgrows the context.
 func TestTerminalPastTheContext(t *testing.T) {
-	s, process, mark := newChatScreen(t, 300, "-n", "60", "--ignore-eos", "--stats")
-	for range 8 {
+	s, process, mark := newChatScreen(t, 300, "-n", "8", "--ctx", "96", "--ignore-eos", "--stats")
+	for range 5 {
 		s.types("Tell me of the wolf and the fox.\r")
 		mark = s.sees("> ", s.sees("; context ", mark))
 	}
-	if text := s.text(0); !strings.Contains(text, "messages are not read any more.]") || !strings.Contains(text, " of 512; greedy]") {
+	if text := s.text(0); !strings.Contains(text, "messages are not read any more.]") || !strings.Contains(text, " of 96; greedy]") {
 		t.Errorf("the terminal shows %q", text)
 	}
 	s.types(ctrlD)
