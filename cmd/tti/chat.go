@@ -30,11 +30,11 @@ func (f *runFlags) chat(cmd *cobra.Command, path string) error {
 		return err
 	}
 	defer g.close()
-	c := newConversation(g, cmd.OutOrStdout(), cmd.ErrOrStderr())
+	c := newConversation(g, cmd.OutOrStdout(), newNotes(cmd.ErrOrStderr()))
 	if err := c.begin(); err != nil {
 		return err
 	}
-	kind := "its text"
+	kind := "plain text"
 	if g.template != nil {
 		kind = "chat"
 	}
@@ -169,7 +169,7 @@ func (c *conversation) tell(prompt int, outcome runtime.Outcome) {
 	if c.flags.stats {
 		s := newStats(outcome, c.decoder.Statistics())
 		fmt.Fprintf(c.notes, "[%s; context %d of %d; %s]\n", s.text(len(c.flags.draft.drafts) > 0),
-			prompt+outcome.Tokens, c.model.Shape().Context, newDrawn(c.flags.draw.sampling()))
+			positions(prompt, outcome.Tokens), c.model.Shape().Context, newDrawn(c.flags.draw.sampling()))
 	}
 	c.complain(c.notes)
 	switch {

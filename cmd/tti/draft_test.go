@@ -125,7 +125,7 @@ func TestRunDraftStatistics(t *testing.T) {
 		t.Errorf("with a draft: %+v", s)
 	}
 	o := tti(t, "", append([]string{"run", draftInt8, "--stats"}, greedily(args)...)...)
-	pattern := `^2 prompt tokens, .* tok/s; 50 new tokens, .* tok/s; \d+ guesses, \d+ accepted: acceptance rate \d+ % \(of the \d+ whose forerunners were right\), mean accepted length [\d.]+, 0\.\d\d target passes per token; finished by length; context 52 of 512; greedy\n$`
+	pattern := `^2 prompt tokens, .* tok/s; 50 new tokens, .* tok/s; \d+ guesses, \d+ accepted: acceptance rate \d+ % \(of the \d+ whose forerunners were right\), mean accepted length [\d.]+, 0\.\d\d target passes per token; finished by length; context 51 of 512; greedy\n$`
 	if o.code != 0 || !regexp.MustCompile(pattern).MatchString(o.stderr) {
 		t.Errorf("statistics %q", o.stderr)
 	}

@@ -44,7 +44,7 @@ func newLineEditor(history bool, complete func(line string) []string) *lineEdito
 	if liner.TerminalSupported() {
 		io.WriteString(os.Stdout, pasteOn)
 	}
-	e.stop = restoreOnDeath(e.restore)
+	e.stop = guardTerminal(e.restore)
 	if cache, err := os.UserCacheDir(); err == nil && history {
 		e.history = filepath.Join(cache, "tti", "history")
 	}

@@ -238,6 +238,9 @@ func (s stats) text(drafting bool) string {
 	return text
 }
 
+// positions returns how many positions prompt and answer take. The last token needs none: nothing is computed from it.
+func positions(prompt, answer int) int { return prompt + max(0, answer-1) }
+
 // once answers one prompt.
 func (f *runFlags) once(ctx context.Context, cmd *cobra.Command, path string) error {
 	text, err := f.promptText(cmd)
@@ -280,7 +283,7 @@ func (f *runFlags) once(ctx context.Context, cmd *cobra.Command, path string) er
 	}
 	if f.stats {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s; finished by %s; context %d of %d; %s\n", full.Stats.text(len(f.draft.drafts) > 0),
-			full.FinishReason, len(prompt)+len(full.IDs), full.Context, full.Sampling)
+			full.FinishReason, positions(len(prompt), len(full.IDs)), full.Context, full.Sampling)
 	}
 	g.complain(cmd.ErrOrStderr())
 	return ctx.Err()

@@ -96,7 +96,7 @@ func (s *screen) text(mark int) string {
 func (s *screen) sees(text string, mark int) int {
 	s.t.Helper()
 	var shown string
-	for range 1000 {
+	for range 6000 {
 		shown = s.text(mark)
 		if at := strings.Index(shown, text); at >= 0 {
 			return mark + at + len(text)
@@ -197,7 +197,7 @@ func newChatScreen(t *testing.T, columns uint16, args ...string) (s *screen, pro
 	t.Helper()
 	path := chatModel(t)
 	ownCache(t)
-	s, process = newWindow(t, columns, append([]string{"run", path, "--temp", "0"}, args...)...)
+	s, process = newWindow(t, columns, append([]string{"run", path, "--temp", "0", "--threads", "1"}, args...)...)
 	mark = s.sees("chat.", 0)
 	return s, process, s.sees("> ", mark)
 }
@@ -268,7 +268,7 @@ func TestTerminalCommands(t *testing.T) {
 
 // TestTerminalWraps: no line of an answer is cut within a word, in a window of 30 columns and in the same window made wider.
 func TestTerminalWraps(t *testing.T) {
-	s, process, mark := newChatScreen(t, 30, "-n", "60", "--seed", "1", "--temp", "0.8")
+	s, process, mark := newChatScreen(t, 30, "-n", "30", "--seed", "1", "--temp", "0.8")
 	answer := func(columns int) {
 		t.Helper()
 		s.types("Tell me of the wolf.\r")
@@ -308,21 +308,45 @@ func TestTerminalNoColour(t *testing.T) {
 
 // TestTerminalPastTheContext interrupts answers of a chat that outgrows the context.
 func TestTerminalPastTheContext(t *testing.T) {
-	s, process, mark := newChatScreen(t, 80, "-n", "60", "--ignore-eos", "--stats")
-	for range 8 {
+	s, process, mark := newChatScreen(t, 300, "-n", "8", "--ctx", "96", "--ignore-eos", "--stats")
+	for range 5 {
 		s.types("Tell me of the wolf and the fox.\r")
 		mark = s.sees("> ", s.sees("; context ", mark))
 	}
-	if text := s.text(0); !strings.Contains(text, "messages are not read any more.]") || !strings.Contains(text, " of 512; greedy]") {
+	if text := s.text(0); !strings.Contains(text, "messages are not read any more.]") || !strings.Contains(text, " of 96; greedy]") {
 		t.Errorf("the terminal shows %q", text)
 	}
 	s.types(ctrlD)
 	s.all(process, 0)
 }
 
-// TestTerminalIsGivenBack: a signal that ends the program finds the terminal as it was.
+// TestTerminalIsGivenBack stops the program, whose terminal then has other modes, lets it go on, and ends it.
 func TestTerminalIsGivenBack(t *testing.T) {
 	s, process, mark := newChatScreen(t, 80)
+	before, err := unix.IoctlGetTermios(int(s.master.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cooked := *before
+	cooked.Lflag |= unix.ECHO | unix.ICANON // as a shell sets them while the program is stopped
+	process.Signal(syscall.SIGSTOP)
+	if err := unix.IoctlSetTermios(int(s.master.Fd()), unix.TCSETS, &cooked); err != nil {
+		t.Fatal(err)
+	}
+	process.Signal(syscall.SIGCONT)
+	for range 500 {
+		now, err := unix.IoctlGetTermios(int(s.master.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cooked = *now; cooked.Lflag&(unix.ECHO|unix.ICANON) == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if cooked.Lflag&(unix.ECHO|unix.ICANON) != 0 {
+		t.Error("after a stop the terminal echoes")
+	}
 	process.Signal(syscall.SIGTERM)
 	s.sees(pasteOff, mark)
 	if state, err := process.Wait(); err != nil || state.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
@@ -414,7 +438,7 @@ func TestTerminalIsNotSteered(t *testing.T) {
 	})
 	t.Run("typed prompt", func(t *testing.T) {
 		ownCache(t)
-		s, process := newScreen(t, "run", path)
+		s, process := newWindow(t, 300, "run", path)
 		mark := s.sees(": mode␛[31m␛]0;title␇␛[2J␡␍␛E␈, context of", 0)
 		mark = s.sees("> ", mark)
 		s.types("/unknown\r")

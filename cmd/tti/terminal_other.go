@@ -7,5 +7,5 @@ import "github.com/peterh/liner"
 // newLiner returns a line editor for the process's terminal.
 func newLiner() *liner.State { return liner.NewLiner() }
 
-// restoreOnDeath has nothing to do where no signal ends a process.
-func restoreOnDeath(func()) (stop func()) { return func() {} }
+// guardTerminal has nothing to do where no signals end or stop a process.
+func guardTerminal(func()) (stop func()) { return func() {} }

@@ -45,19 +45,28 @@ func newLiner() *liner.State {
 	return state
 }
 
-// restoreOnDeath calls restore before a signal ends the process, until stop is called.
-func restoreOnDeath(restore func()) (stop func()) {
+// guardTerminal watches signals until stop is called: one that ends the process first has restore called, and after one that lets a stopped
+// process go on, whose shell has set the terminal's modes, they are set again as they are now.
+func guardTerminal(restore func()) (stop func()) {
+	modes, err := liner.TerminalMode()
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGCONT)
 	done := make(chan struct{})
 	go func() {
-		select {
-		case s := <-signals:
-			restore()
-			signal.Stop(signals)
-			syscall.Kill(os.Getpid(), s.(syscall.Signal))
-		case <-done:
-			signal.Stop(signals)
+		defer signal.Stop(signals)
+		for {
+			select {
+			case s := <-signals:
+				if s != syscall.SIGCONT {
+					restore()
+					signal.Reset(s)
+					syscall.Kill(os.Getpid(), s.(syscall.Signal))
+				} else if err == nil {
+					modes.ApplyMode()
+				}
+			case <-done:
+				return
+			}
 		}
 	}()
 	return func() { close(done) }

@@ -103,6 +103,25 @@ func (w *wrapper) end() error {
 	return err
 }
 
+// wrappedNotes breaks texts that come whole.
+type wrappedNotes struct{ wrapper }
+
+// newNotes returns a writer of whole lines, which breaks them at words if it is a terminal.
+func newNotes(w io.Writer) io.Writer {
+	if !isTerminal(w) {
+		return w
+	}
+	return &wrappedNotes{wrapper{out: w, width: terminalWidth(w)}}
+}
+
+func (n *wrappedNotes) Write(text []byte) (int, error) {
+	err := n.write(string(text), func(text string) string { return text })
+	if err == nil {
+		err = n.end()
+	}
+	return len(text), err
+}
+
 // columns returns how many columns of a terminal a text takes.
 func columns(text string) (n int) {
 	for _, r := range text {
