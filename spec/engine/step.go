@@ -1,0 +1,251 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/tti-llm/tti/runtime"
+)
+
+// scheduler is what only the scheduler's goroutine touches.
+type scheduler struct {
+	texts []*text // admitted, the oldest first
+	slots int     // taken by them, and by choices whose prompt is being run
+	plan  []rows
+	batch *runtime.Batch
+	curve curve
+	draws []draw
+}
+
+// rows are what a step runs of one text.
+type rows struct {
+	text   *text
+	tokens []int32 // that follow those of the session, the draft included
+	draft  []int32 // the last of them, which are guesses
+	logits int     // of how many of them, the last ones, logits are wanted
+}
+
+// draw is a text that takes tokens from logits.
+type draw struct {
+	text   *text
+	logits [][]float32
+	draft  []int32
+}
+
+func newScheduler(m *runtime.Model) scheduler { return scheduler{batch: m.NewBatch()} }
+
+// step runs one batch and draws what it gives.
+func (e *Engine) step() {
+	e.dropCancelled()
+	e.plan = e.plan[:0]
+	e.planDecoding()
+	e.planPrompts()
+	if len(e.plan) == 0 {
+		return
+	}
+	if err := e.runPlan(); err != nil {
+		e.failAll(err)
+		return
+	}
+	e.drawAll()
+}
+
+// dropCancelled ends the requests that nobody wants any more.
+func (e *Engine) dropCancelled() {
+	for i := 0; i < len(e.texts); {
+		if err := e.texts[i].job.cancelled(); err != nil {
+			e.fail(e.texts[i].job, err)
+			i = 0
+		} else {
+			i++
+		}
+	}
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	e.waiting = slices.DeleteFunc(e.waiting, func(j *job) bool {
+		err := j.cancelled()
+		if err != nil {
+			j.fail(err)
+		}
+		return err != nil
+	})
+}
+
+// planDecoding plans the next token of every text that has caught up.
+func (e *Engine) planDecoding() {
+	for _, t := range e.texts {
+		if t.decodes() {
+			e.plan = append(e.plan, rows{text: t, tokens: t.pending(), logits: 1})
+		}
+	}
+}
+
+// planPrompts plans pieces of what texts have to catch up with, those of the oldest first, and admits waiting requests while
+// there is room in the step.
+func (e *Engine) planPrompts() {
+	decoding := 0
+	for _, r := range e.plan {
+		decoding += len(r.tokens)
+	}
+	room := e.curve.beside(decoding, e.options.Stretch)
+	for i := 0; room > 0; i++ {
+		if i == len(e.texts) && !e.admit() {
+			return
+		}
+		t := e.texts[i]
+		if t.decodes() {
+			continue
+		}
+		if t.session == nil {
+			t.session = e.model.NewSession()
+		}
+		r := rows{text: t, tokens: t.pending()}
+		if len(r.tokens) > room {
+			r.tokens = r.tokens[:room]
+		} else {
+			r.logits = 1
+		}
+		e.plan = append(e.plan, r)
+		room -= len(r.tokens)
+	}
+}
+
+// admit takes the next request from the queue, if there is one and its texts may run. Its first text runs the prompt; the
+// others join when that is done.
+func (e *Engine) admit() bool {
+	running := map[string]int{}
+	for _, t := range e.texts {
+		running[t.job.Key]++
+	}
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	i := e.waiting.next(running)
+	if i < 0 || e.slots+e.waiting[i].Choices > e.options.Texts {
+		return false
+	}
+	job := e.waiting[i]
+	e.waiting = slices.Delete(e.waiting, i, i+1)
+	e.slots += job.Choices
+	e.texts = append(e.texts, job.texts[0])
+	e.statistics.Running = e.slots
+	return true
+}
+
+// runPlan runs the rows of the plan in a batch.
+func (e *Engine) runPlan() error {
+	count, prefilled := 0, 0
+	for _, r := range e.plan {
+		if err := e.batch.Add(r.text.session, r.tokens, r.logits); err != nil {
+			return err
+		}
+		if count += len(r.tokens); len(r.tokens) > 1+len(r.draft) {
+			prefilled += len(r.tokens)
+		}
+	}
+	start := time.Now()
+	if err := e.batch.Run(context.Background()); err != nil {
+		return err
+	}
+	e.curve.add(count, time.Since(start).Seconds())
+	e.count(func(s *Statistics) {
+		s.Steps++
+		s.Prefilled += prefilled
+	})
+	return nil
+}
+
+// drawAll draws the tokens of all texts whose rows gave logits, on the threads of the model, and delivers them.
+func (e *Engine) drawAll() {
+	e.draws = e.draws[:0]
+	for i, r := range e.plan {
+		if r.logits == 0 {
+			continue
+		}
+		d := draw{r.text, slices.Clone(e.batch.Logits(i)), r.draft}
+		e.draws = append(e.draws, d)
+		e.joinChoices(d)
+	}
+	if err := e.model.Threads().Each(len(e.draws), func(i int) {
+		e.draws[i].text.draw(e.draws[i].logits, e.draws[i].draft)
+	}); err != nil {
+		e.failAll(err)
+		return
+	}
+	for _, d := range e.draws {
+		e.finishDraw(d.text)
+	}
+	clear(e.draws)
+	clear(e.plan)
+}
+
+// joinChoices lets the further choices of a request begin, once the prompt has been run by the first: they share its pages,
+// and draw from the same logits.
+func (e *Engine) joinChoices(first draw) {
+	job := first.text.job
+	if first.text.choice > 0 || first.text.generation.Outcome().Tokens > 0 {
+		return
+	}
+	place := slices.Index(e.texts, first.text)
+	for i, t := range job.texts[1:] {
+		session, err := first.text.session.Fork()
+		t.session, t.err = session, err
+		e.texts = slices.Insert(e.texts, place+1+i, t)
+		e.draws = append(e.draws, draw{text: t, logits: first.logits})
+	}
+}
+
+// finishDraw delivers what a text has drawn, and ends it if that was the last.
+func (e *Engine) finishDraw(t *text) {
+	if t.job.finished() { // it has failed by another choice
+		return
+	}
+	if t.err != nil {
+		e.fail(t.job, t.err)
+		return
+	}
+	t.session.Truncate(len(t.tokens) - 1)
+	t.job.stream.deliver(t.choice, t.drawn, t.outcome())
+	e.count(func(s *Statistics) { s.Tokens += len(t.drawn) })
+	if t.generation.Done() {
+		t.release()
+		e.remove(t)
+		if t.job.open--; t.job.finished() {
+			t.job.stream.end(nil)
+		}
+	}
+}
+
+// fail ends a request that was admitted.
+func (e *Engine) fail(j *job, err error) {
+	joined := 0
+	for _, t := range j.texts {
+		t.release()
+		if slices.Contains(e.texts, t) {
+			e.remove(t)
+			joined++
+		}
+	}
+	e.slots -= j.open - joined // of choices that have not joined
+	e.count(func(s *Statistics) { s.Running = e.slots })
+	j.fail(err)
+}
+
+// fail ends the request's stream with an error.
+func (j *job) fail(err error) {
+	for _, t := range j.texts {
+		if !t.generation.Done() {
+			t.generation.Fail(err)
+			j.stream.deliver(t.choice, nil, t.outcome())
+		}
+	}
+	j.open = 0
+	j.stream.end(err)
+}
+
+// remove takes a text off those that run.
+func (e *Engine) remove(t *text) {
+	e.texts = slices.DeleteFunc(e.texts, func(other *text) bool { return other == t })
+	e.slots--
+	e.count(func(s *Statistics) { s.Running = e.slots })
+}
