@@ -38,6 +38,9 @@ func TestRefusals(t *testing.T) {
 		"negative token":  {Request{Prompt: []int32{-1}}, runtime.ErrToken},
 		"bad temperature": {Request{Prompt: []int32{1}, Sampling: runtime.Sampling{Temperature: -1}}, runtime.ErrOption},
 		"bad limit":       {Request{Prompt: []int32{1}, Limits: []runtime.GenerateOption{runtime.MaxTokens(-1)}}, runtime.ErrOption},
+		"bad top":         {Request{Prompt: []int32{1}, Top: -1}, runtime.ErrOption},
+		"unknown bias":    {Request{Prompt: []int32{1}, Sampling: runtime.Sampling{LogitBias: map[int32]float32{2048: 1}}}, runtime.ErrToken},
+		"few tokens":      {Request{Prompt: []int32{1}, Limits: []runtime.GenerateOption{runtime.MinTokens(-1)}}, runtime.ErrOption},
 		"many choices":    {Request{Prompt: []int32{1}, Choices: 5}, runtime.ErrOption},
 	} {
 		if _, err := e.Submit(context.Background(), c.Request); !errors.Is(err, c.want) {
@@ -83,7 +86,7 @@ func TestQueue(t *testing.T) {
 		}
 	}
 	for _, s := range waiting {
-		if got := collect(s, 1)[0]; got.err != nil || len(got.tokens) != 2 {
+		if got := collect(s, Request{})[0]; got.err != nil || len(got.tokens) != 2 {
 			t.Errorf("%v", got)
 		}
 	}
@@ -115,7 +118,7 @@ func TestCancellation(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 5))
 	e := start(t, m, Options{Texts: 6})
 	kept := short("", 60)
-	want := alone(m, kept)[0]
+	want := alone(t, m, kept)[0]
 	for round := range 40 {
 		ctx, cancel := context.WithCancel(context.Background())
 		r := long([]string{"a", "b"}[round%2])
@@ -141,7 +144,7 @@ func TestCancellation(t *testing.T) {
 		if round%3 != 0 && !errors.Is(last, context.Canceled) {
 			t.Errorf("round %d: %v", round, last)
 		}
-		if got := collect(other, 1)[0]; !slices.Equal(got.tokens, want.tokens) {
+		if got := collect(other, Request{})[0]; !slices.Equal(got.tokens, want.tokens) {
 			t.Errorf("round %d: %v, want %v", round, got, want)
 		}
 		for _, outcome := range s.Outcomes() {
@@ -167,7 +170,7 @@ func TestClose(t *testing.T) {
 	e.Close()
 	e.Close()
 	for _, s := range streams {
-		if got := collect(s, 1)[0]; !errors.Is(got.err, runtime.ErrClosed) {
+		if got := collect(s, Request{})[0]; !errors.Is(got.err, runtime.ErrClosed) {
 			t.Errorf("%v", got)
 		}
 	}
@@ -200,7 +203,7 @@ func TestModelCloses(t *testing.T) {
 // TestNothingAskedFor asks for no tokens.
 func TestNothingAskedFor(t *testing.T) {
 	e := start(t, open(t, "fable-draft", int4), Options{})
-	if got := collect(submit(t, e, short("", 0)), 1)[0]; got.err != nil || len(got.tokens) != 0 || got.finish != runtime.FinishLength {
+	if got := collect(submit(t, e, short("", 0)), Request{})[0]; got.err != nil || len(got.tokens) != 0 || got.finish != runtime.FinishLength {
 		t.Errorf("%v", got)
 	}
 }
@@ -218,5 +221,45 @@ func TestChoiceSeeds(t *testing.T) {
 	}
 	if len(seen) != 2500 {
 		t.Errorf("%d seeds of 2500 choices", len(seen))
+	}
+}
+
+// TestEchoAlone asks for nothing but the probabilities of a prompt, short and long.
+func TestEchoAlone(t *testing.T) {
+	m := open(t, "fable-draft", int4)
+	e := start(t, m, Options{})
+	for _, length := range []int{1, 2, 3, 64, 65, 200, 512} {
+		r := Request{Prompt: story(t, m)[:length], Echo: true, Top: 3, Choices: 2, Limits: []runtime.GenerateOption{runtime.MaxTokens(0)}}
+		want := alone(t, m, r)
+		for i, got := range collect(submit(t, e, r), r) {
+			if !got.equal(want[i]) || i == 0 && len(got.prompt) != length-1 {
+				t.Errorf("a prompt of %d, choice %d: %d probabilities, %v, want %v", length, i, len(got.prompt), got, want[i])
+			}
+		}
+	}
+}
+
+// TestNothingAllowed ends a request whose constraint forbids everything after a few tokens; the others go on.
+func TestNothingAllowed(t *testing.T) {
+	m := open(t, "fable-draft", int4)
+	e := start(t, m, Options{})
+	other := submit(t, e, short("", 30))
+	r := short("", 30)
+	r.Choices = 3
+	r.Limits = append(r.Limits, runtime.Constrain(func() runtime.Allowed {
+		return func(generated []int32) runtime.Mask {
+			if len(generated) < 5 {
+				return nil
+			}
+			return runtime.Mask{}
+		}
+	}))
+	for i, got := range collect(submit(t, e, r), r) {
+		if !errors.Is(got.err, runtime.ErrNothingAllowed) || len(got.tokens) != 5 {
+			t.Errorf("choice %d: %v", i, got)
+		}
+	}
+	if got := collect(other, Request{})[0]; got.err != nil || len(got.tokens) != 30 {
+		t.Errorf("another request: %v", got)
 	}
 }

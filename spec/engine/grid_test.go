@@ -64,12 +64,47 @@ func requests(t testing.TB, m *runtime.Model, random *rand.Rand, count int) []Re
 			{}, {Temperature: 1}, {Temperature: 0.8, TopK: 40, RepetitionPenalty: 1.1}, {Temperature: 1.3, TopP: 0.9}, {Temperature: 1, MinP: 0.05}, {RepetitionPenalty: 1.3},
 		}[random.IntN(6)]
 		r.Sampling.Seed = random.Uint64()
+		if random.IntN(6) == 0 {
+			r.Sampling.FrequencyPenalty, r.Sampling.PresencePenalty = 0.4, 0.2
+		}
+		if random.IntN(6) == 0 {
+			r.Sampling.LogitBias = map[int32]float32{random.Int32N(500): 4, random.Int32N(500): -4}
+		}
+		if random.IntN(6) == 0 {
+			r.Limits = append(r.Limits, runtime.MinTokens(random.IntN(30)))
+		}
+		if random.IntN(6) == 0 {
+			r.Limits = append(r.Limits, runtime.Constrain(alternating(m.Shape().Vocabulary, random.Uint64())))
+		}
+		if random.IntN(5) == 0 {
+			r.Logprobs, r.Top = true, random.IntN(4)
+		}
+		if random.IntN(8) == 0 {
+			r.Echo = true
+		}
 		if random.IntN(5) == 0 {
 			r.Choices = 2 + random.IntN(3)
 		}
 		list = append(list, r)
 	}
 	return list
+}
+
+// alternating allows another half of the tokens after each, by a hash of the text so far.
+func alternating(vocabulary int, seed uint64) func() runtime.Allowed {
+	return func() runtime.Allowed {
+		mask := make(runtime.Mask, (vocabulary+63)/64)
+		return func(generated []int32) runtime.Mask {
+			hash := seed
+			for _, id := range generated {
+				hash = ChoiceSeed(hash^uint64(id), 1)
+			}
+			for i := range mask {
+				mask[i] = ChoiceSeed(hash, i+1)
+			}
+			return mask
+		}
+	}
 }
 
 // checkTogether submits requests at once, or in turns, and compares every choice with what it is alone.
@@ -79,8 +114,8 @@ func checkTogether(t *testing.T, e *Engine, list []Request, want [][]written, wh
 	for i, r := range list {
 		stream := submit(t, e, r)
 		group.Go(func() {
-			for choice, got := range collect(stream, r.Choices) {
-				if w := want[i][choice]; !slices.Equal(got.tokens, w.tokens) || got.finish != w.finish || got.err != nil || w.err != nil {
+			for choice, got := range collect(stream, r) {
+				if w := want[i][choice]; !got.equal(w) || w.err != nil {
 					t.Errorf("%s: request %d, choice %d of a prompt of %d:\n%v\nwant\n%v", what, i, choice, len(r.Prompt), got, w)
 				}
 			}
@@ -96,7 +131,7 @@ func TestTextsAreThoseAlone(t *testing.T) {
 			list := requests(t, m, rand.New(rand.NewPCG(1, uint64(i))), 24)
 			want := make([][]written, len(list))
 			for j, r := range list {
-				want[j] = alone(m, r)
+				want[j] = alone(t, m, r)
 			}
 			for _, texts := range []int{4, 24} {
 				e := start(t, m, Options{Texts: texts})

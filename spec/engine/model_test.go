@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -80,9 +81,17 @@ func encode(t testing.TB, m *runtime.Model, text string) []int32 {
 
 // written is everything that can be seen of a text.
 type written struct {
-	tokens []runtime.Token
-	finish runtime.FinishReason
-	err    error
+	tokens   []runtime.Token
+	logprobs []Logprobs // of the tokens, where asked for
+	prompt   []Logprobs // of the prompt, of choice 0 where asked for
+	finish   runtime.FinishReason
+	err      error
+}
+
+func (w written) equal(other written) bool {
+	same := func(a, b Logprobs) bool { return a.Logprob == b.Logprob && slices.Equal(a.Top, b.Top) }
+	return slices.Equal(w.tokens, other.tokens) && slices.EqualFunc(w.logprobs, other.logprobs, same) && slices.EqualFunc(w.prompt, other.prompt, same) &&
+		w.finish == other.finish && fmt.Sprint(w.err) == fmt.Sprint(other.err)
 }
 
 func (w written) String() string {
@@ -94,7 +103,8 @@ func (w written) String() string {
 }
 
 // alone generates the choices of a request one by one, without an engine.
-func alone(m *runtime.Model, r Request) []written {
+func alone(t testing.TB, m *runtime.Model, r Request) []written {
+	t.Helper()
 	var choices []written
 	for i := range max(r.Choices, 1) {
 		sampling := r.Sampling
@@ -107,14 +117,47 @@ func alone(m *runtime.Model, r Request) []written {
 			}
 		}
 		w.finish = outcome.Finish
+		if r.Logprobs || r.Echo {
+			addLogprobs(t, m, r, &w)
+		}
+		if i > 0 || !r.Echo {
+			w.prompt = nil
+		}
 		choices = append(choices, w)
 	}
 	return choices
 }
 
+// addLogprobs looks prompt and text up in the logits that a session gives in one piece.
+func addLogprobs(t testing.TB, m *runtime.Model, r Request, w *written) {
+	t.Helper()
+	ids := slices.Clone(r.Prompt)
+	for _, token := range w.tokens {
+		ids = append(ids, token.ID)
+	}
+	s := m.NewSession()
+	defer s.Close()
+	sampler, err := m.NewSampler(runtime.Sampling{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := s.AppendAll(ids[:min(len(ids), m.Shape().Context)])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range ids[1:] {
+		var l Logprobs
+		if l.Logprob, l.Top = sampler.Logprobs(rows[i], id, r.Top); i+1 < len(r.Prompt) {
+			w.prompt = append(w.prompt, l)
+		} else if r.Logprobs {
+			w.logprobs = append(w.logprobs, l)
+		}
+	}
+}
+
 // collect reads a stream to its end.
-func collect(s *Stream, choices int) []written {
-	written := make([]written, max(choices, 1))
+func collect(s *Stream, r Request) []written {
+	written := make([]written, max(r.Choices, 1))
 	for token, err := range s.Tokens() {
 		if err != nil {
 			for i := range written {
@@ -122,8 +165,12 @@ func collect(s *Stream, choices int) []written {
 			}
 			break
 		}
-		written[token.Choice].tokens = append(written[token.Choice].tokens, token.Token)
+		w := &written[token.Choice]
+		if w.tokens = append(w.tokens, token.Token); r.Logprobs {
+			w.logprobs = append(w.logprobs, token.Logprobs)
+		}
 	}
+	written[0].prompt = s.Prompt()
 	for i, outcome := range s.Outcomes() {
 		written[i].finish = outcome.Finish
 	}

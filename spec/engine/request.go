@@ -19,6 +19,11 @@ type Request struct {
 	// Choices is how many texts are wanted. The first is drawn with the sampling's seed, each further one with a seed of its
 	// own, see ChoiceSeed. The prompt is run once for all. 0: 1.
 	Choices int
+	// Logprobs asks for the logarithm of each drawn token's probability, and of those of as many most probable tokens as
+	// Top says. Echo asks for the same of the prompt's tokens but the first, see Stream.Prompt; what is cached of the
+	// prompt must then be run again. They are the model's own, before what Sampling makes of them.
+	Logprobs, Echo bool
+	Top            int
 	// Key names whose request this is. Those of different keys have their turns side by side, however many each of them
 	// hands in.
 	Key string
@@ -51,6 +56,9 @@ func (e *Engine) newJob(ctx context.Context, r Request) (*job, error) {
 	if r.Choices > e.options.Texts {
 		return nil, fmt.Errorf("%w: %d choices, the engine runs %d texts", runtime.ErrOption, r.Choices, e.options.Texts)
 	}
+	if r.Top < 0 {
+		return nil, fmt.Errorf("%w: the %d most probable tokens", runtime.ErrOption, r.Top)
+	}
 	vocabulary := e.model.Shape().Vocabulary
 	for i, id := range r.Prompt {
 		if id < 0 || int(id) >= vocabulary {
@@ -63,7 +71,7 @@ func (e *Engine) newJob(ctx context.Context, r Request) (*job, error) {
 		if err != nil {
 			return nil, err
 		}
-		if j.texts = append(j.texts, t); !t.generation.Done() {
+		if j.texts = append(j.texts, t); !t.done() {
 			j.open++
 		}
 		j.stream.outcomes[i] = t.outcome()

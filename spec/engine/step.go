@@ -26,7 +26,7 @@ type rows struct {
 	logits int     // of how many of them, the last ones, logits are wanted
 }
 
-// draw is a text that takes tokens from logits.
+// draw is a text that takes what its rows of logits give.
 type draw struct {
 	text   *text
 	logits [][]float32
@@ -101,11 +101,8 @@ func (e *Engine) planPrompts() {
 			t.session = e.model.NewSession()
 		}
 		r := rows{text: t, tokens: t.pending()}
-		if len(r.tokens) > room {
-			r.tokens = r.tokens[:room]
-		} else {
-			r.logits = 1
-		}
+		r.tokens = r.tokens[:min(room, len(r.tokens))]
+		r.logits = t.wanted(len(r.tokens))
 		e.plan = append(e.plan, r)
 		room -= len(r.tokens)
 	}
@@ -167,7 +164,7 @@ func (e *Engine) drawAll() {
 		e.joinChoices(d)
 	}
 	if err := e.model.Threads().Each(len(e.draws), func(i int) {
-		e.draws[i].text.draw(e.draws[i].logits, e.draws[i].draft)
+		e.draws[i].text.take(e.draws[i].logits, e.draws[i].draft)
 	}); err != nil {
 		e.failAll(err)
 		return
@@ -183,15 +180,16 @@ func (e *Engine) drawAll() {
 // and draw from the same logits.
 func (e *Engine) joinChoices(first draw) {
 	job := first.text.job
-	if first.text.choice > 0 || first.text.generation.Outcome().Tokens > 0 {
+	if first.text.choice > 0 || first.text.held() < len(job.Prompt) || len(first.text.tokens) > len(job.Prompt) || first.text.generation.Done() {
 		return
 	}
+	last := first.logits[len(first.logits)-1:]
 	place := slices.Index(e.texts, first.text)
 	for i, t := range job.texts[1:] {
 		session, err := first.text.session.Fork()
 		t.session, t.err = session, err
 		e.texts = slices.Insert(e.texts, place+1+i, t)
-		e.draws = append(e.draws, draw{text: t, logits: first.logits})
+		e.draws = append(e.draws, draw{text: t, logits: last})
 	}
 }
 
@@ -205,9 +203,10 @@ func (e *Engine) finishDraw(t *text) {
 		return
 	}
 	t.session.Truncate(len(t.tokens) - 1)
+	t.job.stream.deliverPrompt(t.scored)
 	t.job.stream.deliver(t.choice, t.drawn, t.outcome())
 	e.count(func(s *Statistics) { s.Tokens += len(t.drawn) })
-	if t.generation.Done() {
+	if t.done() {
 		t.release()
 		e.remove(t)
 		if t.job.open--; t.job.finished() {
@@ -234,7 +233,7 @@ func (e *Engine) fail(j *job, err error) {
 // fail ends the request's stream with an error.
 func (j *job) fail(err error) {
 	for _, t := range j.texts {
-		if !t.generation.Done() {
+		if !t.done() {
 			t.generation.Fail(err)
 			j.stream.deliver(t.choice, nil, t.outcome())
 		}

@@ -12,6 +12,13 @@ import (
 type Token struct {
 	runtime.Token
 	Choice int // counted from 0
+	Logprobs
+}
+
+// Logprobs says how probable a token was, where the request asks for that.
+type Logprobs struct {
+	Logprob float64           // the logarithm of the token's probability
+	Top     []runtime.Logprob // the most probable tokens at its place, in descending order
 }
 
 // Outcome is what there is to say of a choice when it has ended.
@@ -25,7 +32,8 @@ type Outcome struct {
 type Stream struct {
 	mutex    sync.Mutex
 	changed  *sync.Cond
-	tokens   []Token // not read yet
+	tokens   []Token    // not read yet
+	prompt   []Logprobs // of its tokens but the first
 	outcomes []Outcome
 	ended    bool
 	err      error // why, if not by itself
@@ -80,6 +88,14 @@ func (s *Stream) Outcomes() []Outcome {
 	return slices.Clone(s.outcomes)
 }
 
+// Prompt returns how probable the tokens of the prompt were, but the first, which nothing precedes. It is complete when the
+// first token has come or the stream has ended, and empty unless the request has Echo.
+func (s *Stream) Prompt() []Logprobs {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return slices.Clone(s.prompt)
+}
+
 // Close says that nobody wants the texts any more: they end at the next step with context.Canceled. Once they have ended it
 // does nothing.
 func (s *Stream) Close() {
@@ -101,6 +117,13 @@ func (s *Stream) deliver(choice int, tokens []Token, outcome Outcome) {
 	s.outcomes[choice] = outcome
 	s.tokens = append(s.tokens, tokens...)
 	s.changed.Broadcast()
+}
+
+// deliverPrompt adds what was found of tokens of the prompt.
+func (s *Stream) deliverPrompt(found []Logprobs) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.prompt = append(s.prompt, found...)
 }
 
 // end ends the stream, for the first error that there is.
