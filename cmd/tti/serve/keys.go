@@ -60,7 +60,7 @@ func (k *Keys) add(line string) error {
 	if written, found := strings.CutPrefix(fields[1], "sha256:"); found {
 		bytes, err := hex.DecodeString(written)
 		if err != nil || len(bytes) != len(digest) {
-			return fmt.Errorf("want %d hexadecimal digits after sha256:", 2*len(digest))
+			return fmt.Errorf("the digest after sha256: is not %d hexadecimal digits", 2*len(digest))
 		}
 		digest = [sha256.Size]byte(bytes)
 	} else if len(fields[1]) < minKey {

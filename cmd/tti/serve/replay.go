@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,14 +20,22 @@ type Replayed struct {
 // replaying is how many records are computed at once. The answers do not depend on it.
 const replaying = 16
 
-// Replay computes the answers of a log again and tells of each that differs. model, if not empty, is the name of the model that
-// answers for all of them. It fails where the log cannot be read or ctx is done.
-func (s *Server) Replay(ctx context.Context, log io.Reader, model string, tell func(r Record, difference string)) (Replayed, error) {
+// Replay computes the answers of a log again and tells of each that differs; tell is called by one goroutine at a time. Where
+// the Server has one model, that answers for all names. It fails where the log cannot be read or ctx is done.
+func (s *Server) Replay(ctx context.Context, log io.Reader, tell func(r Record, difference string)) (Replayed, error) {
+	list, err := s.models.list()
+	if err != nil {
+		return Replayed{}, err
+	}
+	only := ""
+	if len(list) == 1 {
+		only = list[0].name
+	}
 	var total Replayed
 	var mutex sync.Mutex
 	var workers sync.WaitGroup
 	room := make(chan struct{}, replaying)
-	err := eachRecord(log, func(r Record) error {
+	err = eachRecord(log, func(r Record) error {
 		if r.Error != "" {
 			total.Skipped++
 			return nil
@@ -38,7 +47,7 @@ func (s *Server) Replay(ctx context.Context, log io.Reader, model string, tell f
 		}
 		workers.Go(func() {
 			defer func() { <-room }()
-			difference := s.compare(ctx, r, model)
+			difference := s.compare(ctx, r, cmp.Or(only, r.Model))
 			mutex.Lock()
 			defer mutex.Unlock()
 			if difference == "" {
@@ -75,14 +84,11 @@ func eachRecord(log io.Reader, f func(Record) error) error {
 	}
 }
 
-// compare computes a record's answer again, and says how it differs, nothing if it does not.
+// compare computes a record's answer again with a model, and says how it differs, nothing if it does not.
 func (s *Server) compare(ctx context.Context, r Record, model string) string {
 	k := kindOf(r.Endpoint)
 	if k == nil {
 		return fmt.Sprintf("there is no endpoint %.100q", r.Endpoint)
-	}
-	if model == "" {
-		model = r.Model
 	}
 	c, err := s.newCall(k, r.Request, "", fixed{model: model, seed: &r.Seed, now: r.Time})
 	if err != nil {
