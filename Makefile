@@ -89,16 +89,16 @@ $(PACKAGES)/package.json: runtime/tokenizer/conformance/package.json
 	cd $(PACKAGES) && npm install --ignore-scripts --no-package-lock || { rm package.json; false; }
 
 .PHONY: conformance
-conformance: $(PACKAGES)/package.json ## stored cases of the tokenizers of models in use, which are fetched
-	$(REFERENCE) 'Test(Cases|Oracle)/$(TOKENIZERS)'
+conformance: $(PACKAGES)/package.json ## stored cases of the tokenizers of models in use, which are fetched; what export writes; random steps
+	$(REFERENCE) 'Test(Cases|Oracle|Export|ExportForOracle)/$(TOKENIZERS)|TestRandomTokenizers' -seed $(SEED)
 
 .PHONY: tokenizer-fuzz
 tokenizer-fuzz: $(PACKAGES)/package.json ## random texts by tti and by HuggingFace's tokenizers, which are fetched
 	$(REFERENCE) 'TestRandomTexts/$(TOKENIZERS)' -texts $(TEXTS) -seed $(SEED)
 
 .PHONY: tokenizer-speed
-tokenizer-speed: $(PACKAGES)/package.json ## speed of encoding beside that of HuggingFace's tokenizers
-	$(REFERENCE) 'TestSpeed/$(TOKENIZERS)' -speed
+tokenizer-speed: $(PACKAGES)/package.json ## speed of encoding beside that of HuggingFace's tokenizers; long texts
+	$(REFERENCE) 'Test(Speed|LongTexts)/$(TOKENIZERS)' -speed
 
 .PHONY: generate
 generate: ## the assembly kernels, from kernels/asm
