@@ -48,10 +48,10 @@ func requests(t testing.TB, m *runtime.Model, random *rand.Rand, count int) []Re
 		beginning := 2000 + random.IntN(len(text)-2000-length)
 		prompt := text[beginning:][:length]
 		if random.IntN(2) == 0 { // one of a few beginnings, and something of its own
-			common := text[random.IntN(3)*97:][:random.IntN(context/3)]
+			common := text[random.IntN(2)*97:][:random.IntN(context/3)]
 			prompt = append(slices.Clone(common), prompt[:min(len(prompt), 12)]...)
 		}
-		r := Request{Prompt: prompt, Key: []string{"", "a", "b"}[random.IntN(3)], Limits: []runtime.GenerateOption{runtime.MaxTokens(random.IntN(40))}}
+		r := Request{Prompt: prompt, Key: []string{"", "", "", "", "a", "b"}[random.IntN(6)], Limits: []runtime.GenerateOption{runtime.MaxTokens(random.IntN(40))}}
 		if random.IntN(8) == 0 { // to the end of the context
 			r.Limits = nil
 		}
@@ -145,7 +145,8 @@ var troubles = []struct {
 			e.prefixes.evict()
 		}
 	}, happened: func(s Statistics) bool { return s.Prefixes.Evicted > 0 }},
-	{name: "preempted", every: 5, trouble: func(e *Engine, random *rand.Rand) {
+	// A text alone comes back in as many steps as its context has full passes.
+	{name: "preempted", every: 9, trouble: func(e *Engine, random *rand.Rand) {
 		if len(e.texts) > 0 {
 			e.preempt(e.texts[random.IntN(len(e.texts))])
 		}

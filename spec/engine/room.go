@@ -52,7 +52,8 @@ func (e *Engine) preempt(t *text) {
 // begin gives a text that holds no pages a session, with what is known of its tokens. It returns false if there is no room
 // for the text beside the others.
 func (e *Engine) begin(t *text) bool {
-	if t.unscored == len(t.job.Prompt) {
+	looked := t.unscored == len(t.job.Prompt)
+	if looked {
 		// The last token's logits are needed.
 		t.session = e.prefixes.start(t.job.Key, t.tokens[:len(t.tokens)-1])
 	}
@@ -62,6 +63,9 @@ func (e *Engine) begin(t *text) bool {
 	if !e.hasRoom(t) {
 		t.release()
 		return false
+	}
+	if looked {
+		e.prefixes.count(len(t.tokens)-1, t.held())
 	}
 	if t.preempted == 0 {
 		t.cached = t.held()
