@@ -107,7 +107,7 @@ func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 	results, err := bench.Measure(ctx, []string{path}, bench.Options{Threads: f.threads.value, Repeats: f.repeats.value, Progress: bar.set})
 	bar.close()
 	if err != nil {
-		return about(path, err)
+		return about(path, mistaken(path, err))
 	}
 	if f.json {
 		return writeJSON(cmd.OutOrStdout(), results[0])

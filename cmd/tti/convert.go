@@ -62,6 +62,9 @@ complete. The same source and mode always give the same bytes.`,
   tti convert openai-community/gpt2@main --mode int4 --int4 all -o gpt2.tti`,
 		Args: exactly("SRC"),
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			if err := checkOutput(cmd, target); err != nil {
+				return err
+			}
 			options, err := modes.options(cmd)
 			if err != nil {
 				return err

@@ -141,6 +141,14 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// checkOutput refuses standard output for what is not written from its beginning to its end.
+func checkOutput(cmd *cobra.Command, target string) error {
+	if target == "-" {
+		return usagef(cmd, "-o -: it appears whole or not at all, and is not written to standard output; want a name (./- is one)")
+	}
+	return nil
+}
+
 // completeFiles offers .tti files for the first argument.
 func completeFiles(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	return completeExtensions("tti")(cmd, args, word)

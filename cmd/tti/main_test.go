@@ -155,7 +155,6 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		args    []string
 		pattern string
 	}{
-		{nil, `no command`},
 		{[]string{"frobnicate"}, `unknown command "frobnicate"`},
 		{[]string{"conver"}, `did you mean "convert"`},
 		{[]string{"--frobnicate"}, `unknown flag: --frobnicate`},
@@ -172,7 +171,7 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		{[]string{"inspect"}, `0 arguments given, want FILE.tti`},
 		{[]string{"inspect", "a", "b"}, `2 arguments`},
 		{[]string{"inspect", "a", "--frob"}, `--frob`},
-		{[]string{"verify"}, `FILE.tti`},
+		{[]string{"verify"}, `0 files given`},
 		{[]string{"run"}, `FILE.tti`},
 		{[]string{"run", "a", "-n", "-1"}, `"-1" for "-n, --tokens" flag: want a whole number, at least 0`},
 		{[]string{"run", "a", "-n", "many"}, `"many"`},
