@@ -27,7 +27,7 @@ func (c *choice) Type() string {
 }
 
 // long reports whether there are too many values to list them in the column of flags.
-func (c *choice) long() bool { return len(strings.Join(c.allowed, "|")) > 40 }
+func (c *choice) long() bool { return len(strings.Join(c.allowed, "|")) > 30 }
 func (c *choice) Set(text string) error {
 	for _, value := range c.allowed {
 		if text == value {
