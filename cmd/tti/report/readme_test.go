@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the committed report's tables into README.md")
+var update = flag.Bool("update", false, "draw the committed report again, and write its tables into README.md")
 
 // TestREADME compares the tables of README.md with the committed reports. A table is all between
 // <!-- report: NAME --> or <!-- report-gpt2: NAME --> and <!-- end -->, the latter from the folder of
