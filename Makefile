@@ -136,8 +136,8 @@ report-calibrated: build ## the same of modes that a text has calibrated, in rep
 		bin/f32.tti bin/int8-calibrated.tti bin/int4-calibrated.tti bin/int4-blocks-calibrated.tti bin/int4-all-calibrated.tti
 
 .PHONY: readme
-readme: ## the tables of the documents, from the reports in testdata
-	$(GO) test ./cmd/tti/report -run TestREADME -update
+readme: ## the charts of testdata/report and the tables of the documents, from the reports in testdata
+	$(GO) test ./cmd/tti/report -run "TestREADME|TestCommittedReport" -update
 
 .PHONY: help
 help: ## list the targets

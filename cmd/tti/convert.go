@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,27 +20,38 @@ type modeFlags struct {
 	mode, int4 choice
 }
 
+// int4Modes are names of mode int4 with a scope, as files and charts have them.
+var int4Modes = map[string]convert.Scope{
+	string(convert.Int4) + "-" + string(convert.Blocks): convert.Blocks,
+	string(convert.Int4) + "-" + string(convert.All):    convert.All,
+}
+
 func (f *modeFlags) register(cmd *cobra.Command) {
-	f.mode = choice{string(convert.Int8), []string{string(convert.F32), string(convert.F16), string(convert.Int8), string(convert.Int4)}}
-	f.mode.register(cmd, "mode", "how weight matrices are encoded")
+	names := []string{string(convert.F32), string(convert.F16), string(convert.Int8), string(convert.Int4)}
+	f.mode = choice{string(convert.Int8), append(names, slices.SortedFunc(maps.Keys(int4Modes), func(a, b string) int { return len(b) - len(a) })...)}
+	f.mode.register(cmd, "mode", "how weight matrices are encoded (int4: those of the MLPs, the others being int8; int4-blocks: attention's too; int4-all: all)")
 	f.int4 = choice{"", []string{string(convert.MLP), string(convert.Blocks), string(convert.All)}}
-	f.int4.register(cmd, "int4", "which matrices mode int4 is for, the others being int8: mlp, blocks (attention too) or all (the embedding too) (default mlp)")
+	f.int4.register(cmd, "int4", "the same choice for mode int4: --mode int4 --int4 all is --mode int4-all")
 }
 
 // options returns the flags as options, or the error of a scope without its mode.
 func (f *modeFlags) options(cmd *cobra.Command) (convert.Options, error) {
-	if f.int4.value != "" && f.mode.value != string(convert.Int4) {
-		return convert.Options{}, usagef(cmd, "--int4 %s belongs to --mode int4, the mode is %s", f.int4.value, f.mode.value)
+	mode, scope := convert.Mode(f.mode.value), convert.Scope(f.int4.value)
+	if named, ok := int4Modes[f.mode.value]; ok && (scope == "" || scope == named) {
+		mode, scope = convert.Int4, named
 	}
-	return convert.Options{Mode: convert.Mode(f.mode.value), Int4: convert.Scope(f.int4.value)}, nil
+	if scope != "" && mode != convert.Int4 {
+		return convert.Options{}, usagef(cmd, "--int4 %s belongs to --mode int4, the mode is %s", scope, mode)
+	}
+	return convert.Options{Mode: mode, Int4: scope}, nil
 }
 
-// suffix returns what the flags add to a file's name, such as "-int4-all".
-func (f *modeFlags) suffix() string {
-	if f.int4.value == "" || f.int4.value == string(convert.MLP) {
-		return "-" + f.mode.value
+// suffix returns what options add to a file's name, such as "-int4-all".
+func suffix(o convert.Options) string {
+	if o.Int4 == "" || o.Int4 == convert.MLP {
+		return "-" + string(o.Mode)
 	}
-	return "-" + f.mode.value + "-" + f.int4.value
+	return "-" + string(o.Mode) + "-" + string(o.Int4)
 }
 
 func newConvert() *cobra.Command {
@@ -59,9 +72,12 @@ complete. The same source and mode always give the same bytes.`,
 		Example: `  tti convert testdata/fable
   tti convert gpt2 --mode int4
   tti convert gpt2 --mode int4 --calibrate wiki.txt
-  tti convert openai-community/gpt2@main --mode int4 --int4 all -o gpt2.tti`,
+  tti convert openai-community/gpt2@main --mode int4-all -o gpt2.tti`,
 		Args: exactly("SRC"),
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			if err := checkOutput(cmd, target); err != nil {
+				return err
+			}
 			options, err := modes.options(cmd)
 			if err != nil {
 				return err
@@ -69,15 +85,15 @@ complete. The same source and mode always give the same bytes.`,
 			if text != "" && options.Mode != convert.Int8 && options.Mode != convert.Int4 {
 				return usagef(cmd, "--calibrate belongs to --mode int8 or int4, the mode is %s", options.Mode)
 			}
-			suffix := modes.suffix()
+			ending := suffix(options)
 			if text != "" {
-				suffix += "-calibrated"
+				ending += "-calibrated"
 				if options.Calibrate, err = readCalibration(cmd, text); err != nil {
 					return err
 				}
 			}
 			if !cmd.Flags().Changed("output") {
-				if target, err = defaultTarget(args[0], suffix); err != nil {
+				if target, err = defaultTarget(args[0], ending); err != nil {
 					return err
 				}
 			}

@@ -25,6 +25,8 @@ func TestConvertNamesItsTarget(t *testing.T) {
 		{[]string{"--mode", "int4"}, "fable-draft-int4.tti", "int4"},
 		{[]string{"--mode", "int4", "--int4", "mlp"}, "fable-draft-int4.tti", "int4"},
 		{[]string{"--mode", "int4", "--int4", "all"}, "fable-draft-int4-all.tti", "int4-all"},
+		{[]string{"--mode", "int4-all"}, "fable-draft-int4-all.tti", "int4-all"},
+		{[]string{"--mode", "int4-blocks", "--int4", "blocks"}, "fable-draft-int4-blocks.tti", "int4-blocks"},
 		{[]string{"--mode", "int4", "--int4", "blocks", "-o", "b.tti"}, "b.tti", "int4-blocks"},
 	} {
 		o := tti(t, "", append([]string{"convert", source}, test.flags...)...)

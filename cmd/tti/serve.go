@@ -245,7 +245,7 @@ func (f *serveFlags) converted(ctx context.Context, cmd *cobra.Command, name str
 	if err != nil {
 		return serve.Source{}, err
 	}
-	file, err := defaultTarget(name, f.modes.suffix())
+	file, err := defaultTarget(name, suffix(options))
 	if err != nil {
 		return serve.Source{}, err
 	}
