@@ -72,7 +72,7 @@ Beyond this machine (--listen with another address) clients need a key of --keys
   tti serve small=qwen.tti --listen 0.0.0.0:8080 --keys keys.txt --tls-cert c.pem --tls-key k.pem`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return errors.New("no models given, want MODEL...")
+				return errors.New("no models given, want at least one MODEL")
 			}
 			return nil
 		},
