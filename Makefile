@@ -31,6 +31,10 @@ trials: ## what only chance finds, many times: kills, files that change, models 
 spec-grid: ## texts with every kind of draft against plain decoding, all combinations
 	TTI_SPEC_GRID=1 $(GO) test ./spec -run TestSameTokens -v -count 1 -timeout 2h
 
+.PHONY: serve-grid
+serve-grid: ## texts run together against the same alone: models, encodings, kernels, threads and troubles, all combinations
+	TTI_SERVE_GRID=1 $(GO) test ./spec/engine -run 'TestGrid|TestManyCancellations' -v -count 1 -timeout 6h
+
 .PHONY: quality
 quality: ## what every mode keeps of the fable model, calibrated or not
 	TTI_QUALITY=1 $(GO) test ./runtime -run TestQuality -v -count 1 -timeout 1h

@@ -22,6 +22,9 @@ type Options struct {
 	// Stretch bounds how long pieces of prompts may make a step, as a multiple of what it takes without them. At least one
 	// token of a prompt goes along with each step all the same. 0: 2.
 	Stretch float64
+	// Prefixes is how many bytes of keys and values may be kept of texts that have been run, for those that begin alike. They
+	// give way when the pool of runtime.WithKVLimit is full. 0: 1 GiB; negative: none.
+	Prefixes int64
 
 	// interfere, if not nil, is called by the scheduler before each step: tests make trouble there.
 	interfere func(*Engine)
@@ -50,6 +53,7 @@ func (o Options) withDefaults() Options {
 	o.Texts = cmp.Or(o.Texts, 32)
 	o.Queue = cmp.Or(o.Queue, 256)
 	o.Stretch = cmp.Or(o.Stretch, 2)
+	o.Prefixes = cmp.Or(o.Prefixes, 1<<30)
 	return o
 }
 
@@ -76,7 +80,7 @@ func New(model *runtime.Model, options Options) (*Engine, error) {
 	}
 	e := &Engine{model: model, options: options.withDefaults(), ended: make(chan struct{})}
 	e.changed = sync.NewCond(&e.mutex)
-	e.scheduler = newScheduler(model)
+	e.scheduler = newScheduler(model, e.options)
 	go e.run()
 	return e, nil
 }
@@ -130,6 +134,7 @@ func (e *Engine) run() {
 		e.step()
 	}
 	e.failAll(fmt.Errorf("engine: %w", runtime.ErrClosed))
+	e.prefixes.clear()
 }
 
 // wait returns true when there is something to do, and false once the engine is closed.

@@ -11,6 +11,8 @@ type Statistics struct {
 	Prefilled   int // rows of prompts, those of preempted texts included
 	Tokens      int // drawn
 	Preemptions int // texts whose pages were taken back
+
+	Prefixes PrefixStatistics
 }
 
 // Statistics returns the counts of now.

@@ -18,6 +18,7 @@ type text struct {
 	tokens     []int32          // prompt and what was drawn
 	session    *runtime.Session // nil while it holds no pages
 	preempted  int
+	cached     int // tokens of the prompt that were known when it first began
 	unscored   int // the first token of the prompt whose probability is wanted and not known; len(prompt) if there is none
 
 	drawn  []Token    // in this step
@@ -76,7 +77,7 @@ func (t *text) decodes() bool { return t.session != nil && len(t.tokens)-t.sessi
 
 // outcome returns what can be said of the text so far.
 func (t *text) outcome() Outcome {
-	return Outcome{Outcome: t.generation.Outcome(), Preempted: t.preempted}
+	return Outcome{Outcome: t.generation.Outcome(), Cached: t.cached, Preempted: t.preempted}
 }
 
 // take takes what the logits of the latest rows give: the probabilities of the prompt's tokens and, when the text has caught
