@@ -216,7 +216,7 @@ func (w stuckWriter) Write(b []byte) (int, error) {
 // TestSlowReaders answers clients that read nothing: their texts end all the same, and give their memory back. Once they read,
 // they get all of it.
 func TestSlowReaders(t *testing.T) {
-	c := serve(t, Options{})
+	c := serve(t, Options{Engine: engine.Options{Prefixes: -1}})
 	release := make(chan struct{})
 	var readers sync.WaitGroup
 	var answers []*httptest.ResponseRecorder
@@ -256,7 +256,7 @@ func TestDisconnects(t *testing.T) {
 	if !testing.Short() {
 		clients = 1000
 	}
-	c := serve(t, Options{Engine: engine.Options{Queue: 1000}})
+	c := serve(t, Options{Engine: engine.Options{Queue: 1000, Prefixes: -1}})
 	var leaving sync.WaitGroup
 	room := make(chan struct{}, 50)
 	for i := range clients {
@@ -340,7 +340,7 @@ func TestLogTellsNoTexts(t *testing.T) {
 
 // TestMetrics reads what Prometheus would.
 func TestMetrics(t *testing.T) {
-	c := serve(t, Options{})
+	c := serve(t, Options{Engine: engine.Options{Prefixes: -1}})
 	c.ask(200, "POST", completionPath, `{"model":"llama","prompt":"The","max_tokens":5,"ignore_eos":true}`)
 	r := c.send("GET", "/metrics", "")
 	defer r.Body.Close()
