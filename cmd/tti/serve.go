@@ -39,6 +39,7 @@ type serveFlags struct {
 	tlsCert, tlsKey string
 	memory, body    byteSize
 	kvMemory        byteSize
+	prefixes        byteSize
 	texts, queue    count
 	timeout, drain  time.Duration
 	log             string
@@ -47,9 +48,10 @@ type serveFlags struct {
 
 func newServe() *cobra.Command {
 	flags := serveFlags{
-		texts: count{value: 32, least: 1, most: maxServed},
-		queue: count{value: 256, least: 1, most: math.MaxInt32},
-		body:  serve.DefaultBody,
+		texts:    count{value: 32, least: 1, most: maxServed},
+		queue:    count{value: 256, least: 1, most: math.MaxInt32},
+		body:     serve.DefaultBody,
+		prefixes: 1 << 30,
 	}
 	cmd := &cobra.Command{
 		Use:   "serve MODEL...",
@@ -69,10 +71,10 @@ Beyond this machine (--listen with another address) clients need a key of --keys
 		Example: `  tti serve fable-llama.tti
   tti serve testdata/fable-llama
   tti serve models/ --memory 16GB --log answers.jsonl
-  tti serve small=qwen.tti --listen 0.0.0.0:8080 --keys keys.txt --tls-cert c.pem --tls-key k.pem`,
+  tti serve small=qwen.tti --listen 0.0.0.0:8080 --keys keys.txt`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return errors.New("no models given, want MODEL")
+				return errors.New("no models given, want at least one MODEL")
 			}
 			return nil
 		},
@@ -97,6 +99,7 @@ Beyond this machine (--listen with another address) clients need a key of --keys
 	set.StringVar(&flags.pprof, "pprof", "", "`ADDRESS` on this machine for profiles")
 	set.Var(&flags.memory, "memory", "memory that open models may take together, such as 16GB; 0: no bound")
 	set.Var(&flags.kvMemory, "kv-memory", "memory that a model's keys and values may take; 0: no bound")
+	set.Var(&flags.prefixes, "prefix-memory", "memory for keys and values of texts that were written, for those that begin alike; 0: none")
 	set.Var(&flags.texts, "texts", "texts of a model that are written at once")
 	set.Var(&flags.queue, "queue", "requests of a model that may wait; more are told to come back")
 	set.Var(&flags.body, "max-body", "largest request")
@@ -127,7 +130,7 @@ func (f *serveFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 		Threads: runtime.NewThreads(f.threads.value),
 		Model:   append(f.kvOption(), runtime.WithKVLimit(int64(f.kvMemory))),
 		Context: f.context.value,
-		Engine:  engine.Options{Texts: f.texts.value, Queue: f.queue.value},
+		Engine:  engine.Options{Texts: f.texts.value, Queue: f.queue.value, Prefixes: cmp.Or(int64(f.prefixes), -1)},
 		Memory:  int64(f.memory),
 		Origins: f.origins,
 		MaxBody: int64(f.body),

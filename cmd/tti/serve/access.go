@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -68,7 +69,7 @@ func (s *Server) logged(next http.Handler) http.Handler {
 					writeError(status, errors.New("internal error"))
 				}
 			}
-			s.metrics.requests.WithLabelValues(about.endpoint, http.StatusText(status.status)).Inc()
+			s.metrics.requests.WithLabelValues(about.endpoint, strconv.Itoa(status.status)).Inc()
 			s.logRequest(r, about, status.status)
 		}()
 		next.ServeHTTP(status, r.WithContext(context.WithValue(r.Context(), seenKey{}, about)))

@@ -186,6 +186,12 @@ func checkChunks(t *testing.T, path string, whole map[string]any, chunks []map[s
 	t.Helper()
 	object := map[string]string{chatPath: "chat.completion.chunk", completionPath: "text_completion"}[path]
 	last := chunks[len(chunks)-1]
+	cached, _ := field(last, "usage", "prompt_tokens_details", "cached_tokens").(float64)
+	if prompt, _ := field(last, "usage", "prompt_tokens").(float64); cached >= prompt { // the last one's logits are needed
+		t.Errorf("%v tokens of %v are cached", cached, prompt)
+	}
+	delete(last["usage"].(map[string]any), "prompt_tokens_details") // it was the first, and the other the second to ask
+	delete(whole["usage"].(map[string]any), "prompt_tokens_details")
 	if fmt.Sprint(last["usage"]) != fmt.Sprint(whole["usage"]) || len(last["choices"].([]any)) != 0 {
 		t.Errorf("last chunk %v, usage %v", last, whole["usage"])
 	}
@@ -297,4 +303,21 @@ func softmax(logits []float32, id int32) float64 {
 		sum += math.Exp(float64(logit - logits[id]))
 	}
 	return -math.Log(sum)
+}
+
+// TestCachedTokens asks twice: the second time the prompt is there already, and the answer the same.
+func TestCachedTokens(t *testing.T) {
+	c := serve(t, Options{})
+	prompt := strings.Repeat("The old king said to the fox. ", 12)
+	body := fmt.Sprintf(`{"model":"draft","prompt":%q,"seed":1}`, prompt)
+	first, second := c.ask(200, "POST", completionPath, body), c.ask(200, "POST", completionPath, body)
+	if cached := field(first, "usage", "prompt_tokens_details", "cached_tokens"); cached != 0.0 {
+		t.Errorf("%v tokens are cached at first", cached)
+	}
+	if cached, _ := field(second, "usage", "prompt_tokens_details", "cached_tokens").(float64); cached < 50 || cached >= field(second, "usage", "prompt_tokens").(float64) {
+		t.Errorf("%v tokens are cached", cached)
+	}
+	if fmt.Sprint(first["choices"]) != fmt.Sprint(second["choices"]) {
+		t.Errorf("%v, then %v", first["choices"], second["choices"])
+	}
 }
