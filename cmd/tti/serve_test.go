@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-// output is a stream that a test reads while a command writes it.
-type output struct {
+// served is a stream that a test reads while a command writes it.
+type served struct {
 	mutex sync.Mutex
 	text  strings.Builder
 }
 
-func (o *output) Write(b []byte) (int, error) {
+func (o *served) Write(b []byte) (int, error) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	return o.text.Write(b)
 }
 
-func (o *output) String() string {
+func (o *served) String() string {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	return o.text.String()
@@ -36,7 +36,7 @@ func TestServeAndReplay(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "answers.jsonl")
 	ctx, interrupt := context.WithCancel(context.Background())
 	defer interrupt()
-	var notes output
+	var notes served
 	ended := make(chan int)
 	go func() {
 		ended <- run(ctx, []string{"serve", "fox=" + draftInt8, "--listen", "127.0.0.1:0", "--log", log, "--threads", "2", "--memory", "1GB"}, nil, io.Discard, &notes)
