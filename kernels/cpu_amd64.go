@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"runtime"
+	"sync"
 
 	"golang.org/x/sys/cpu"
 )
@@ -11,9 +12,16 @@ import (
 var (
 	hasAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasF16C
 
+	hasAVXVNNI = hasAVX2 && cpu.X86.HasAVXVNNI
+
 	hasAVX512 = hasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ &&
 		cpu.X86.HasAVX512VNNI
 )
+
+// hasAMX is asked for when the sets are first looked for: the operating system must be asked for permission to use tiles.
+var hasAMX = sync.OnceValue(func() bool {
+	return hasAVX512 && cpu.X86.HasAMXTile && cpu.X86.HasAMXInt8 && permitTiles()
+})
 
 // Pause tells the CPU that the caller spins, which leaves more of the core to its other thread.
 func Pause()

@@ -442,6 +442,181 @@ func f16AVX512x2x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *
 //go:noescape
 func f16AVX512x1x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
+// int8AMXx1x8 multiplies panels with 8 tokens.
+//
+//go:noescape
+func int8AMXx1x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AMXx1x9 multiplies panels with 9 tokens.
+//
+//go:noescape
+func int8AMXx1x9(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AMXx1x10 multiplies panels with 10 tokens.
+//
+//go:noescape
+func int8AMXx1x10(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AMXx1x11 multiplies panels with 11 tokens.
+//
+//go:noescape
+func int8AMXx1x11(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AMXx1x12 multiplies panels with 12 tokens.
+//
+//go:noescape
+func int8AMXx1x12(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AMXx1x13 multiplies panels with 13 tokens.
+//
+//go:noescape
+func int8AMXx1x13(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AMXx1x14 multiplies panels with 14 tokens.
+//
+//go:noescape
+func int8AMXx1x14(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AMXx1x15 multiplies panels with 15 tokens.
+//
+//go:noescape
+func int8AMXx1x15(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AMXx1x16 multiplies panels with 16 tokens.
+//
+//go:noescape
+func int8AMXx1x16(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AMXx1x8 multiplies panels with 8 tokens.
+//
+//go:noescape
+func int4AMXx1x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AMXx1x9 multiplies panels with 9 tokens.
+//
+//go:noescape
+func int4AMXx1x9(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AMXx1x10 multiplies panels with 10 tokens.
+//
+//go:noescape
+func int4AMXx1x10(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AMXx1x11 multiplies panels with 11 tokens.
+//
+//go:noescape
+func int4AMXx1x11(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AMXx1x12 multiplies panels with 12 tokens.
+//
+//go:noescape
+func int4AMXx1x12(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AMXx1x13 multiplies panels with 13 tokens.
+//
+//go:noescape
+func int4AMXx1x13(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AMXx1x14 multiplies panels with 14 tokens.
+//
+//go:noescape
+func int4AMXx1x14(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AMXx1x15 multiplies panels with 15 tokens.
+//
+//go:noescape
+func int4AMXx1x15(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AMXx1x16 multiplies panels with 16 tokens.
+//
+//go:noescape
+func int4AMXx1x16(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVXVNNIx6x1 multiplies tiles of 6 panels with 1 tokens.
+//
+//go:noescape
+func int8AVXVNNIx6x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVXVNNIx1x1 multiplies tiles of 1 panels with 1 tokens.
+//
+//go:noescape
+func int8AVXVNNIx1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVXVNNIx3x2 multiplies tiles of 3 panels with 2 tokens.
+//
+//go:noescape
+func int8AVXVNNIx3x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVXVNNIx1x2 multiplies tiles of 1 panels with 2 tokens.
+//
+//go:noescape
+func int8AVXVNNIx1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVXVNNIx2x3 multiplies tiles of 2 panels with 3 tokens.
+//
+//go:noescape
+func int8AVXVNNIx2x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVXVNNIx1x3 multiplies tiles of 1 panels with 3 tokens.
+//
+//go:noescape
+func int8AVXVNNIx1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVXVNNIx1x4 multiplies tiles of 1 panels with 4 tokens.
+//
+//go:noescape
+func int8AVXVNNIx1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVXVNNIx1x5 multiplies tiles of 1 panels with 5 tokens.
+//
+//go:noescape
+func int8AVXVNNIx1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int8AVXVNNIx1x6 multiplies tiles of 1 panels with 6 tokens.
+//
+//go:noescape
+func int8AVXVNNIx1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVXVNNIx6x1 multiplies tiles of 6 panels with 1 tokens.
+//
+//go:noescape
+func int4AVXVNNIx6x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVXVNNIx1x1 multiplies tiles of 1 panels with 1 tokens.
+//
+//go:noescape
+func int4AVXVNNIx1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVXVNNIx3x2 multiplies tiles of 3 panels with 2 tokens.
+//
+//go:noescape
+func int4AVXVNNIx3x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVXVNNIx1x2 multiplies tiles of 1 panels with 2 tokens.
+//
+//go:noescape
+func int4AVXVNNIx1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVXVNNIx1x3 multiplies tiles of 1 panels with 3 tokens.
+//
+//go:noescape
+func int4AVXVNNIx1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVXVNNIx1x4 multiplies tiles of 1 panels with 4 tokens.
+//
+//go:noescape
+func int4AVXVNNIx1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVXVNNIx1x5 multiplies tiles of 1 panels with 5 tokens.
+//
+//go:noescape
+func int4AVXVNNIx1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVXVNNIx1x6 multiplies tiles of 1 panels with 6 tokens.
+//
+//go:noescape
+func int4AVXVNNIx1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
 // int8AVX2x6x1 multiplies tiles of 6 panels with 1 tokens.
 //
 //go:noescape

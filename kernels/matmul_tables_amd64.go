@@ -46,6 +46,62 @@ var f16AVX512Tiles = [][]tile{
 	{{3, f16AVX512x3x8}, {2, f16AVX512x2x8}, {1, f16AVX512x1x8}},
 }
 
+var int8AMXTiles = [][]tile{
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{{1, int8AMXx1x8}},
+	{{1, int8AMXx1x9}},
+	{{1, int8AMXx1x10}},
+	{{1, int8AMXx1x11}},
+	{{1, int8AMXx1x12}},
+	{{1, int8AMXx1x13}},
+	{{1, int8AMXx1x14}},
+	{{1, int8AMXx1x15}},
+	{{1, int8AMXx1x16}},
+}
+
+var int4AMXTiles = [][]tile{
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{{1, int4AMXx1x8}},
+	{{1, int4AMXx1x9}},
+	{{1, int4AMXx1x10}},
+	{{1, int4AMXx1x11}},
+	{{1, int4AMXx1x12}},
+	{{1, int4AMXx1x13}},
+	{{1, int4AMXx1x14}},
+	{{1, int4AMXx1x15}},
+	{{1, int4AMXx1x16}},
+}
+
+var int8AVXVNNITiles = [][]tile{
+	{{6, int8AVXVNNIx6x1}, {1, int8AVXVNNIx1x1}},
+	{{3, int8AVXVNNIx3x2}, {1, int8AVXVNNIx1x2}},
+	{{2, int8AVXVNNIx2x3}, {1, int8AVXVNNIx1x3}},
+	{{1, int8AVXVNNIx1x4}},
+	{{1, int8AVXVNNIx1x5}},
+	{{1, int8AVXVNNIx1x6}},
+}
+
+var int4AVXVNNITiles = [][]tile{
+	{{6, int4AVXVNNIx6x1}, {1, int4AVXVNNIx1x1}},
+	{{3, int4AVXVNNIx3x2}, {1, int4AVXVNNIx1x2}},
+	{{1, int4AVXVNNIx1x3}},
+	{{1, int4AVXVNNIx1x4}},
+	{{1, int4AVXVNNIx1x5}},
+	{{1, int4AVXVNNIx1x6}},
+}
+
 var int8AVX2Tiles = [][]tile{
 	{{6, int8AVX2x6x1}, {1, int8AVX2x1x1}},
 	{{2, int8AVX2x2x2}, {1, int8AVX2x1x2}},

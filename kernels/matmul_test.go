@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/tti-llm/tti/format"
@@ -177,6 +180,41 @@ func TestMatMulAllocatesNothing(t *testing.T) {
 			if n := testing.AllocsPerRun(10, func() { set.MatMul(out, 112, &w, x, bias, 0, w.Panels()) }); n != 0 {
 				t.Errorf("%s, %v: %v allocations", set.Name(), encoding, n)
 			}
+		}
+	}
+}
+
+// TestMatMulAmongOthers multiplies in many goroutines while the garbage collector runs: a thread changes hands in the middle
+// of it, and registers must come back as they were. Those of tiles are the operating system's newest.
+func TestMatMulAmongOthers(t *testing.T) {
+	const rows, columns, tokens, goroutines, rounds = 96, 256, 16, 8, 200
+	random := rand.New(rand.NewPCG(23, 23))
+	for _, encoding := range []format.Encoding{format.PanelInt8, format.PanelInt4} {
+		w := randomMatrix(t, random, encoding, rows, columns, func() float32 { return float32(random.NormFloat64()) })
+		x, bias := input(random, tokens, columns), make([]float32, rows)
+		want := make([]float32, tokens*rows)
+		reference.MatMul(want, rows, &w, x, bias, 0, w.Panels())
+		for _, set := range Sets() {
+			if set == &reference {
+				continue
+			}
+			var group sync.WaitGroup
+			for range goroutines {
+				group.Go(func() {
+					got := make([]float32, len(want))
+					for round := range rounds {
+						set.MatMul(got, rows, &w, x, bias, 0, w.Panels())
+						if !slices.EqualFunc(got, want, sameBits) {
+							t.Errorf("%s, %v: other numbers in round %d", set.Name(), encoding, round)
+							return
+						}
+						if round%20 == 0 {
+							runtime.GC()
+						}
+					}
+				})
+			}
+			group.Wait()
 		}
 	}
 }

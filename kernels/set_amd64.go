@@ -1,9 +1,36 @@
 package kernels
 
-import "github.com/tti-llm/tti/format"
+import (
+	"maps"
+	"slices"
+
+	"github.com/tti-llm/tti/format"
+)
 
 // sets holds what this architecture has, the fastest first.
-var sets = []*Set{avx512Set(), avx2Set(), &reference}
+var sets = []*Set{amxSet(), avx512Set(), avxVNNISet(), avx2Set(), &reference}
+
+// amxSet is avx512 with other products of integers with many tokens.
+func amxSet() *Set {
+	s := *avx512Set()
+	s.name = "amx"
+	s.supported = hasAMX
+	s.matMul = maps.Clone(s.matMul)
+	s.matMul[format.PanelInt8] = matMulTiles(withAMX(int8AVX512Tiles, int8AMXTiles))
+	s.matMul[format.PanelInt4] = matMulTiles(withAMX(int4AVX512Tiles, int4AMXTiles))
+	return &s
+}
+
+// withAMX returns the kernels of AMX, and those of AVX-512 for fewer tokens than there are any of.
+func withAMX(avx512, amx [][]tile) [][]tile {
+	kernels := slices.Clone(amx)
+	for i, k := range amx {
+		if len(k) == 0 {
+			kernels[i] = avx512[i]
+		}
+	}
+	return kernels
+}
 
 func avx512Set() *Set {
 	s := withAVX512Rows(reference)
@@ -15,6 +42,17 @@ func avx512Set() *Set {
 		format.PanelInt8: matMulTiles(int8AVX512Tiles),
 		format.PanelInt4: matMulTiles(int4AVX512Tiles),
 	}
+	return &s
+}
+
+// avxVNNISet is avx2 with other products of integers.
+func avxVNNISet() *Set {
+	s := *avx2Set()
+	s.name = "avxvnni"
+	s.supported = func() bool { return hasAVXVNNI }
+	s.matMul = maps.Clone(s.matMul)
+	s.matMul[format.PanelInt8] = matMulTiles(int8AVXVNNITiles)
+	s.matMul[format.PanelInt4] = matMulTiles(int4AVXVNNITiles)
 	return &s
 }
 

@@ -193,11 +193,16 @@ func newWork(ctx context.Context, cmd *cobra.Command, name string) (work, error)
 	if err != nil {
 		return work{}, err
 	}
+	return workOn(source), nil
+}
+
+// workOn is the conversion of a model that has been found.
+func workOn(source convert.Source) work {
 	place := "the hub's cache"
 	if source.Local {
 		place = "local directory " + source.Directory
 	}
-	return work{source.Name, place, source.Convert}, nil
+	return work{source.Name, place, source.Convert}
 }
 
 func (w work) run(ctx context.Context, cmd *cobra.Command, target string, o convert.Options) error {

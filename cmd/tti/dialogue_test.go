@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -380,7 +381,7 @@ func TestWishes(t *testing.T) {
 		{&format.Generation{Sample: &no, Temperature: &half, RepetitionPenalty: &half}, runtime.Sampling{TopP: 1, RepetitionPenalty: 0.5}},
 		{&format.Generation{Temperature: &half}, runtime.Sampling{Temperature: 0.5, TopP: 0.95, RepetitionPenalty: 1}},
 	} {
-		if got := wishes(c.wish); got != c.want {
+		if got := wishes(c.wish); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%+v: %+v, want %+v", c.wish, got, c.want)
 		}
 	}

@@ -22,7 +22,7 @@ func TestInspectJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if found.File != draftInt8 || found.Bytes != file.Size() || found.Architecture != "gpt2" || found.Mode != "int8" || found.Format != "1.0" {
+	if found.File != draftInt8 || found.Bytes != file.Size() || found.Architecture != "gpt2" || found.Mode != "int8" || found.Format != format.Specification {
 		t.Errorf("found %+v", found)
 	}
 	if len(found.Sources) != 4 || len(found.Sources["config.json"]) != 64 {

@@ -64,6 +64,22 @@ func MaxTokens(n int) Option {
 	}
 }
 
+// MinTokens lets no token that ends a text be drawn before there are n others, unless no other is allowed. Stop strings and
+// MaxTokens end it all the same.
+func MinTokens(n int) Option {
+	return func(g *Generation) {
+		if n < 0 {
+			g.invalid = fmt.Errorf("%w: at least %d tokens", ErrOption, n)
+		}
+		g.rules.MinTokens = n
+	}
+}
+
+// Constrain lets only tokens be drawn that a constraint allows. begin is called once for each text.
+func Constrain(begin func() Allowed) Option {
+	return func(g *Generation) { g.rules.Allowed = begin() }
+}
+
 // Stop ends the text before the first occurrence of any of the strings.
 func Stop(strings ...string) Option { return func(g *Generation) { g.stops = strings } }
 
@@ -85,6 +101,7 @@ type Generation struct {
 	limit   int
 	atLimit FinishReason // what reaching the limit means
 	ends    []int32
+	rules   Rules
 	stops   []string
 	text    *TextStream
 	outcome *Outcome
@@ -130,6 +147,13 @@ func New(t *tokenizer.Tokenizer, limits Limits, prompt []int32, options ...Optio
 		g.outcome.Finish = g.atLimit
 	}
 	return g, nil
+}
+
+// Rules returns what the Sampler of the text has to know of it.
+func (g *Generation) Rules() Rules {
+	r := g.rules
+	r.Prompt, r.Ends = g.outcome.PromptTokens, g.ends
+	return r
 }
 
 // Done reports whether the text has ended.

@@ -49,11 +49,11 @@ func (f *File) Write(folder string) error {
 
 // print returns the assembly and the declarations of its functions.
 func (f *File) print() (assembly, stubs []byte, err error) {
-	file, err := f.Result()
+	file, err := f.Compile()
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := pass.Concat(pass.Compile, pass.FunctionPass(f.check)).Execute(file); err != nil {
+	if err := pass.FunctionPass(encode).Execute(file); err != nil {
 		return nil, nil, err
 	}
 	config := printer.Config{Name: f.GeneratedBy(), Pkg: Package}
@@ -62,6 +62,15 @@ func (f *File) print() (assembly, stubs []byte, err error) {
 	}
 	stubs, err = printer.NewStubs(config).Print(file)
 	return assembly, stubs, err
+}
+
+// Compile returns the functions with registers allocated. It can be called once, instead of Write.
+func (f *File) Compile() (*ir.File, error) {
+	file, err := f.Result()
+	if err != nil {
+		return nil, err
+	}
+	return file, pass.Concat(pass.Compile, pass.FunctionPass(f.check)).Execute(file)
 }
 
 // check fails for a function that its machine cannot run. avo chooses the form of an instruction by its operands, and so

@@ -9,7 +9,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-var machines = []*Machine{AVX2, AVX512}
+var machines = []*Machine{AVX2, AVXVNNI, AVX512, AMX}
 
 // function returns a file with one function for a machine.
 func function(m *Machine, body func(a *Assembler)) *File {
@@ -50,6 +50,13 @@ func TestWriteRefusesWhatTheMachineLacks(t *testing.T) {
 			a.Zero(v)
 			a.VPXORD(v, v, v)
 		})},
+		{"dot product of bytes", "fAVXVNNI needs AVX512", function(AVXVNNI, func(a *Assembler) {
+			v := a.Vector()
+			a.Zero(v)
+			a.VPDPBUSD(v, v, v)
+		})},
+		{"register of AVX-VNNI", "fAVXVNNI needs more than 16 vector registers", function(AVXVNNI, hold(17))},
+		{"tile", "fAVX512 needs AMXTILE", function(AVX512, func(a *Assembler) { a.ZeroTile(0) })},
 		{"register", "fAVX2 needs more than 16 vector registers", function(AVX2, hold(17))},
 		{"function without a machine", "g is for no machine", foreign},
 	} {
@@ -80,6 +87,15 @@ func TestMachines(t *testing.T) {
 				a.Round(y, x)
 				if a.HasDotBytes() {
 					a.DotBytes(x, y, y)
+				}
+				if m.Tiles {
+					a.ConfigureTiles(p)
+					a.ZeroTile(0)
+					a.LoadTile(p.Base, a.GP64(), 1)
+					a.DotTiles(true, 0, 1, 2)
+					a.DotTiles(false, 0, 1, 2)
+					a.StoreTile(0, p.Base, a.GP64())
+					a.ReleaseTiles()
 				}
 				a.Move(y, p)
 				for range m.Registers + 1 { // zeroed registers are free before

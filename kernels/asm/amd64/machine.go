@@ -26,6 +26,8 @@ type Machine struct {
 	Opmasks bool
 	// EmbeddedBroadcast says that an instruction can take one number in memory for all lanes of an operand.
 	EmbeddedBroadcast bool
+	// Tiles says that there are tile registers.
+	Tiles bool
 
 	// dotBytes emits the dot product of bytes. It is nil if the machine has none.
 	dotBytes func(c *build.Context, x, w, sum operand.Op)
@@ -40,6 +42,20 @@ var (
 		Registers:     16,
 		forms:         &vex,
 	}
+	// AVXVNNI is AVX2 with the dot product of bytes, as later CPUs have it that lack AVX-512.
+	AVXVNNI = &Machine{
+		Name:          "AVXVNNI",
+		Extensions:    append([]string{"AVXVNNI"}, AVX2.Extensions...),
+		RegisterBytes: AVX2.RegisterBytes,
+		Registers:     AVX2.Registers,
+		dotBytes: func(c *build.Context, x, w, sum operand.Op) {
+			operands := []operand.Op{x, w, sum}
+			c.Instruction(&ir.Instruction{
+				Opcode: dotBytesVEX, Operands: operands, Inputs: operands, Outputs: operands[2:], ISA: []string{"AVXVNNI"},
+			})
+		},
+		forms: AVX2.forms,
+	}
 	AVX512 = &Machine{
 		Name:              "AVX512",
 		Extensions:        append([]string{"AVX512BW", "AVX512DQ", "AVX512F", "AVX512VL", "AVX512VNNI"}, AVX2.Extensions...),
@@ -50,6 +66,8 @@ var (
 		dotBytes:          func(c *build.Context, x, w, sum operand.Op) { c.VPDPBUSD(x, w, sum) },
 		forms:             &evex,
 	}
+	// AMX is AVX512 with tiles.
+	AMX = withTiles(AVX512)
 )
 
 // forms are instructions that do the same on every machine, but not under the same name in each of the two encodings of

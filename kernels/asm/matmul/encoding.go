@@ -28,17 +28,21 @@ type encoding struct {
 	// integer multiplies a group of an integer encoding and folds its sums into the float32 ones. It is nil for float
 	// encodings.
 	integer func(k *kernel)
-	halves  bool // integer needs room in memory for the sums of half a group
+	tiled   *tiled // how tiles multiply a group, instead of all above but constants; nil without tiles
+	halves  bool   // integer needs room in memory for the sums of half a group
 }
 
-// The encodings are those of package format. Each function returns how a machine multiplies one: integers by the dot
-// product of bytes where the machine has it, else by words.
+// The encodings are those of package format. Each function returns how a machine multiplies one: integers by tiles
+// or by the dot product of bytes where the machine has them, else by words.
 
 func panelF32(*amd64.Machine) *encoding { return &f32 }
 
 func panelF16(*amd64.Machine) *encoding { return &f16 }
 
 func panelInt8(m *amd64.Machine) *encoding {
+	if m.Tiles {
+		return &int8Tiles
+	}
 	if m.HasDotBytes() {
 		return &int8Bytes
 	}
@@ -46,6 +50,9 @@ func panelInt8(m *amd64.Machine) *encoding {
 }
 
 func panelInt4(m *amd64.Machine) *encoding {
+	if m.Tiles {
+		return &int4Tiles
+	}
 	if m.HasDotBytes() {
 		return &int4Bytes
 	}

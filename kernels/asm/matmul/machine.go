@@ -13,7 +13,7 @@ type product struct {
 	// encoding chooses how the machine multiplies.
 	encoding func(m *amd64.Machine) *encoding
 	// panels says, for 1, 2, 3, ... tokens, how many panels the kernels take at once: as many as there are registers for,
-	// then fewer, down to one, for what is left of a range.
+	// then fewer, down to one, for what is left of a range. None for numbers of tokens that another machine's kernels take.
 	panels [][]int
 	// prefetching has the numbers of tokens for which not every line is fetched ahead.
 	prefetching map[int]prefetching
@@ -25,6 +25,14 @@ var machines = []machine{
 		{panelInt4, wide, map[int]prefetching{1: everyOther}},
 		{panelF32, wide, nil},
 		{panelF16, wide, nil},
+	}},
+	{amd64.AMX, []product{
+		{panelInt8, onlyMany, nil},
+		{panelInt4, onlyMany, nil},
+	}},
+	{amd64.AVXVNNI, []product{ // floats as with AVX2
+		{panelInt8, [][]int{{6, 1}, {3, 1}, {2, 1}, {1}, {1}, {1}}, nil},
+		{panelInt4, [][]int{{6, 1}, {3, 1}, {1}, {1}, {1}, {1}}, nil}, // a mask needs a register too
 	}},
 	{amd64.AVX2, []product{
 		{panelInt8, [][]int{{6, 1}, {2, 1}, {1}, {1}, {1}}, nil}, // besides the operands, a product and a mask need registers
@@ -39,4 +47,6 @@ var (
 	wide = [][]int{{8, 4, 1}, {8, 4, 1}, {8, 4, 1}, {6, 2, 1}, {4, 1}, {4, 1}, {3, 2, 1}, {3, 2, 1}}
 	// narrow is for 16 registers of 32 bytes, of which a panel needs two for each token: up to 12.
 	narrow = [][]int{{6, 1}, {2, 1}, {2, 1}, {1}, {1}, {1}}
+	// onlyMany is for tiles, whose rows are tokens: with few of them, multiplying by registers is as fast.
+	onlyMany = [][]int{7: {1}, 8: {1}, 9: {1}, 10: {1}, 11: {1}, 12: {1}, 13: {1}, 14: {1}, 15: {1}}
 )

@@ -33,12 +33,16 @@ func TestSameEveryTime(t *testing.T) {
 	}
 }
 
-// TestTilesCoverEveryRange: tiles of one panel must be there, and come last.
+// TestTilesCoverEveryRange: tiles of one panel must be there, and come last. The kernels of AMX leave few tokens to those of
+// AVX-512.
 func TestTilesCoverEveryRange(t *testing.T) {
 	for _, m := range machines {
 		for _, p := range m.products {
 			name := p.encoding(m.Machine).name + m.Name
 			for i, panels := range p.panels {
+				if m.Tiles && len(panels) == 0 && i+1 < len(wide) {
+					continue
+				}
 				descending := slices.IsSortedFunc(panels, func(a, b int) int { return b - a })
 				if !descending || len(panels) == 0 || panels[len(panels)-1] != 1 {
 					t.Errorf("%s, %d tokens: tiles of %v panels, want a descending list that ends with 1", name, i+1, panels)

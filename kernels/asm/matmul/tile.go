@@ -82,6 +82,10 @@ func (f prefetching) fetches(panel, line int) bool {
 //			integer encodings: fold the group's sums into float32 ones
 //		out = sums * scale + bias
 func (k *kernel) generate() {
+	if k.tiled != nil {
+		k.generateTiles()
+		return
+	}
 	k.Begin(k.name(), signature)
 	k.Doc(fmt.Sprintf("%s multiplies tiles of %d panels with %d tokens.", k.name(), k.panels, k.tokens))
 
@@ -89,9 +93,6 @@ func (k *kernel) generate() {
 	k.weights = newStrided(k.Assembler, k.Parameter("codes"), k.multiple(k.groups, k.groupBytes()), k.panels)
 	k.x = newStrided(k.Assembler, k.GP64(), k.multiple(k.groups, groupColumns*k.xBytes), k.tokens)
 	k.ahead = k.weights.with(k.GP64())
-	if k.constants != nil {
-		k.constants(k)
-	}
 	if k.integer != nil {
 		k.allocateScratch()
 	}
@@ -110,6 +111,9 @@ func (k *kernel) generate() {
 	}
 
 	k.Label("group")
+	if k.constants != nil { // anew for each group, so that their registers are free while the sums of one are folded
+		k.constants(k)
+	}
 	if k.prefetching != noLine {
 		k.lookAhead(remaining)
 	}

@@ -1,0 +1,88 @@
+package serve
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/architecture"
+	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/runtime/chat"
+	"github.com/tti-llm/tti/spec/engine"
+)
+
+// numerics is the version of the arithmetic: it changes when the same file and settings would give other bits.
+const numerics = 1
+
+// defaultTexts is how many texts of a model are written at once.
+const defaultTexts = 32
+
+// model is an open file with the engine that runs its texts.
+type model struct {
+	*runtime.Model
+	engine      *engine.Engine
+	texts       int            // that run at once
+	template    *chat.Template // nil if there is none
+	wishes      format.Generation
+	fingerprint string
+}
+
+// openModel opens a file and readies it for requests.
+func openModel(path string, context int, options []runtime.Option, engineOptions engine.Options) (*model, error) {
+	opened, err := runtime.Open(path, append(options[:len(options):len(options)], runtime.WithContext(context))...)
+	if err != nil {
+		return nil, err
+	}
+	m := &model{Model: opened}
+	if err := m.prepare(context, engineOptions); err != nil {
+		opened.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+func (m *model) prepare(context int, options engine.Options) (err error) {
+	if m.template, err = chat.FromTokenizer(m.Tokenizer()); err != nil && !errors.Is(err, chat.ErrNoTemplate) {
+		return err
+	}
+	if wishes := m.Meta().Generation; wishes != nil {
+		m.wishes = *wishes
+	}
+	if m.fingerprint, err = fingerprint(m.Model, context); err != nil {
+		return err
+	}
+	options.Texts = cmp.Or(options.Texts, defaultTexts)
+	m.texts = options.Texts
+	m.engine, err = engine.New(m.Model, options)
+	return err
+}
+
+// close ends all texts of the model.
+func (m *model) close() {
+	m.engine.Close()
+	m.Model.Close()
+}
+
+// fingerprint names all that an answer depends on beside the request and its seed: the bytes of the file, by the checksum of
+// the index that holds the checksums of all sections; the version of the arithmetic; how keys and values are kept; and whether
+// the context asked for makes the model compute for long texts.
+func fingerprint(m *runtime.Model, context int) (string, error) {
+	meta := m.Meta()
+	parameters, err := architecture.Parse(meta.Architecture, meta.Hyperparameters)
+	if err != nil {
+		return "", err
+	}
+	usual, _ := parameters.Contexts()
+	long := byte(0)
+	if context > usual {
+		long = 1
+	}
+	said := binary.LittleEndian.AppendUint64(nil, m.File().IndexChecksum())
+	said = append(said, numerics, byte(len(m.KV().String())))
+	said = append(append(said, m.KV().String()...), long)
+	return fmt.Sprintf("tti_%016x", xxhash.Sum64(said)), nil
+}
