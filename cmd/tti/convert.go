@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,7 +62,8 @@ func newConvert() *cobra.Command {
 		Use:   "convert SRC",
 		Short: "Pack a HuggingFace model directory into one .tti file",
 		Long: `Pack a HuggingFace model into one .tti file. SRC is a directory with config.json, the weights as
-safetensors and the vocabulary, or the hub's id of a model; a directory of that name wins.
+safetensors and the vocabulary, or the hub's id of a model; a directory of that name wins. A .tti file of mode f32 or f16 is taken
+too: what comes of f32 is the same file as from the model's source.
 
 --calibrate rounds int8 and int4 weights by a text of the kind that the model is for, some ten thousands
 of words: what matrices make of the text should change little. It takes minutes for a model of GPT-2's
@@ -72,6 +74,7 @@ complete. The same source and mode always give the same bytes.`,
 		Example: `  tti convert testdata/fable
   tti convert gpt2 --mode int4
   tti convert gpt2 --mode int4 --calibrate wiki.txt
+  tti convert gpt2-f32.tti --mode int4-all
   tti convert openai-community/gpt2@main --mode int4-all -o gpt2.tti`,
 		Args: exactly("SRC"),
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
@@ -101,11 +104,11 @@ complete. The same source and mode always give the same bytes.`,
 			if err := format.CheckTarget(target); err != nil {
 				return fmt.Errorf("convert %s: write %s: %w", args[0], target, err)
 			}
-			source, err := resolve(ctx, cmd, args[0])
+			w, err := newWork(ctx, cmd, args[0])
 			if err != nil {
 				return err
 			}
-			return convertTo(ctx, cmd, source, target, options)
+			return w.run(ctx, cmd, target, options)
 		}),
 	}
 	modes.register(cmd)
@@ -155,27 +158,64 @@ func sum(counts map[string]int64) (total int64) {
 	return total
 }
 
-// defaultTarget returns NAME-MODE.tti for a directory .../NAME or a hub id ORG/NAME@REVISION.
+// defaultTarget returns NAME-MODE.tti for a directory .../NAME, a hub id ORG/NAME@REVISION or a file NAME-f32.tti.
 func defaultTarget(source, suffix string) (string, error) {
 	path, err := filepath.Abs(source) // which gives "." and ".." a name
 	if err != nil {
 		return "", err
 	}
 	name, _, _ := strings.Cut(filepath.Base(path), "@")
+	if bare, ok := strings.CutSuffix(name, ".tti"); ok {
+		name = strings.TrimSuffix(strings.TrimSuffix(bare, "-f32"), "-f16")
+	}
 	return name + suffix + ".tti", nil
 }
 
-func convertTo(ctx context.Context, cmd *cobra.Command, source convert.Source, target string, o convert.Options) error {
+// work is a conversion that is ready to be done.
+type work struct {
+	name, place string // of the source, and where that was found
+	convert     func(ctx context.Context, target string, o convert.Options) error
+}
+
+// newWork finds the source: a .tti file, a directory, or a model on the hub, which takes a download.
+func newWork(ctx context.Context, cmd *cobra.Command, name string) (work, error) {
+	if info, err := os.Stat(name); err == nil && !info.IsDir() {
+		file, err := format.Open(name)
+		if err != nil {
+			return work{}, mistaken(name, err)
+		}
+		file.Close()
+		return work{name, "file " + name, func(ctx context.Context, target string, o convert.Options) error {
+			return convert.Repack(ctx, name, target, o)
+		}}, nil
+	}
+	source, err := resolve(ctx, cmd, name)
+	if err != nil {
+		return work{}, err
+	}
+	return workOn(source), nil
+}
+
+// workOn is the conversion of a model that has been found.
+func workOn(source convert.Source) work {
+	place := "the hub's cache"
+	if source.Local {
+		place = "local directory " + source.Directory
+	}
+	return work{source.Name, place, source.Convert}
+}
+
+func (w work) run(ctx context.Context, cmd *cobra.Command, target string, o convert.Options) error {
 	start := time.Now()
 	bar := newProgress(cmd.ErrOrStderr(), "converting", true)
 	o.Progress = bar.set
-	o.Notice = func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "tti: %s: %s\n", printable(source.Name), text) }
+	o.Notice = func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "tti: %s: %s\n", printable(w.name), text) }
 	if o.Calibrate != nil {
 		rounding := newProgress(cmd.ErrOrStderr(), "rounding weights", false)
 		defer rounding.close()
 		o.Calibrate.Progress = rounding.set
 	}
-	err := source.Convert(ctx, target, o)
+	err := w.convert(ctx, target, o)
 	bar.close()
 	if err != nil {
 		return err
@@ -186,12 +226,8 @@ func convertTo(ctx context.Context, cmd *cobra.Command, source convert.Source, t
 		return err
 	}
 	defer file.Close()
-	place := "the hub's cache"
-	if source.Local {
-		place = "local directory " + source.Directory
-	}
 	_, all := tally(file.Sections())
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s, %.2f bits per weight, from %s in %.1f s\n",
-		printable(target), humanSize(file.Size()), all.BitsPerWeight, printable(place), elapsed.Seconds())
+		printable(target), humanSize(file.Size()), all.BitsPerWeight, printable(w.place), elapsed.Seconds())
 	return nil
 }

@@ -1,4 +1,4 @@
-// Command tti packs GPT-class models into .tti files and runs them.
+// Command tti packs language models into .tti files and runs them.
 //
 // It holds flags, tables and exit codes, one file per command, and no arithmetic: what it does is
 // in packages convert, format, runtime and spec. Text goes to standard output and nothing

@@ -20,6 +20,7 @@ func TestMistakenFiles(t *testing.T) {
 		return path
 	}
 	commands := [][]string{{"inspect"}, {"verify"}, {"run", "-p", "x"}, {"run", draftInt8, "-p", "x", "--draft"}, {"eval", "--text", draftSource + "/config.json"}, {"tokenize", "--"}, {"bench"}, {"export", "-o", filepath.Join(folder, "x")}, {"pack"}}
+	refuses(t, 1, `is a safetensors file.*tti convert `+draftSource, "convert", draftSource+"/model.safetensors")
 	for given, want := range map[string]string{
 		draftSource + "/model.safetensors":                   `safetensors file.*tti convert ` + draftSource,
 		write("x.gguf", "GGUF\x03\x00\x00\x00\x00"):          `GGUF file.*tti convert`,

@@ -260,7 +260,7 @@ func (f *serveFlags) converted(ctx context.Context, cmd *cobra.Command, name str
 	if _, err := os.Stat(served.Path); err == nil && !source.Local {
 		return served, nil
 	}
-	return served, convertTo(ctx, cmd, source, served.Path, options)
+	return served, workOn(source).run(ctx, cmd, served.Path, options)
 }
 
 // servedName is what clients call a model that was converted: the hub's id, or the directory's name.
