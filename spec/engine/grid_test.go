@@ -48,10 +48,10 @@ func requests(t testing.TB, m *runtime.Model, random *rand.Rand, count int) []Re
 		beginning := 2000 + random.IntN(len(text)-2000-length)
 		prompt := text[beginning:][:length]
 		if random.IntN(2) == 0 { // one of a few beginnings, and something of its own
-			common := text[random.IntN(3)*97:][:random.IntN(context/3)]
+			common := text[random.IntN(2)*97:][:random.IntN(context/3)]
 			prompt = append(slices.Clone(common), prompt[:min(len(prompt), 12)]...)
 		}
-		r := Request{Prompt: prompt, Key: []string{"", "a", "b"}[random.IntN(3)], Limits: []runtime.GenerateOption{runtime.MaxTokens(random.IntN(40))}}
+		r := Request{Prompt: prompt, Key: []string{"", "", "", "", "a", "b"}[random.IntN(6)], Limits: []runtime.GenerateOption{runtime.MaxTokens(random.IntN(40))}}
 		if random.IntN(8) == 0 { // to the end of the context
 			r.Limits = nil
 		}
@@ -132,10 +132,11 @@ const gridEnvironment = "TTI_SERVE_GRID"
 var troubles = []struct {
 	name string
 	Options
-	pages    int // of the pool; 0: no limit
-	every    int // steps between troubles
+	draft    bool // guess with a model
+	pages    int  // of the pool; 0: no limit
+	every    int  // steps between troubles
 	trouble  func(e *Engine, random *rand.Rand)
-	happened func(s Statistics) bool
+	happened func(s Statistics) bool // nil: it may or may not
 }{
 	{name: "alone in time", Options: Options{Texts: 4}, happened: func(s Statistics) bool { return s.Prefixes.Found > 0 }},
 	{name: "without a cache", Options: Options{Prefixes: -1}, happened: func(s Statistics) bool { return s.Prefixes.Lookups == 0 }},
@@ -145,12 +146,22 @@ var troubles = []struct {
 			e.prefixes.evict()
 		}
 	}, happened: func(s Statistics) bool { return s.Prefixes.Evicted > 0 }},
-	{name: "preempted", every: 5, trouble: func(e *Engine, random *rand.Rand) {
+	// A text alone comes back in as many steps as its context has full passes.
+	{name: "preempted", every: 9, trouble: func(e *Engine, random *rand.Rand) {
 		if len(e.texts) > 0 {
 			e.preempt(e.texts[random.IntN(len(e.texts))])
 		}
 	}, happened: func(s Statistics) bool { return s.Preemptions > 5 }},
 	{name: "a small pool", pages: 20, happened: func(s Statistics) bool { return s.Preemptions+s.Prefixes.Evicted > 0 }},
+	{name: "n-gram", Options: Options{NGram: true, eager: true}, happened: func(s Statistics) bool { return s.Accepted > 0 && s.Accepted < s.Drafted }},
+	{name: "draft model", draft: true, Options: Options{eager: true}, happened: func(s Statistics) bool { return s.Accepted > 0 && s.Accepted < s.Drafted }},
+	{name: "drafts that pay", draft: true, Options: Options{NGram: true}},
+	{name: "all at once", draft: true, Options: Options{NGram: true, eager: true, Texts: 8}, pages: 24, every: 11, trouble: func(e *Engine, random *rand.Rand) {
+		e.prefixes.evict()
+		if len(e.texts) > 0 {
+			e.preempt(e.texts[random.IntN(len(e.texts))])
+		}
+	}, happened: func(s Statistics) bool { return s.Accepted > 0 && s.Preemptions > 0 }},
 	{name: "long steps", Options: Options{Stretch: 1000, Texts: 64}, happened: func(s Statistics) bool { return s.Prefixes.Found > 0 }},
 }
 
@@ -161,7 +172,7 @@ func TestGrid(t *testing.T) {
 	full := os.Getenv(gridEnvironment) != ""
 	count, sample, turn, compared := 200, 1, 0, 0
 	if !full {
-		count, sample = 20, 11 // no divisor in common with the numbers of ways, so that all have their turn
+		count, sample = 20, 17 // no divisor in common with the numbers of ways, so that all have their turn
 	}
 	for i, g := range gridModels {
 		for _, encoding := range []runtime.KV{runtime.F32, runtime.F16, runtime.Int8} {
@@ -191,6 +202,9 @@ func TestGrid(t *testing.T) {
 							}
 							m := open(t, g.source, g.mode, options...)
 							o := trouble.Options
+							if trouble.draft {
+								o.Draft = open(t, g.source, int4All, runtime.WithKernels(set.Name()))
+							}
 							if trouble.trouble != nil {
 								steps := 0
 								o.interfere = func(e *Engine) {
@@ -203,7 +217,7 @@ func TestGrid(t *testing.T) {
 							what := fmt.Sprintf("%s, %d threads, %s", set.Name(), threads, trouble.name)
 							checkTogether(t, e, list[:some], expected(), what)
 							s := e.Statistics()
-							if e.Close(); some == count && !trouble.happened(s) {
+							if e.Close(); some == count && trouble.happened != nil && !trouble.happened(s) {
 								t.Errorf("%s: it did not happen: %+v", what, s)
 							}
 							if m.KVTaken() != 0 {

@@ -79,11 +79,6 @@ func (p *prefixes) touch(n *prefix) {
 
 // start returns a session that holds as many of the tokens as are known of the key's texts, nil if that is none.
 func (p *prefixes) start(key string, tokens []int32) *runtime.Session {
-	if p.limit < 0 {
-		return nil
-	}
-	p.Lookups++
-	p.Tokens += len(tokens)
 	root := p.trees[key]
 	if root == nil {
 		return nil
@@ -99,9 +94,20 @@ func (p *prefixes) start(key string, tokens []int32) *runtime.Session {
 	}
 	session.Truncate(known)
 	p.touch(n)
-	p.Hits++
-	p.Found += known
 	return session
+}
+
+// count notes that a text of so many tokens has begun with some of them known.
+func (p *prefixes) count(tokens, known int) {
+	if p.limit < 0 {
+		return
+	}
+	p.Lookups++
+	p.Tokens += tokens
+	p.Found += known
+	if known > 0 {
+		p.Hits++
+	}
 }
 
 // keep takes in what a session holds.

@@ -40,6 +40,7 @@ func TestPrefixesFindTheLongest(t *testing.T) {
 		if !slices.Equal(s.Tokens(), ids[:longest]) {
 			t.Fatalf("found %v of %v, want %d tokens", s.Tokens(), ids, longest)
 		}
+		p.count(len(ids), longest)
 		if rest := ids[longest:]; len(rest) > 0 {
 			if _, err := s.Append(rest); err != nil {
 				t.Fatal(err)

@@ -20,11 +20,11 @@ func (e *Engine) runPlan() error {
 	return nil
 }
 
-// makeRoom gives pages back, or ends the need for some: first those of prefixes that nobody has used for long, then those
-// of the youngest text. A text that has all pages for itself and needs more cannot be run: its request fails with the given
+// makeRoom gives pages back, or ends the need for some: first what guesses would need, then those of prefixes that nobody has
+// used for long, then those of the youngest text. A text that has all pages for itself and needs more cannot be run: its request fails with the given
 // error.
 func (e *Engine) makeRoom(err error) {
-	if e.prefixes.evict() {
+	if e.withoutDrafts() || e.prefixes.evict() {
 		return
 	}
 	var holders []*text
@@ -42,6 +42,16 @@ func (e *Engine) makeRoom(err error) {
 	e.plan = slices.DeleteFunc(e.plan, func(r rows) bool { return r.text.session == nil })
 }
 
+// withoutDrafts takes the guesses out of the plan, and reports whether there were any.
+func (e *Engine) withoutDrafts() (any bool) {
+	for i := range e.plan {
+		if r := &e.plan[i]; len(r.draft) > 0 {
+			r.tokens, r.draft, r.bands, r.logits, any = r.tokens[:len(r.tokens)-len(r.draft)], nil, nil, 1, true
+		}
+	}
+	return any
+}
+
 // preempt takes the pages of a text back. It is run again, from its first token on, once there is room.
 func (e *Engine) preempt(t *text) {
 	t.release()
@@ -52,7 +62,8 @@ func (e *Engine) preempt(t *text) {
 // begin gives a text that holds no pages a session, with what is known of its tokens. It returns false if there is no room
 // for the text beside the others.
 func (e *Engine) begin(t *text) bool {
-	if t.unscored == len(t.job.Prompt) {
+	looked := t.unscored == len(t.job.Prompt)
+	if looked {
 		// The last token's logits are needed.
 		t.session = e.prefixes.start(t.job.Key, t.tokens[:len(t.tokens)-1])
 	}
@@ -62,6 +73,9 @@ func (e *Engine) begin(t *text) bool {
 	if !e.hasRoom(t) {
 		t.release()
 		return false
+	}
+	if looked {
+		e.prefixes.count(len(t.tokens)-1, t.held())
 	}
 	if t.preempted == 0 {
 		t.cached = t.held()

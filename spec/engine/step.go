@@ -18,6 +18,7 @@ type scheduler struct {
 	draws []draw
 
 	prefixes prefixes
+	guesser  guesser
 }
 
 // rows are what a step runs of one text.
@@ -25,6 +26,9 @@ type rows struct {
 	text   *text
 	tokens []int32 // that follow those of the session, the draft included
 	draft  []int32 // the last of them, which are guesses
+	class  int     // of an n-gram look-up that the draft is from
+	bands  []int   // of the margins of a model's guesses; nil if it is not from one
+	prompt bool    // a piece of what the text has to catch up with
 	logits int     // of how many of them, the last ones, logits are wanted
 }
 
@@ -36,7 +40,7 @@ type draw struct {
 }
 
 func newScheduler(m *runtime.Model, o Options) scheduler {
-	return scheduler{batch: m.NewBatch(), prefixes: newPrefixes(m, o.Prefixes)}
+	return scheduler{batch: m.NewBatch(), prefixes: newPrefixes(m, o.Prefixes), guesser: newGuesser(o)}
 }
 
 // step runs one batch and draws what it gives.
@@ -44,6 +48,7 @@ func (e *Engine) step() {
 	e.dropCancelled()
 	e.plan = e.plan[:0]
 	e.planDecoding()
+	e.planDrafts()
 	e.planPrompts()
 	if len(e.plan) == 0 {
 		return
@@ -108,7 +113,7 @@ func (e *Engine) planPrompts() {
 				continue
 			}
 		}
-		r := rows{text: t, tokens: t.pending()}
+		r := rows{text: t, tokens: t.pending(), prompt: true}
 		r.tokens = r.tokens[:min(left, len(r.tokens))]
 		r.logits = t.wanted(len(r.tokens))
 		e.plan = append(e.plan, r)
@@ -144,7 +149,7 @@ func (e *Engine) runBatch() error {
 		if err := e.batch.Add(r.text.session, r.tokens, r.logits); err != nil {
 			return err
 		}
-		if count += len(r.tokens); len(r.tokens) > 1+len(r.draft) {
+		if count += len(r.tokens); r.prompt {
 			prefilled += len(r.tokens)
 		}
 	}
@@ -177,6 +182,7 @@ func (e *Engine) takeAll() {
 		e.failAll(err)
 		return
 	}
+	e.learnDrafts()
 	for _, d := range e.draws {
 		e.finishDraw(d.text)
 	}
