@@ -1,4 +1,4 @@
-# Everything here needs Go and nothing else, but for conformance, tokenizer-fuzz and tokenizer-speed, which need node and npm.
+# Everything here needs Go and nothing else, but for conformance, tokenizer-fuzz, tokenizer-speed and clients, which need node and npm.
 
 GO ?= go
 
@@ -103,6 +103,16 @@ tokenizer-fuzz: $(PACKAGES)/package.json ## random texts by tti and by HuggingFa
 .PHONY: tokenizer-speed
 tokenizer-speed: $(PACKAGES)/package.json ## speed of encoding beside that of HuggingFace's tokenizers; long texts
 	$(REFERENCE) 'Test(Speed|LongTexts)/$(TOKENIZERS)' -speed
+
+# Where clients of the server are kept.
+CLIENTS ?= $(HOME)/.cache/tti-clients
+
+.PHONY: clients
+clients: ## the server's answers to clients in use, which are fetched
+	mkdir -p $(CLIENTS)
+	cp cmd/tti/serve/clients/package.json $(CLIENTS)
+	cd $(CLIENTS) && npm install --no-package-lock
+	TTI_CLIENTS=$(abspath $(CLIENTS)) $(GO) test ./cmd/tti/serve -run Client -v -count 1
 
 .PHONY: generate
 generate: ## the assembly kernels, from kernels/asm

@@ -36,6 +36,7 @@ type serveFlags struct {
 	keys            string
 	anyone          bool
 	origins         []string
+	drafts          []string
 	tlsCert, tlsKey string
 	memory, body    byteSize
 	kvMemory        byteSize
@@ -94,6 +95,7 @@ Beyond this machine (--listen with another address) clients need a key of --keys
 	set.StringVar(&flags.tlsCert, "tls-cert", "", "`FILE` with the certificate for TLS")
 	set.StringVar(&flags.tlsKey, "tls-key", "", "`FILE` with the certificate's key")
 	set.StringArrayVar(&flags.origins, "cors", nil, "let pages of this `ORIGIN` use the server, such as https://example.org, or * for all")
+	set.StringArrayVar(&flags.drafts, "draft", nil, "guess tokens ahead with `[MODEL=]{FILE.tti|ngram}`, for one model or for all. Answers never depend on it")
 	set.StringVar(&flags.log, "log", "", "append requests and answers to this `FILE`, for tti replay")
 	set.BoolVar(&flags.jsonLog, "json", false, "write the lines about requests on standard error as JSON")
 	set.StringVar(&flags.pprof, "pprof", "", "`ADDRESS` on this machine for profiles")
@@ -130,6 +132,7 @@ func (f *serveFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 		Threads: runtime.NewThreads(f.threads.value),
 		Model:   append(f.kvOption(), runtime.WithKVLimit(int64(f.kvMemory))),
 		Context: f.context.value,
+		Drafts:  f.draftsByModel(),
 		Engine:  engine.Options{Texts: f.texts.value, Queue: f.queue.value, Prefixes: cmp.Or(int64(f.prefixes), -1)},
 		Memory:  int64(f.memory),
 		Origins: f.origins,
@@ -203,6 +206,19 @@ func (f *modelFlags) kvOption() (options []runtime.Option) {
 		}
 	}
 	return options
+}
+
+// draftsByModel returns what guesses for each model, and under "" for those that are not named.
+func (f *serveFlags) draftsByModel() map[string][]string {
+	drafts := map[string][]string{}
+	for _, flag := range f.drafts {
+		name, draft, named := strings.Cut(flag, "=")
+		if !named {
+			name, draft = "", flag
+		}
+		drafts[name] = append(drafts[name], draft)
+	}
+	return drafts
 }
 
 // sources finds what the arguments name. What is no .tti file yet is made one.

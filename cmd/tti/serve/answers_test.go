@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -320,4 +321,27 @@ func TestCachedTokens(t *testing.T) {
 	if fmt.Sprint(first["choices"]) != fmt.Sprint(second["choices"]) {
 		t.Errorf("%v, then %v", first["choices"], second["choices"])
 	}
+}
+
+// TestDrafts gives models what guesses for them: the texts stay the same.
+func TestDrafts(t *testing.T) {
+	plain := serve(t, Options{})
+	drafted := serve(t, Options{Drafts: map[string][]string{"": {NGram}, "draft": {modelPath("draft"), NGram}}})
+	for _, name := range []string{"draft", "llama"} {
+		for _, temperature := range []string{"0", "0.7"} {
+			body := fmt.Sprintf(`{"model":%q,"prompt":"The king and the king and the king and the","seed":2,"temperature":%s,"max_tokens":100,"ignore_eos":true}`, name, temperature)
+			without, with := plain.ask(200, "POST", completionPath, body), drafted.ask(200, "POST", completionPath, body)
+			if fmt.Sprint(without["choices"]) != fmt.Sprint(with["choices"]) || without["system_fingerprint"] != with["system_fingerprint"] {
+				t.Errorf("%s: %v, with guesses %v", body, without, with)
+			}
+		}
+	}
+	drafted.server.models.each(func(name string, m *model) {
+		if (m.draft != nil) != (name == "draft") {
+			t.Errorf("%s has the draft %v", name, m.draft)
+		}
+	})
+	bad := serve(t, Options{Drafts: map[string][]string{"llama": {filepath.Join(folder, "none.tti")}}})
+	bad.refuses(503, "model", "model_unavailable", completionPath, `{"model":"llama","prompt":"x"}`)
+	bad.ask(200, "POST", completionPath, `{"model":"draft","prompt":"x"}`)
 }
