@@ -97,6 +97,8 @@ type route struct {
 
 func (s *Server) routes() []route {
 	list := []route{
+		{"GET", "/{$}", true, s.showPage},
+		{"GET", "/page/{file}", true, s.showPageFile},
 		{"GET", "/health", true, s.health},
 		{"GET", "/metrics", false, s.metrics.serve},
 		{"GET", "/v1/models", false, s.listModels},

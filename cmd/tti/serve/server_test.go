@@ -330,7 +330,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		c.refuses(want[0].(int), want[1].(string), want[2].(string), completionPath, body)
 	}
-	for _, path := range []string{"/", "/v1", "/v1/embeddings"} {
+	for _, path := range []string{"/page", "/v1", "/v1/embeddings"} {
 		c.refuses(404, "", "not_found", path, `{}`)
 	}
 	c.refuses(405, "", "method_not_allowed", "/v1/models", `{}`)
