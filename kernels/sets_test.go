@@ -1,6 +1,9 @@
 package kernels
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // needsAnother skips a test that holds other sets to the reference where there is no other.
 func needsAnother(t *testing.T) {
@@ -8,4 +11,9 @@ func needsAnother(t *testing.T) {
 	if len(Sets()) == 1 {
 		t.Skip("the reference is the only set of kernels here")
 	}
+}
+
+// others returns every set but the reference.
+func others() []*Set {
+	return slices.DeleteFunc(Sets(), func(s *Set) bool { return s == &reference })
 }
