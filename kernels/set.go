@@ -11,7 +11,7 @@ import (
 	"github.com/tti-llm/tti/format/panel"
 )
 
-// Environment is the variable that forces a path: go, avx2 or avx512.
+// Environment is the variable that forces a path: go; avx2 or avx512 on amd64; neon, dotprod or i8mm on arm64.
 const Environment = "TTI_KERNELS"
 
 // ErrNoPath is returned for a path that does not exist or that this CPU cannot run.
