@@ -6043,41 +6043,33 @@ strip3:
 	PCALIGN $32
 loop4:
 	FMOVS 0(R11), F16
-	FMOVQ 0(R9), F17
+	FLDPQ 0(R9), (F17, F18)
 	WORD $0x4f901220 // fmla v0.4s, v17.4s, v16.s[0]
-	FMOVQ 16(R9), F17
-	WORD $0x4f901221 // fmla v1.4s, v17.4s, v16.s[0]
-	FMOVQ 32(R9), F17
-	WORD $0x4f901222 // fmla v2.4s, v17.4s, v16.s[0]
-	FMOVQ 48(R9), F17
-	WORD $0x4f901223 // fmla v3.4s, v17.4s, v16.s[0]
+	WORD $0x4f901241 // fmla v1.4s, v18.4s, v16.s[0]
+	FLDPQ 32(R9), (F19, F20)
+	WORD $0x4f901262 // fmla v2.4s, v19.4s, v16.s[0]
+	WORD $0x4f901283 // fmla v3.4s, v20.4s, v16.s[0]
 	FMOVS 16(R11), F16
-	FMOVQ 256(R9), F17
+	FLDPQ 256(R9), (F17, F18)
 	WORD $0x4f901224 // fmla v4.4s, v17.4s, v16.s[0]
-	FMOVQ 272(R9), F17
-	WORD $0x4f901225 // fmla v5.4s, v17.4s, v16.s[0]
-	FMOVQ 288(R9), F17
-	WORD $0x4f901226 // fmla v6.4s, v17.4s, v16.s[0]
-	FMOVQ 304(R9), F17
-	WORD $0x4f901227 // fmla v7.4s, v17.4s, v16.s[0]
+	WORD $0x4f901245 // fmla v5.4s, v18.4s, v16.s[0]
+	FLDPQ 288(R9), (F19, F20)
+	WORD $0x4f901266 // fmla v6.4s, v19.4s, v16.s[0]
+	WORD $0x4f901287 // fmla v7.4s, v20.4s, v16.s[0]
 	FMOVS 32(R11), F16
-	FMOVQ 512(R9), F17
+	FLDPQ 512(R9), (F17, F18)
 	WORD $0x4f901228 // fmla v8.4s, v17.4s, v16.s[0]
-	FMOVQ 528(R9), F17
-	WORD $0x4f901229 // fmla v9.4s, v17.4s, v16.s[0]
-	FMOVQ 544(R9), F17
-	WORD $0x4f90122a // fmla v10.4s, v17.4s, v16.s[0]
-	FMOVQ 560(R9), F17
-	WORD $0x4f90122b // fmla v11.4s, v17.4s, v16.s[0]
+	WORD $0x4f901249 // fmla v9.4s, v18.4s, v16.s[0]
+	FLDPQ 544(R9), (F19, F20)
+	WORD $0x4f90126a // fmla v10.4s, v19.4s, v16.s[0]
+	WORD $0x4f90128b // fmla v11.4s, v20.4s, v16.s[0]
 	FMOVS 48(R11), F16
-	FMOVQ 768(R9), F17
+	FLDPQ 768(R9), (F17, F18)
 	WORD $0x4f90122c // fmla v12.4s, v17.4s, v16.s[0]
-	FMOVQ 784(R9), F17
-	WORD $0x4f90122d // fmla v13.4s, v17.4s, v16.s[0]
-	FMOVQ 800(R9), F17
-	WORD $0x4f90122e // fmla v14.4s, v17.4s, v16.s[0]
-	FMOVQ 816(R9), F17
-	WORD $0x4f90122f // fmla v15.4s, v17.4s, v16.s[0]
+	WORD $0x4f90124d // fmla v13.4s, v18.4s, v16.s[0]
+	FLDPQ 800(R9), (F19, F20)
+	WORD $0x4f90126e // fmla v14.4s, v19.4s, v16.s[0]
+	WORD $0x4f90128f // fmla v15.4s, v20.4s, v16.s[0]
 	ADD $1024, R9
 	ADD $64, R11
 	SUBS $1, R10
@@ -6118,41 +6110,33 @@ done5:
 	PCALIGN $32
 loop6:
 	FMOVS 8(R11), F20
-	FMOVQ 128(R9), F21
+	FLDPQ 128(R9), (F21, F22)
 	WORD $0x4f9412a4 // fmla v4.4s, v21.4s, v20.s[0]
-	FMOVQ 144(R9), F21
-	WORD $0x4f9412a5 // fmla v5.4s, v21.4s, v20.s[0]
-	FMOVQ 160(R9), F21
-	WORD $0x4f9412a6 // fmla v6.4s, v21.4s, v20.s[0]
-	FMOVQ 176(R9), F21
-	WORD $0x4f9412a7 // fmla v7.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c5 // fmla v5.4s, v22.4s, v20.s[0]
+	FLDPQ 160(R9), (F23, F24)
+	WORD $0x4f9412e6 // fmla v6.4s, v23.4s, v20.s[0]
+	WORD $0x4f941307 // fmla v7.4s, v24.4s, v20.s[0]
 	FMOVS 24(R11), F20
-	FMOVQ 384(R9), F21
+	FLDPQ 384(R9), (F21, F22)
 	WORD $0x4f9412a8 // fmla v8.4s, v21.4s, v20.s[0]
-	FMOVQ 400(R9), F21
-	WORD $0x4f9412a9 // fmla v9.4s, v21.4s, v20.s[0]
-	FMOVQ 416(R9), F21
-	WORD $0x4f9412aa // fmla v10.4s, v21.4s, v20.s[0]
-	FMOVQ 432(R9), F21
-	WORD $0x4f9412ab // fmla v11.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c9 // fmla v9.4s, v22.4s, v20.s[0]
+	FLDPQ 416(R9), (F23, F24)
+	WORD $0x4f9412ea // fmla v10.4s, v23.4s, v20.s[0]
+	WORD $0x4f94130b // fmla v11.4s, v24.4s, v20.s[0]
 	FMOVS 40(R11), F20
-	FMOVQ 640(R9), F21
+	FLDPQ 640(R9), (F21, F22)
 	WORD $0x4f9412ac // fmla v12.4s, v21.4s, v20.s[0]
-	FMOVQ 656(R9), F21
-	WORD $0x4f9412ad // fmla v13.4s, v21.4s, v20.s[0]
-	FMOVQ 672(R9), F21
-	WORD $0x4f9412ae // fmla v14.4s, v21.4s, v20.s[0]
-	FMOVQ 688(R9), F21
-	WORD $0x4f9412af // fmla v15.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412cd // fmla v13.4s, v22.4s, v20.s[0]
+	FLDPQ 672(R9), (F23, F24)
+	WORD $0x4f9412ee // fmla v14.4s, v23.4s, v20.s[0]
+	WORD $0x4f94130f // fmla v15.4s, v24.4s, v20.s[0]
 	FMOVS 56(R11), F20
-	FMOVQ 896(R9), F21
+	FLDPQ 896(R9), (F21, F22)
 	WORD $0x4f9412b0 // fmla v16.4s, v21.4s, v20.s[0]
-	FMOVQ 912(R9), F21
-	WORD $0x4f9412b1 // fmla v17.4s, v21.4s, v20.s[0]
-	FMOVQ 928(R9), F21
-	WORD $0x4f9412b2 // fmla v18.4s, v21.4s, v20.s[0]
-	FMOVQ 944(R9), F21
-	WORD $0x4f9412b3 // fmla v19.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412d1 // fmla v17.4s, v22.4s, v20.s[0]
+	FLDPQ 928(R9), (F23, F24)
+	WORD $0x4f9412f2 // fmla v18.4s, v23.4s, v20.s[0]
+	WORD $0x4f941313 // fmla v19.4s, v24.4s, v20.s[0]
 	ADD $1024, R9
 	ADD $64, R11
 	SUBS $1, R10
@@ -6197,41 +6181,33 @@ done7:
 	PCALIGN $32
 loop8:
 	FMOVS 4(R11), F20
-	FMOVQ 64(R9), F21
+	FLDPQ 64(R9), (F21, F22)
 	WORD $0x4f9412a4 // fmla v4.4s, v21.4s, v20.s[0]
-	FMOVQ 80(R9), F21
-	WORD $0x4f9412a5 // fmla v5.4s, v21.4s, v20.s[0]
-	FMOVQ 96(R9), F21
-	WORD $0x4f9412a6 // fmla v6.4s, v21.4s, v20.s[0]
-	FMOVQ 112(R9), F21
-	WORD $0x4f9412a7 // fmla v7.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c5 // fmla v5.4s, v22.4s, v20.s[0]
+	FLDPQ 96(R9), (F23, F24)
+	WORD $0x4f9412e6 // fmla v6.4s, v23.4s, v20.s[0]
+	WORD $0x4f941307 // fmla v7.4s, v24.4s, v20.s[0]
 	FMOVS 20(R11), F20
-	FMOVQ 320(R9), F21
+	FLDPQ 320(R9), (F21, F22)
 	WORD $0x4f9412a8 // fmla v8.4s, v21.4s, v20.s[0]
-	FMOVQ 336(R9), F21
-	WORD $0x4f9412a9 // fmla v9.4s, v21.4s, v20.s[0]
-	FMOVQ 352(R9), F21
-	WORD $0x4f9412aa // fmla v10.4s, v21.4s, v20.s[0]
-	FMOVQ 368(R9), F21
-	WORD $0x4f9412ab // fmla v11.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c9 // fmla v9.4s, v22.4s, v20.s[0]
+	FLDPQ 352(R9), (F23, F24)
+	WORD $0x4f9412ea // fmla v10.4s, v23.4s, v20.s[0]
+	WORD $0x4f94130b // fmla v11.4s, v24.4s, v20.s[0]
 	FMOVS 36(R11), F20
-	FMOVQ 576(R9), F21
+	FLDPQ 576(R9), (F21, F22)
 	WORD $0x4f9412ac // fmla v12.4s, v21.4s, v20.s[0]
-	FMOVQ 592(R9), F21
-	WORD $0x4f9412ad // fmla v13.4s, v21.4s, v20.s[0]
-	FMOVQ 608(R9), F21
-	WORD $0x4f9412ae // fmla v14.4s, v21.4s, v20.s[0]
-	FMOVQ 624(R9), F21
-	WORD $0x4f9412af // fmla v15.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412cd // fmla v13.4s, v22.4s, v20.s[0]
+	FLDPQ 608(R9), (F23, F24)
+	WORD $0x4f9412ee // fmla v14.4s, v23.4s, v20.s[0]
+	WORD $0x4f94130f // fmla v15.4s, v24.4s, v20.s[0]
 	FMOVS 52(R11), F20
-	FMOVQ 832(R9), F21
+	FLDPQ 832(R9), (F21, F22)
 	WORD $0x4f9412b0 // fmla v16.4s, v21.4s, v20.s[0]
-	FMOVQ 848(R9), F21
-	WORD $0x4f9412b1 // fmla v17.4s, v21.4s, v20.s[0]
-	FMOVQ 864(R9), F21
-	WORD $0x4f9412b2 // fmla v18.4s, v21.4s, v20.s[0]
-	FMOVQ 880(R9), F21
-	WORD $0x4f9412b3 // fmla v19.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412d1 // fmla v17.4s, v22.4s, v20.s[0]
+	FLDPQ 864(R9), (F23, F24)
+	WORD $0x4f9412f2 // fmla v18.4s, v23.4s, v20.s[0]
+	WORD $0x4f941313 // fmla v19.4s, v24.4s, v20.s[0]
 	ADD $1024, R9
 	ADD $64, R11
 	SUBS $1, R10
@@ -6272,41 +6248,33 @@ done9:
 	PCALIGN $32
 loop10:
 	FMOVS 12(R11), F24
-	FMOVQ 192(R9), F25
+	FLDPQ 192(R9), (F25, F26)
 	WORD $0x4f981328 // fmla v8.4s, v25.4s, v24.s[0]
-	FMOVQ 208(R9), F25
-	WORD $0x4f981329 // fmla v9.4s, v25.4s, v24.s[0]
-	FMOVQ 224(R9), F25
-	WORD $0x4f98132a // fmla v10.4s, v25.4s, v24.s[0]
-	FMOVQ 240(R9), F25
-	WORD $0x4f98132b // fmla v11.4s, v25.4s, v24.s[0]
+	WORD $0x4f981349 // fmla v9.4s, v26.4s, v24.s[0]
+	FLDPQ 224(R9), (F27, F28)
+	WORD $0x4f98136a // fmla v10.4s, v27.4s, v24.s[0]
+	WORD $0x4f98138b // fmla v11.4s, v28.4s, v24.s[0]
 	FMOVS 28(R11), F24
-	FMOVQ 448(R9), F25
+	FLDPQ 448(R9), (F25, F26)
 	WORD $0x4f98132c // fmla v12.4s, v25.4s, v24.s[0]
-	FMOVQ 464(R9), F25
-	WORD $0x4f98132d // fmla v13.4s, v25.4s, v24.s[0]
-	FMOVQ 480(R9), F25
-	WORD $0x4f98132e // fmla v14.4s, v25.4s, v24.s[0]
-	FMOVQ 496(R9), F25
-	WORD $0x4f98132f // fmla v15.4s, v25.4s, v24.s[0]
+	WORD $0x4f98134d // fmla v13.4s, v26.4s, v24.s[0]
+	FLDPQ 480(R9), (F27, F28)
+	WORD $0x4f98136e // fmla v14.4s, v27.4s, v24.s[0]
+	WORD $0x4f98138f // fmla v15.4s, v28.4s, v24.s[0]
 	FMOVS 44(R11), F24
-	FMOVQ 704(R9), F25
+	FLDPQ 704(R9), (F25, F26)
 	WORD $0x4f981330 // fmla v16.4s, v25.4s, v24.s[0]
-	FMOVQ 720(R9), F25
-	WORD $0x4f981331 // fmla v17.4s, v25.4s, v24.s[0]
-	FMOVQ 736(R9), F25
-	WORD $0x4f981332 // fmla v18.4s, v25.4s, v24.s[0]
-	FMOVQ 752(R9), F25
-	WORD $0x4f981333 // fmla v19.4s, v25.4s, v24.s[0]
+	WORD $0x4f981351 // fmla v17.4s, v26.4s, v24.s[0]
+	FLDPQ 736(R9), (F27, F28)
+	WORD $0x4f981372 // fmla v18.4s, v27.4s, v24.s[0]
+	WORD $0x4f981393 // fmla v19.4s, v28.4s, v24.s[0]
 	FMOVS 60(R11), F24
-	FMOVQ 960(R9), F25
+	FLDPQ 960(R9), (F25, F26)
 	WORD $0x4f981334 // fmla v20.4s, v25.4s, v24.s[0]
-	FMOVQ 976(R9), F25
-	WORD $0x4f981335 // fmla v21.4s, v25.4s, v24.s[0]
-	FMOVQ 992(R9), F25
-	WORD $0x4f981336 // fmla v22.4s, v25.4s, v24.s[0]
-	FMOVQ 1008(R9), F25
-	WORD $0x4f981337 // fmla v23.4s, v25.4s, v24.s[0]
+	WORD $0x4f981355 // fmla v21.4s, v26.4s, v24.s[0]
+	FLDPQ 992(R9), (F27, F28)
+	WORD $0x4f981376 // fmla v22.4s, v27.4s, v24.s[0]
+	WORD $0x4f981397 // fmla v23.4s, v28.4s, v24.s[0]
 	ADD $1024, R9
 	ADD $64, R11
 	SUBS $1, R10
@@ -6395,38 +6363,30 @@ inside4:
 	PCALIGN $32
 position5:
 	FMOVS (R1)(R7<<2), F16
-	FMOVQ 0(R4), F17
+	FLDPQ 0(R4), (F17, F18)
 	WORD $0x4f901220 // fmla v0.4s, v17.4s, v16.s[0]
-	FMOVQ 16(R4), F17
-	WORD $0x4f901221 // fmla v1.4s, v17.4s, v16.s[0]
-	FMOVQ 32(R4), F17
-	WORD $0x4f901222 // fmla v2.4s, v17.4s, v16.s[0]
-	FMOVQ 48(R4), F17
-	WORD $0x4f901223 // fmla v3.4s, v17.4s, v16.s[0]
-	FMOVQ 64(R4), F17
+	WORD $0x4f901241 // fmla v1.4s, v18.4s, v16.s[0]
+	FLDPQ 32(R4), (F19, F20)
+	WORD $0x4f901262 // fmla v2.4s, v19.4s, v16.s[0]
+	WORD $0x4f901283 // fmla v3.4s, v20.4s, v16.s[0]
+	FLDPQ 64(R4), (F17, F18)
 	WORD $0x4f901224 // fmla v4.4s, v17.4s, v16.s[0]
-	FMOVQ 80(R4), F17
-	WORD $0x4f901225 // fmla v5.4s, v17.4s, v16.s[0]
-	FMOVQ 96(R4), F17
-	WORD $0x4f901226 // fmla v6.4s, v17.4s, v16.s[0]
-	FMOVQ 112(R4), F17
-	WORD $0x4f901227 // fmla v7.4s, v17.4s, v16.s[0]
-	FMOVQ 128(R4), F17
+	WORD $0x4f901245 // fmla v5.4s, v18.4s, v16.s[0]
+	FLDPQ 96(R4), (F19, F20)
+	WORD $0x4f901266 // fmla v6.4s, v19.4s, v16.s[0]
+	WORD $0x4f901287 // fmla v7.4s, v20.4s, v16.s[0]
+	FLDPQ 128(R4), (F17, F18)
 	WORD $0x4f901228 // fmla v8.4s, v17.4s, v16.s[0]
-	FMOVQ 144(R4), F17
-	WORD $0x4f901229 // fmla v9.4s, v17.4s, v16.s[0]
-	FMOVQ 160(R4), F17
-	WORD $0x4f90122a // fmla v10.4s, v17.4s, v16.s[0]
-	FMOVQ 176(R4), F17
-	WORD $0x4f90122b // fmla v11.4s, v17.4s, v16.s[0]
-	FMOVQ 192(R4), F17
+	WORD $0x4f901249 // fmla v9.4s, v18.4s, v16.s[0]
+	FLDPQ 160(R4), (F19, F20)
+	WORD $0x4f90126a // fmla v10.4s, v19.4s, v16.s[0]
+	WORD $0x4f90128b // fmla v11.4s, v20.4s, v16.s[0]
+	FLDPQ 192(R4), (F17, F18)
 	WORD $0x4f90122c // fmla v12.4s, v17.4s, v16.s[0]
-	FMOVQ 208(R4), F17
-	WORD $0x4f90122d // fmla v13.4s, v17.4s, v16.s[0]
-	FMOVQ 224(R4), F17
-	WORD $0x4f90122e // fmla v14.4s, v17.4s, v16.s[0]
-	FMOVQ 240(R4), F17
-	WORD $0x4f90122f // fmla v15.4s, v17.4s, v16.s[0]
+	WORD $0x4f90124d // fmla v13.4s, v18.4s, v16.s[0]
+	FLDPQ 224(R4), (F19, F20)
+	WORD $0x4f90126e // fmla v14.4s, v19.4s, v16.s[0]
+	WORD $0x4f90128f // fmla v15.4s, v20.4s, v16.s[0]
 	ADD R2, R4
 	ADD $1, R7
 	SUBS $1, R6
@@ -6500,14 +6460,12 @@ inside11:
 	PCALIGN $32
 position12:
 	FMOVS (R1)(R7<<2), F4
-	FMOVQ 0(R4), F5
+	FLDPQ 0(R4), (F5, F6)
 	WORD $0x4f8410a0 // fmla v0.4s, v5.4s, v4.s[0]
-	FMOVQ 16(R4), F5
-	WORD $0x4f8410a1 // fmla v1.4s, v5.4s, v4.s[0]
-	FMOVQ 32(R4), F5
-	WORD $0x4f8410a2 // fmla v2.4s, v5.4s, v4.s[0]
-	FMOVQ 48(R4), F5
-	WORD $0x4f8410a3 // fmla v3.4s, v5.4s, v4.s[0]
+	WORD $0x4f8410c1 // fmla v1.4s, v6.4s, v4.s[0]
+	FLDPQ 32(R4), (F7, F8)
+	WORD $0x4f8410e2 // fmla v2.4s, v7.4s, v4.s[0]
+	WORD $0x4f841103 // fmla v3.4s, v8.4s, v4.s[0]
 	ADD R2, R4
 	ADD $1, R7
 	SUBS $1, R6
@@ -6589,36 +6547,32 @@ strip3:
 loop4:
 	FMOVS 0(R13), F16
 	FMOVS 0(R14), F17
-	FMOVQ 0(R11), F18
+	FLDPQ 0(R11), (F18, F19)
 	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
 	WORD $0x4f911242 // fmla v2.4s, v18.4s, v17.s[0]
-	FMOVQ 16(R11), F18
-	WORD $0x4f901241 // fmla v1.4s, v18.4s, v16.s[0]
-	WORD $0x4f911243 // fmla v3.4s, v18.4s, v17.s[0]
+	WORD $0x4f901261 // fmla v1.4s, v19.4s, v16.s[0]
+	WORD $0x4f911263 // fmla v3.4s, v19.4s, v17.s[0]
 	FMOVS 16(R13), F16
 	FMOVS 16(R14), F17
-	FMOVQ 256(R11), F18
+	FLDPQ 256(R11), (F18, F19)
 	WORD $0x4f901244 // fmla v4.4s, v18.4s, v16.s[0]
 	WORD $0x4f911246 // fmla v6.4s, v18.4s, v17.s[0]
-	FMOVQ 272(R11), F18
-	WORD $0x4f901245 // fmla v5.4s, v18.4s, v16.s[0]
-	WORD $0x4f911247 // fmla v7.4s, v18.4s, v17.s[0]
+	WORD $0x4f901265 // fmla v5.4s, v19.4s, v16.s[0]
+	WORD $0x4f911267 // fmla v7.4s, v19.4s, v17.s[0]
 	FMOVS 32(R13), F16
 	FMOVS 32(R14), F17
-	FMOVQ 512(R11), F18
+	FLDPQ 512(R11), (F18, F19)
 	WORD $0x4f901248 // fmla v8.4s, v18.4s, v16.s[0]
 	WORD $0x4f91124a // fmla v10.4s, v18.4s, v17.s[0]
-	FMOVQ 528(R11), F18
-	WORD $0x4f901249 // fmla v9.4s, v18.4s, v16.s[0]
-	WORD $0x4f91124b // fmla v11.4s, v18.4s, v17.s[0]
+	WORD $0x4f901269 // fmla v9.4s, v19.4s, v16.s[0]
+	WORD $0x4f91126b // fmla v11.4s, v19.4s, v17.s[0]
 	FMOVS 48(R13), F16
 	FMOVS 48(R14), F17
-	FMOVQ 768(R11), F18
+	FLDPQ 768(R11), (F18, F19)
 	WORD $0x4f90124c // fmla v12.4s, v18.4s, v16.s[0]
 	WORD $0x4f91124e // fmla v14.4s, v18.4s, v17.s[0]
-	FMOVQ 784(R11), F18
-	WORD $0x4f90124d // fmla v13.4s, v18.4s, v16.s[0]
-	WORD $0x4f91124f // fmla v15.4s, v18.4s, v17.s[0]
+	WORD $0x4f90126d // fmla v13.4s, v19.4s, v16.s[0]
+	WORD $0x4f91126f // fmla v15.4s, v19.4s, v17.s[0]
 	ADD $1024, R11
 	ADD $64, R13
 	ADD $64, R14
@@ -6662,36 +6616,32 @@ done5:
 loop6:
 	FMOVS 8(R13), F20
 	FMOVS 8(R14), F21
-	FMOVQ 128(R11), F22
+	FLDPQ 128(R11), (F22, F23)
 	WORD $0x4f9412c4 // fmla v4.4s, v22.4s, v20.s[0]
 	WORD $0x4f9512c6 // fmla v6.4s, v22.4s, v21.s[0]
-	FMOVQ 144(R11), F22
-	WORD $0x4f9412c5 // fmla v5.4s, v22.4s, v20.s[0]
-	WORD $0x4f9512c7 // fmla v7.4s, v22.4s, v21.s[0]
+	WORD $0x4f9412e5 // fmla v5.4s, v23.4s, v20.s[0]
+	WORD $0x4f9512e7 // fmla v7.4s, v23.4s, v21.s[0]
 	FMOVS 24(R13), F20
 	FMOVS 24(R14), F21
-	FMOVQ 384(R11), F22
+	FLDPQ 384(R11), (F22, F23)
 	WORD $0x4f9412c8 // fmla v8.4s, v22.4s, v20.s[0]
 	WORD $0x4f9512ca // fmla v10.4s, v22.4s, v21.s[0]
-	FMOVQ 400(R11), F22
-	WORD $0x4f9412c9 // fmla v9.4s, v22.4s, v20.s[0]
-	WORD $0x4f9512cb // fmla v11.4s, v22.4s, v21.s[0]
+	WORD $0x4f9412e9 // fmla v9.4s, v23.4s, v20.s[0]
+	WORD $0x4f9512eb // fmla v11.4s, v23.4s, v21.s[0]
 	FMOVS 40(R13), F20
 	FMOVS 40(R14), F21
-	FMOVQ 640(R11), F22
+	FLDPQ 640(R11), (F22, F23)
 	WORD $0x4f9412cc // fmla v12.4s, v22.4s, v20.s[0]
 	WORD $0x4f9512ce // fmla v14.4s, v22.4s, v21.s[0]
-	FMOVQ 656(R11), F22
-	WORD $0x4f9412cd // fmla v13.4s, v22.4s, v20.s[0]
-	WORD $0x4f9512cf // fmla v15.4s, v22.4s, v21.s[0]
+	WORD $0x4f9412ed // fmla v13.4s, v23.4s, v20.s[0]
+	WORD $0x4f9512ef // fmla v15.4s, v23.4s, v21.s[0]
 	FMOVS 56(R13), F20
 	FMOVS 56(R14), F21
-	FMOVQ 896(R11), F22
+	FLDPQ 896(R11), (F22, F23)
 	WORD $0x4f9412d0 // fmla v16.4s, v22.4s, v20.s[0]
 	WORD $0x4f9512d2 // fmla v18.4s, v22.4s, v21.s[0]
-	FMOVQ 912(R11), F22
-	WORD $0x4f9412d1 // fmla v17.4s, v22.4s, v20.s[0]
-	WORD $0x4f9512d3 // fmla v19.4s, v22.4s, v21.s[0]
+	WORD $0x4f9412f1 // fmla v17.4s, v23.4s, v20.s[0]
+	WORD $0x4f9512f3 // fmla v19.4s, v23.4s, v21.s[0]
 	ADD $1024, R11
 	ADD $64, R13
 	ADD $64, R14
@@ -6739,36 +6689,32 @@ done7:
 loop8:
 	FMOVS 4(R13), F20
 	FMOVS 4(R14), F21
-	FMOVQ 64(R11), F22
+	FLDPQ 64(R11), (F22, F23)
 	WORD $0x4f9412c4 // fmla v4.4s, v22.4s, v20.s[0]
 	WORD $0x4f9512c6 // fmla v6.4s, v22.4s, v21.s[0]
-	FMOVQ 80(R11), F22
-	WORD $0x4f9412c5 // fmla v5.4s, v22.4s, v20.s[0]
-	WORD $0x4f9512c7 // fmla v7.4s, v22.4s, v21.s[0]
+	WORD $0x4f9412e5 // fmla v5.4s, v23.4s, v20.s[0]
+	WORD $0x4f9512e7 // fmla v7.4s, v23.4s, v21.s[0]
 	FMOVS 20(R13), F20
 	FMOVS 20(R14), F21
-	FMOVQ 320(R11), F22
+	FLDPQ 320(R11), (F22, F23)
 	WORD $0x4f9412c8 // fmla v8.4s, v22.4s, v20.s[0]
 	WORD $0x4f9512ca // fmla v10.4s, v22.4s, v21.s[0]
-	FMOVQ 336(R11), F22
-	WORD $0x4f9412c9 // fmla v9.4s, v22.4s, v20.s[0]
-	WORD $0x4f9512cb // fmla v11.4s, v22.4s, v21.s[0]
+	WORD $0x4f9412e9 // fmla v9.4s, v23.4s, v20.s[0]
+	WORD $0x4f9512eb // fmla v11.4s, v23.4s, v21.s[0]
 	FMOVS 36(R13), F20
 	FMOVS 36(R14), F21
-	FMOVQ 576(R11), F22
+	FLDPQ 576(R11), (F22, F23)
 	WORD $0x4f9412cc // fmla v12.4s, v22.4s, v20.s[0]
 	WORD $0x4f9512ce // fmla v14.4s, v22.4s, v21.s[0]
-	FMOVQ 592(R11), F22
-	WORD $0x4f9412cd // fmla v13.4s, v22.4s, v20.s[0]
-	WORD $0x4f9512cf // fmla v15.4s, v22.4s, v21.s[0]
+	WORD $0x4f9412ed // fmla v13.4s, v23.4s, v20.s[0]
+	WORD $0x4f9512ef // fmla v15.4s, v23.4s, v21.s[0]
 	FMOVS 52(R13), F20
 	FMOVS 52(R14), F21
-	FMOVQ 832(R11), F22
+	FLDPQ 832(R11), (F22, F23)
 	WORD $0x4f9412d0 // fmla v16.4s, v22.4s, v20.s[0]
 	WORD $0x4f9512d2 // fmla v18.4s, v22.4s, v21.s[0]
-	FMOVQ 848(R11), F22
-	WORD $0x4f9412d1 // fmla v17.4s, v22.4s, v20.s[0]
-	WORD $0x4f9512d3 // fmla v19.4s, v22.4s, v21.s[0]
+	WORD $0x4f9412f1 // fmla v17.4s, v23.4s, v20.s[0]
+	WORD $0x4f9512f3 // fmla v19.4s, v23.4s, v21.s[0]
 	ADD $1024, R11
 	ADD $64, R13
 	ADD $64, R14
@@ -6812,36 +6758,32 @@ done9:
 loop10:
 	FMOVS 12(R13), F24
 	FMOVS 12(R14), F25
-	FMOVQ 192(R11), F26
+	FLDPQ 192(R11), (F26, F27)
 	WORD $0x4f981348 // fmla v8.4s, v26.4s, v24.s[0]
 	WORD $0x4f99134a // fmla v10.4s, v26.4s, v25.s[0]
-	FMOVQ 208(R11), F26
-	WORD $0x4f981349 // fmla v9.4s, v26.4s, v24.s[0]
-	WORD $0x4f99134b // fmla v11.4s, v26.4s, v25.s[0]
+	WORD $0x4f981369 // fmla v9.4s, v27.4s, v24.s[0]
+	WORD $0x4f99136b // fmla v11.4s, v27.4s, v25.s[0]
 	FMOVS 28(R13), F24
 	FMOVS 28(R14), F25
-	FMOVQ 448(R11), F26
+	FLDPQ 448(R11), (F26, F27)
 	WORD $0x4f98134c // fmla v12.4s, v26.4s, v24.s[0]
 	WORD $0x4f99134e // fmla v14.4s, v26.4s, v25.s[0]
-	FMOVQ 464(R11), F26
-	WORD $0x4f98134d // fmla v13.4s, v26.4s, v24.s[0]
-	WORD $0x4f99134f // fmla v15.4s, v26.4s, v25.s[0]
+	WORD $0x4f98136d // fmla v13.4s, v27.4s, v24.s[0]
+	WORD $0x4f99136f // fmla v15.4s, v27.4s, v25.s[0]
 	FMOVS 44(R13), F24
 	FMOVS 44(R14), F25
-	FMOVQ 704(R11), F26
+	FLDPQ 704(R11), (F26, F27)
 	WORD $0x4f981350 // fmla v16.4s, v26.4s, v24.s[0]
 	WORD $0x4f991352 // fmla v18.4s, v26.4s, v25.s[0]
-	FMOVQ 720(R11), F26
-	WORD $0x4f981351 // fmla v17.4s, v26.4s, v24.s[0]
-	WORD $0x4f991353 // fmla v19.4s, v26.4s, v25.s[0]
+	WORD $0x4f981371 // fmla v17.4s, v27.4s, v24.s[0]
+	WORD $0x4f991373 // fmla v19.4s, v27.4s, v25.s[0]
 	FMOVS 60(R13), F24
 	FMOVS 60(R14), F25
-	FMOVQ 960(R11), F26
+	FLDPQ 960(R11), (F26, F27)
 	WORD $0x4f981354 // fmla v20.4s, v26.4s, v24.s[0]
 	WORD $0x4f991356 // fmla v22.4s, v26.4s, v25.s[0]
-	FMOVQ 976(R11), F26
-	WORD $0x4f981355 // fmla v21.4s, v26.4s, v24.s[0]
-	WORD $0x4f991357 // fmla v23.4s, v26.4s, v25.s[0]
+	WORD $0x4f981375 // fmla v21.4s, v27.4s, v24.s[0]
+	WORD $0x4f991377 // fmla v23.4s, v27.4s, v25.s[0]
 	ADD $1024, R11
 	ADD $64, R13
 	ADD $64, R14
@@ -6937,30 +6879,26 @@ inside4:
 position5:
 	FMOVS (R2)(R9<<2), F16
 	FMOVS (R3)(R9<<2), F17
-	FMOVQ 0(R6), F18
+	FLDPQ 0(R6), (F18, F19)
 	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
 	WORD $0x4f911248 // fmla v8.4s, v18.4s, v17.s[0]
-	FMOVQ 16(R6), F18
-	WORD $0x4f901241 // fmla v1.4s, v18.4s, v16.s[0]
-	WORD $0x4f911249 // fmla v9.4s, v18.4s, v17.s[0]
-	FMOVQ 32(R6), F18
-	WORD $0x4f901242 // fmla v2.4s, v18.4s, v16.s[0]
-	WORD $0x4f91124a // fmla v10.4s, v18.4s, v17.s[0]
-	FMOVQ 48(R6), F18
-	WORD $0x4f901243 // fmla v3.4s, v18.4s, v16.s[0]
-	WORD $0x4f91124b // fmla v11.4s, v18.4s, v17.s[0]
-	FMOVQ 64(R6), F18
+	WORD $0x4f901261 // fmla v1.4s, v19.4s, v16.s[0]
+	WORD $0x4f911269 // fmla v9.4s, v19.4s, v17.s[0]
+	FLDPQ 32(R6), (F20, F21)
+	WORD $0x4f901282 // fmla v2.4s, v20.4s, v16.s[0]
+	WORD $0x4f91128a // fmla v10.4s, v20.4s, v17.s[0]
+	WORD $0x4f9012a3 // fmla v3.4s, v21.4s, v16.s[0]
+	WORD $0x4f9112ab // fmla v11.4s, v21.4s, v17.s[0]
+	FLDPQ 64(R6), (F18, F19)
 	WORD $0x4f901244 // fmla v4.4s, v18.4s, v16.s[0]
 	WORD $0x4f91124c // fmla v12.4s, v18.4s, v17.s[0]
-	FMOVQ 80(R6), F18
-	WORD $0x4f901245 // fmla v5.4s, v18.4s, v16.s[0]
-	WORD $0x4f91124d // fmla v13.4s, v18.4s, v17.s[0]
-	FMOVQ 96(R6), F18
-	WORD $0x4f901246 // fmla v6.4s, v18.4s, v16.s[0]
-	WORD $0x4f91124e // fmla v14.4s, v18.4s, v17.s[0]
-	FMOVQ 112(R6), F18
-	WORD $0x4f901247 // fmla v7.4s, v18.4s, v16.s[0]
-	WORD $0x4f91124f // fmla v15.4s, v18.4s, v17.s[0]
+	WORD $0x4f901265 // fmla v5.4s, v19.4s, v16.s[0]
+	WORD $0x4f91126d // fmla v13.4s, v19.4s, v17.s[0]
+	FLDPQ 96(R6), (F20, F21)
+	WORD $0x4f901286 // fmla v6.4s, v20.4s, v16.s[0]
+	WORD $0x4f91128e // fmla v14.4s, v20.4s, v17.s[0]
+	WORD $0x4f9012a7 // fmla v7.4s, v21.4s, v16.s[0]
+	WORD $0x4f9112af // fmla v15.4s, v21.4s, v17.s[0]
 	ADD R4, R6
 	ADD $1, R9
 	SUBS $1, R8
@@ -6985,22 +6923,18 @@ inside8:
 	PCALIGN $32
 position9:
 	FMOVS (R3)(R9<<2), F17
-	FMOVQ 0(R6), F18
+	FLDPQ 0(R6), (F18, F19)
 	WORD $0x4f911248 // fmla v8.4s, v18.4s, v17.s[0]
-	FMOVQ 16(R6), F18
-	WORD $0x4f911249 // fmla v9.4s, v18.4s, v17.s[0]
-	FMOVQ 32(R6), F18
-	WORD $0x4f91124a // fmla v10.4s, v18.4s, v17.s[0]
-	FMOVQ 48(R6), F18
-	WORD $0x4f91124b // fmla v11.4s, v18.4s, v17.s[0]
-	FMOVQ 64(R6), F18
+	WORD $0x4f911269 // fmla v9.4s, v19.4s, v17.s[0]
+	FLDPQ 32(R6), (F20, F21)
+	WORD $0x4f91128a // fmla v10.4s, v20.4s, v17.s[0]
+	WORD $0x4f9112ab // fmla v11.4s, v21.4s, v17.s[0]
+	FLDPQ 64(R6), (F18, F19)
 	WORD $0x4f91124c // fmla v12.4s, v18.4s, v17.s[0]
-	FMOVQ 80(R6), F18
-	WORD $0x4f91124d // fmla v13.4s, v18.4s, v17.s[0]
-	FMOVQ 96(R6), F18
-	WORD $0x4f91124e // fmla v14.4s, v18.4s, v17.s[0]
-	FMOVQ 112(R6), F18
-	WORD $0x4f91124f // fmla v15.4s, v18.4s, v17.s[0]
+	WORD $0x4f91126d // fmla v13.4s, v19.4s, v17.s[0]
+	FLDPQ 96(R6), (F20, F21)
+	WORD $0x4f91128e // fmla v14.4s, v20.4s, v17.s[0]
+	WORD $0x4f9112af // fmla v15.4s, v21.4s, v17.s[0]
 	ADD R4, R6
 	ADD $1, R9
 	SUBS $1, R8
@@ -7080,18 +7014,16 @@ inside15:
 position16:
 	FMOVS (R2)(R9<<2), F8
 	FMOVS (R3)(R9<<2), F9
-	FMOVQ 0(R6), F10
+	FLDPQ 0(R6), (F10, F11)
 	WORD $0x4f881140 // fmla v0.4s, v10.4s, v8.s[0]
 	WORD $0x4f891144 // fmla v4.4s, v10.4s, v9.s[0]
-	FMOVQ 16(R6), F10
-	WORD $0x4f881141 // fmla v1.4s, v10.4s, v8.s[0]
-	WORD $0x4f891145 // fmla v5.4s, v10.4s, v9.s[0]
-	FMOVQ 32(R6), F10
-	WORD $0x4f881142 // fmla v2.4s, v10.4s, v8.s[0]
-	WORD $0x4f891146 // fmla v6.4s, v10.4s, v9.s[0]
-	FMOVQ 48(R6), F10
-	WORD $0x4f881143 // fmla v3.4s, v10.4s, v8.s[0]
-	WORD $0x4f891147 // fmla v7.4s, v10.4s, v9.s[0]
+	WORD $0x4f881161 // fmla v1.4s, v11.4s, v8.s[0]
+	WORD $0x4f891165 // fmla v5.4s, v11.4s, v9.s[0]
+	FLDPQ 32(R6), (F12, F13)
+	WORD $0x4f881182 // fmla v2.4s, v12.4s, v8.s[0]
+	WORD $0x4f891186 // fmla v6.4s, v12.4s, v9.s[0]
+	WORD $0x4f8811a3 // fmla v3.4s, v13.4s, v8.s[0]
+	WORD $0x4f8911a7 // fmla v7.4s, v13.4s, v9.s[0]
 	ADD R4, R6
 	ADD $1, R9
 	SUBS $1, R8
@@ -7116,14 +7048,12 @@ inside19:
 	PCALIGN $32
 position20:
 	FMOVS (R3)(R9<<2), F9
-	FMOVQ 0(R6), F10
+	FLDPQ 0(R6), (F10, F11)
 	WORD $0x4f891144 // fmla v4.4s, v10.4s, v9.s[0]
-	FMOVQ 16(R6), F10
-	WORD $0x4f891145 // fmla v5.4s, v10.4s, v9.s[0]
-	FMOVQ 32(R6), F10
-	WORD $0x4f891146 // fmla v6.4s, v10.4s, v9.s[0]
-	FMOVQ 48(R6), F10
-	WORD $0x4f891147 // fmla v7.4s, v10.4s, v9.s[0]
+	WORD $0x4f891165 // fmla v5.4s, v11.4s, v9.s[0]
+	FLDPQ 32(R6), (F12, F13)
+	WORD $0x4f891186 // fmla v6.4s, v12.4s, v9.s[0]
+	WORD $0x4f8911a7 // fmla v7.4s, v13.4s, v9.s[0]
 	ADD R4, R6
 	ADD $1, R9
 	SUBS $1, R8
@@ -7526,22 +7456,20 @@ position5:
 	FMOVS (R3)(R11<<2), F12
 	FMOVS (R4)(R11<<2), F13
 	FMOVS (R5)(R11<<2), F14
-	FMOVQ 0(R8), F15
+	FLDPQ 0(R8), (F15, F16)
 	WORD $0x4f8c11e0 // fmla v0.4s, v15.4s, v12.s[0]
 	WORD $0x4f8d11e4 // fmla v4.4s, v15.4s, v13.s[0]
 	WORD $0x4f8e11e8 // fmla v8.4s, v15.4s, v14.s[0]
-	FMOVQ 16(R8), F15
-	WORD $0x4f8c11e1 // fmla v1.4s, v15.4s, v12.s[0]
-	WORD $0x4f8d11e5 // fmla v5.4s, v15.4s, v13.s[0]
-	WORD $0x4f8e11e9 // fmla v9.4s, v15.4s, v14.s[0]
-	FMOVQ 32(R8), F15
-	WORD $0x4f8c11e2 // fmla v2.4s, v15.4s, v12.s[0]
-	WORD $0x4f8d11e6 // fmla v6.4s, v15.4s, v13.s[0]
-	WORD $0x4f8e11ea // fmla v10.4s, v15.4s, v14.s[0]
-	FMOVQ 48(R8), F15
-	WORD $0x4f8c11e3 // fmla v3.4s, v15.4s, v12.s[0]
-	WORD $0x4f8d11e7 // fmla v7.4s, v15.4s, v13.s[0]
-	WORD $0x4f8e11eb // fmla v11.4s, v15.4s, v14.s[0]
+	WORD $0x4f8c1201 // fmla v1.4s, v16.4s, v12.s[0]
+	WORD $0x4f8d1205 // fmla v5.4s, v16.4s, v13.s[0]
+	WORD $0x4f8e1209 // fmla v9.4s, v16.4s, v14.s[0]
+	FLDPQ 32(R8), (F17, F18)
+	WORD $0x4f8c1222 // fmla v2.4s, v17.4s, v12.s[0]
+	WORD $0x4f8d1226 // fmla v6.4s, v17.4s, v13.s[0]
+	WORD $0x4f8e122a // fmla v10.4s, v17.4s, v14.s[0]
+	WORD $0x4f8c1243 // fmla v3.4s, v18.4s, v12.s[0]
+	WORD $0x4f8d1247 // fmla v7.4s, v18.4s, v13.s[0]
+	WORD $0x4f8e124b // fmla v11.4s, v18.4s, v14.s[0]
 	ADD R6, R8
 	ADD $1, R11
 	SUBS $1, R10
@@ -7567,18 +7495,16 @@ inside8:
 position9:
 	FMOVS (R4)(R11<<2), F13
 	FMOVS (R5)(R11<<2), F14
-	FMOVQ 0(R8), F15
+	FLDPQ 0(R8), (F15, F16)
 	WORD $0x4f8d11e4 // fmla v4.4s, v15.4s, v13.s[0]
 	WORD $0x4f8e11e8 // fmla v8.4s, v15.4s, v14.s[0]
-	FMOVQ 16(R8), F15
-	WORD $0x4f8d11e5 // fmla v5.4s, v15.4s, v13.s[0]
-	WORD $0x4f8e11e9 // fmla v9.4s, v15.4s, v14.s[0]
-	FMOVQ 32(R8), F15
-	WORD $0x4f8d11e6 // fmla v6.4s, v15.4s, v13.s[0]
-	WORD $0x4f8e11ea // fmla v10.4s, v15.4s, v14.s[0]
-	FMOVQ 48(R8), F15
-	WORD $0x4f8d11e7 // fmla v7.4s, v15.4s, v13.s[0]
-	WORD $0x4f8e11eb // fmla v11.4s, v15.4s, v14.s[0]
+	WORD $0x4f8d1205 // fmla v5.4s, v16.4s, v13.s[0]
+	WORD $0x4f8e1209 // fmla v9.4s, v16.4s, v14.s[0]
+	FLDPQ 32(R8), (F17, F18)
+	WORD $0x4f8d1226 // fmla v6.4s, v17.4s, v13.s[0]
+	WORD $0x4f8e122a // fmla v10.4s, v17.4s, v14.s[0]
+	WORD $0x4f8d1247 // fmla v7.4s, v18.4s, v13.s[0]
+	WORD $0x4f8e124b // fmla v11.4s, v18.4s, v14.s[0]
 	ADD R6, R8
 	ADD $1, R11
 	SUBS $1, R10
@@ -7603,14 +7529,12 @@ inside12:
 	PCALIGN $32
 position13:
 	FMOVS (R5)(R11<<2), F14
-	FMOVQ 0(R8), F15
+	FLDPQ 0(R8), (F15, F16)
 	WORD $0x4f8e11e8 // fmla v8.4s, v15.4s, v14.s[0]
-	FMOVQ 16(R8), F15
-	WORD $0x4f8e11e9 // fmla v9.4s, v15.4s, v14.s[0]
-	FMOVQ 32(R8), F15
-	WORD $0x4f8e11ea // fmla v10.4s, v15.4s, v14.s[0]
-	FMOVQ 48(R8), F15
-	WORD $0x4f8e11eb // fmla v11.4s, v15.4s, v14.s[0]
+	WORD $0x4f8e1209 // fmla v9.4s, v16.4s, v14.s[0]
+	FLDPQ 32(R8), (F17, F18)
+	WORD $0x4f8e122a // fmla v10.4s, v17.4s, v14.s[0]
+	WORD $0x4f8e124b // fmla v11.4s, v18.4s, v14.s[0]
 	ADD R6, R8
 	ADD $1, R11
 	SUBS $1, R10
@@ -8102,26 +8026,24 @@ position5:
 	FMOVS (R5)(R13<<2), F17
 	FMOVS (R6)(R13<<2), F18
 	FMOVS (R7)(R13<<2), F19
-	FMOVQ 0(R10), F20
+	FLDPQ 0(R10), (F20, F21)
 	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
 	WORD $0x4f911284 // fmla v4.4s, v20.4s, v17.s[0]
 	WORD $0x4f921288 // fmla v8.4s, v20.4s, v18.s[0]
 	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
-	FMOVQ 16(R10), F20
-	WORD $0x4f901281 // fmla v1.4s, v20.4s, v16.s[0]
-	WORD $0x4f911285 // fmla v5.4s, v20.4s, v17.s[0]
-	WORD $0x4f921289 // fmla v9.4s, v20.4s, v18.s[0]
-	WORD $0x4f93128d // fmla v13.4s, v20.4s, v19.s[0]
-	FMOVQ 32(R10), F20
-	WORD $0x4f901282 // fmla v2.4s, v20.4s, v16.s[0]
-	WORD $0x4f911286 // fmla v6.4s, v20.4s, v17.s[0]
-	WORD $0x4f92128a // fmla v10.4s, v20.4s, v18.s[0]
-	WORD $0x4f93128e // fmla v14.4s, v20.4s, v19.s[0]
-	FMOVQ 48(R10), F20
-	WORD $0x4f901283 // fmla v3.4s, v20.4s, v16.s[0]
-	WORD $0x4f911287 // fmla v7.4s, v20.4s, v17.s[0]
-	WORD $0x4f92128b // fmla v11.4s, v20.4s, v18.s[0]
-	WORD $0x4f93128f // fmla v15.4s, v20.4s, v19.s[0]
+	WORD $0x4f9012a1 // fmla v1.4s, v21.4s, v16.s[0]
+	WORD $0x4f9112a5 // fmla v5.4s, v21.4s, v17.s[0]
+	WORD $0x4f9212a9 // fmla v9.4s, v21.4s, v18.s[0]
+	WORD $0x4f9312ad // fmla v13.4s, v21.4s, v19.s[0]
+	FLDPQ 32(R10), (F22, F23)
+	WORD $0x4f9012c2 // fmla v2.4s, v22.4s, v16.s[0]
+	WORD $0x4f9112c6 // fmla v6.4s, v22.4s, v17.s[0]
+	WORD $0x4f9212ca // fmla v10.4s, v22.4s, v18.s[0]
+	WORD $0x4f9312ce // fmla v14.4s, v22.4s, v19.s[0]
+	WORD $0x4f9012e3 // fmla v3.4s, v23.4s, v16.s[0]
+	WORD $0x4f9112e7 // fmla v7.4s, v23.4s, v17.s[0]
+	WORD $0x4f9212eb // fmla v11.4s, v23.4s, v18.s[0]
+	WORD $0x4f9312ef // fmla v15.4s, v23.4s, v19.s[0]
 	ADD R8, R10
 	ADD $1, R13
 	SUBS $1, R12
@@ -8148,22 +8070,20 @@ position9:
 	FMOVS (R5)(R13<<2), F17
 	FMOVS (R6)(R13<<2), F18
 	FMOVS (R7)(R13<<2), F19
-	FMOVQ 0(R10), F20
+	FLDPQ 0(R10), (F20, F21)
 	WORD $0x4f911284 // fmla v4.4s, v20.4s, v17.s[0]
 	WORD $0x4f921288 // fmla v8.4s, v20.4s, v18.s[0]
 	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
-	FMOVQ 16(R10), F20
-	WORD $0x4f911285 // fmla v5.4s, v20.4s, v17.s[0]
-	WORD $0x4f921289 // fmla v9.4s, v20.4s, v18.s[0]
-	WORD $0x4f93128d // fmla v13.4s, v20.4s, v19.s[0]
-	FMOVQ 32(R10), F20
-	WORD $0x4f911286 // fmla v6.4s, v20.4s, v17.s[0]
-	WORD $0x4f92128a // fmla v10.4s, v20.4s, v18.s[0]
-	WORD $0x4f93128e // fmla v14.4s, v20.4s, v19.s[0]
-	FMOVQ 48(R10), F20
-	WORD $0x4f911287 // fmla v7.4s, v20.4s, v17.s[0]
-	WORD $0x4f92128b // fmla v11.4s, v20.4s, v18.s[0]
-	WORD $0x4f93128f // fmla v15.4s, v20.4s, v19.s[0]
+	WORD $0x4f9112a5 // fmla v5.4s, v21.4s, v17.s[0]
+	WORD $0x4f9212a9 // fmla v9.4s, v21.4s, v18.s[0]
+	WORD $0x4f9312ad // fmla v13.4s, v21.4s, v19.s[0]
+	FLDPQ 32(R10), (F22, F23)
+	WORD $0x4f9112c6 // fmla v6.4s, v22.4s, v17.s[0]
+	WORD $0x4f9212ca // fmla v10.4s, v22.4s, v18.s[0]
+	WORD $0x4f9312ce // fmla v14.4s, v22.4s, v19.s[0]
+	WORD $0x4f9112e7 // fmla v7.4s, v23.4s, v17.s[0]
+	WORD $0x4f9212eb // fmla v11.4s, v23.4s, v18.s[0]
+	WORD $0x4f9312ef // fmla v15.4s, v23.4s, v19.s[0]
 	ADD R8, R10
 	ADD $1, R13
 	SUBS $1, R12
@@ -8189,18 +8109,16 @@ inside12:
 position13:
 	FMOVS (R6)(R13<<2), F18
 	FMOVS (R7)(R13<<2), F19
-	FMOVQ 0(R10), F20
+	FLDPQ 0(R10), (F20, F21)
 	WORD $0x4f921288 // fmla v8.4s, v20.4s, v18.s[0]
 	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
-	FMOVQ 16(R10), F20
-	WORD $0x4f921289 // fmla v9.4s, v20.4s, v18.s[0]
-	WORD $0x4f93128d // fmla v13.4s, v20.4s, v19.s[0]
-	FMOVQ 32(R10), F20
-	WORD $0x4f92128a // fmla v10.4s, v20.4s, v18.s[0]
-	WORD $0x4f93128e // fmla v14.4s, v20.4s, v19.s[0]
-	FMOVQ 48(R10), F20
-	WORD $0x4f92128b // fmla v11.4s, v20.4s, v18.s[0]
-	WORD $0x4f93128f // fmla v15.4s, v20.4s, v19.s[0]
+	WORD $0x4f9212a9 // fmla v9.4s, v21.4s, v18.s[0]
+	WORD $0x4f9312ad // fmla v13.4s, v21.4s, v19.s[0]
+	FLDPQ 32(R10), (F22, F23)
+	WORD $0x4f9212ca // fmla v10.4s, v22.4s, v18.s[0]
+	WORD $0x4f9312ce // fmla v14.4s, v22.4s, v19.s[0]
+	WORD $0x4f9212eb // fmla v11.4s, v23.4s, v18.s[0]
+	WORD $0x4f9312ef // fmla v15.4s, v23.4s, v19.s[0]
 	ADD R8, R10
 	ADD $1, R13
 	SUBS $1, R12
@@ -8225,14 +8143,12 @@ inside16:
 	PCALIGN $32
 position17:
 	FMOVS (R7)(R13<<2), F19
-	FMOVQ 0(R10), F20
+	FLDPQ 0(R10), (F20, F21)
 	WORD $0x4f93128c // fmla v12.4s, v20.4s, v19.s[0]
-	FMOVQ 16(R10), F20
-	WORD $0x4f93128d // fmla v13.4s, v20.4s, v19.s[0]
-	FMOVQ 32(R10), F20
-	WORD $0x4f93128e // fmla v14.4s, v20.4s, v19.s[0]
-	FMOVQ 48(R10), F20
-	WORD $0x4f93128f // fmla v15.4s, v20.4s, v19.s[0]
+	WORD $0x4f9312ad // fmla v13.4s, v21.4s, v19.s[0]
+	FLDPQ 32(R10), (F22, F23)
+	WORD $0x4f9312ce // fmla v14.4s, v22.4s, v19.s[0]
+	WORD $0x4f9312ef // fmla v15.4s, v23.4s, v19.s[0]
 	ADD R8, R10
 	ADD $1, R13
 	SUBS $1, R12
@@ -8335,49 +8251,45 @@ strip3:
 	PCALIGN $32
 loop4:
 	FMOVS 0(R11), F16
-	FMOVQ 0(R9), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
+	FLDPQ 0(R9), (F17, F18)
+	WORD $0x0e217a33 // fcvtl v19.4s, v17.4h
+	WORD $0x4f901260 // fmla v0.4s, v19.4s, v16.s[0]
 	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
 	WORD $0x4f901221 // fmla v1.4s, v17.4s, v16.s[0]
-	FMOVQ 16(R9), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f901242 // fmla v2.4s, v18.4s, v16.s[0]
-	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
-	WORD $0x4f901223 // fmla v3.4s, v17.4s, v16.s[0]
+	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
+	WORD $0x4f901262 // fmla v2.4s, v19.4s, v16.s[0]
+	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
+	WORD $0x4f901243 // fmla v3.4s, v18.4s, v16.s[0]
 	FMOVS 16(R11), F16
-	FMOVQ 128(R9), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f901244 // fmla v4.4s, v18.4s, v16.s[0]
+	FLDPQ 128(R9), (F17, F18)
+	WORD $0x0e217a33 // fcvtl v19.4s, v17.4h
+	WORD $0x4f901264 // fmla v4.4s, v19.4s, v16.s[0]
 	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
 	WORD $0x4f901225 // fmla v5.4s, v17.4s, v16.s[0]
-	FMOVQ 144(R9), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f901246 // fmla v6.4s, v18.4s, v16.s[0]
-	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
-	WORD $0x4f901227 // fmla v7.4s, v17.4s, v16.s[0]
+	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
+	WORD $0x4f901266 // fmla v6.4s, v19.4s, v16.s[0]
+	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
+	WORD $0x4f901247 // fmla v7.4s, v18.4s, v16.s[0]
 	FMOVS 32(R11), F16
-	FMOVQ 256(R9), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f901248 // fmla v8.4s, v18.4s, v16.s[0]
+	FLDPQ 256(R9), (F17, F18)
+	WORD $0x0e217a33 // fcvtl v19.4s, v17.4h
+	WORD $0x4f901268 // fmla v8.4s, v19.4s, v16.s[0]
 	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
 	WORD $0x4f901229 // fmla v9.4s, v17.4s, v16.s[0]
-	FMOVQ 272(R9), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f90124a // fmla v10.4s, v18.4s, v16.s[0]
-	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
-	WORD $0x4f90122b // fmla v11.4s, v17.4s, v16.s[0]
+	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
+	WORD $0x4f90126a // fmla v10.4s, v19.4s, v16.s[0]
+	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
+	WORD $0x4f90124b // fmla v11.4s, v18.4s, v16.s[0]
 	FMOVS 48(R11), F16
-	FMOVQ 384(R9), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f90124c // fmla v12.4s, v18.4s, v16.s[0]
+	FLDPQ 384(R9), (F17, F18)
+	WORD $0x0e217a33 // fcvtl v19.4s, v17.4h
+	WORD $0x4f90126c // fmla v12.4s, v19.4s, v16.s[0]
 	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
 	WORD $0x4f90122d // fmla v13.4s, v17.4s, v16.s[0]
-	FMOVQ 400(R9), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f90124e // fmla v14.4s, v18.4s, v16.s[0]
-	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
-	WORD $0x4f90122f // fmla v15.4s, v17.4s, v16.s[0]
+	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
+	WORD $0x4f90126e // fmla v14.4s, v19.4s, v16.s[0]
+	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
+	WORD $0x4f90124f // fmla v15.4s, v18.4s, v16.s[0]
 	ADD $512, R9
 	ADD $64, R11
 	SUBS $1, R10
@@ -8418,49 +8330,45 @@ done5:
 	PCALIGN $32
 loop6:
 	FMOVS 8(R11), F20
-	FMOVQ 64(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412c4 // fmla v4.4s, v22.4s, v20.s[0]
+	FLDPQ 64(R9), (F21, F22)
+	WORD $0x0e217ab7 // fcvtl v23.4s, v21.4h
+	WORD $0x4f9412e4 // fmla v4.4s, v23.4s, v20.s[0]
 	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
 	WORD $0x4f9412a5 // fmla v5.4s, v21.4s, v20.s[0]
-	FMOVQ 80(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412c6 // fmla v6.4s, v22.4s, v20.s[0]
-	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
-	WORD $0x4f9412a7 // fmla v7.4s, v21.4s, v20.s[0]
+	WORD $0x0e217ad7 // fcvtl v23.4s, v22.4h
+	WORD $0x4f9412e6 // fmla v6.4s, v23.4s, v20.s[0]
+	WORD $0x4e217ad6 // fcvtl2 v22.4s, v22.8h
+	WORD $0x4f9412c7 // fmla v7.4s, v22.4s, v20.s[0]
 	FMOVS 24(R11), F20
-	FMOVQ 192(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412c8 // fmla v8.4s, v22.4s, v20.s[0]
+	FLDPQ 192(R9), (F21, F22)
+	WORD $0x0e217ab7 // fcvtl v23.4s, v21.4h
+	WORD $0x4f9412e8 // fmla v8.4s, v23.4s, v20.s[0]
 	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
 	WORD $0x4f9412a9 // fmla v9.4s, v21.4s, v20.s[0]
-	FMOVQ 208(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412ca // fmla v10.4s, v22.4s, v20.s[0]
-	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
-	WORD $0x4f9412ab // fmla v11.4s, v21.4s, v20.s[0]
+	WORD $0x0e217ad7 // fcvtl v23.4s, v22.4h
+	WORD $0x4f9412ea // fmla v10.4s, v23.4s, v20.s[0]
+	WORD $0x4e217ad6 // fcvtl2 v22.4s, v22.8h
+	WORD $0x4f9412cb // fmla v11.4s, v22.4s, v20.s[0]
 	FMOVS 40(R11), F20
-	FMOVQ 320(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412cc // fmla v12.4s, v22.4s, v20.s[0]
+	FLDPQ 320(R9), (F21, F22)
+	WORD $0x0e217ab7 // fcvtl v23.4s, v21.4h
+	WORD $0x4f9412ec // fmla v12.4s, v23.4s, v20.s[0]
 	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
 	WORD $0x4f9412ad // fmla v13.4s, v21.4s, v20.s[0]
-	FMOVQ 336(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412ce // fmla v14.4s, v22.4s, v20.s[0]
-	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
-	WORD $0x4f9412af // fmla v15.4s, v21.4s, v20.s[0]
+	WORD $0x0e217ad7 // fcvtl v23.4s, v22.4h
+	WORD $0x4f9412ee // fmla v14.4s, v23.4s, v20.s[0]
+	WORD $0x4e217ad6 // fcvtl2 v22.4s, v22.8h
+	WORD $0x4f9412cf // fmla v15.4s, v22.4s, v20.s[0]
 	FMOVS 56(R11), F20
-	FMOVQ 448(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412d0 // fmla v16.4s, v22.4s, v20.s[0]
+	FLDPQ 448(R9), (F21, F22)
+	WORD $0x0e217ab7 // fcvtl v23.4s, v21.4h
+	WORD $0x4f9412f0 // fmla v16.4s, v23.4s, v20.s[0]
 	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
 	WORD $0x4f9412b1 // fmla v17.4s, v21.4s, v20.s[0]
-	FMOVQ 464(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412d2 // fmla v18.4s, v22.4s, v20.s[0]
-	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
-	WORD $0x4f9412b3 // fmla v19.4s, v21.4s, v20.s[0]
+	WORD $0x0e217ad7 // fcvtl v23.4s, v22.4h
+	WORD $0x4f9412f2 // fmla v18.4s, v23.4s, v20.s[0]
+	WORD $0x4e217ad6 // fcvtl2 v22.4s, v22.8h
+	WORD $0x4f9412d3 // fmla v19.4s, v22.4s, v20.s[0]
 	ADD $512, R9
 	ADD $64, R11
 	SUBS $1, R10
@@ -8505,49 +8413,45 @@ done7:
 	PCALIGN $32
 loop8:
 	FMOVS 4(R11), F20
-	FMOVQ 32(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412c4 // fmla v4.4s, v22.4s, v20.s[0]
+	FLDPQ 32(R9), (F21, F22)
+	WORD $0x0e217ab7 // fcvtl v23.4s, v21.4h
+	WORD $0x4f9412e4 // fmla v4.4s, v23.4s, v20.s[0]
 	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
 	WORD $0x4f9412a5 // fmla v5.4s, v21.4s, v20.s[0]
-	FMOVQ 48(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412c6 // fmla v6.4s, v22.4s, v20.s[0]
-	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
-	WORD $0x4f9412a7 // fmla v7.4s, v21.4s, v20.s[0]
+	WORD $0x0e217ad7 // fcvtl v23.4s, v22.4h
+	WORD $0x4f9412e6 // fmla v6.4s, v23.4s, v20.s[0]
+	WORD $0x4e217ad6 // fcvtl2 v22.4s, v22.8h
+	WORD $0x4f9412c7 // fmla v7.4s, v22.4s, v20.s[0]
 	FMOVS 20(R11), F20
-	FMOVQ 160(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412c8 // fmla v8.4s, v22.4s, v20.s[0]
+	FLDPQ 160(R9), (F21, F22)
+	WORD $0x0e217ab7 // fcvtl v23.4s, v21.4h
+	WORD $0x4f9412e8 // fmla v8.4s, v23.4s, v20.s[0]
 	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
 	WORD $0x4f9412a9 // fmla v9.4s, v21.4s, v20.s[0]
-	FMOVQ 176(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412ca // fmla v10.4s, v22.4s, v20.s[0]
-	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
-	WORD $0x4f9412ab // fmla v11.4s, v21.4s, v20.s[0]
+	WORD $0x0e217ad7 // fcvtl v23.4s, v22.4h
+	WORD $0x4f9412ea // fmla v10.4s, v23.4s, v20.s[0]
+	WORD $0x4e217ad6 // fcvtl2 v22.4s, v22.8h
+	WORD $0x4f9412cb // fmla v11.4s, v22.4s, v20.s[0]
 	FMOVS 36(R11), F20
-	FMOVQ 288(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412cc // fmla v12.4s, v22.4s, v20.s[0]
+	FLDPQ 288(R9), (F21, F22)
+	WORD $0x0e217ab7 // fcvtl v23.4s, v21.4h
+	WORD $0x4f9412ec // fmla v12.4s, v23.4s, v20.s[0]
 	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
 	WORD $0x4f9412ad // fmla v13.4s, v21.4s, v20.s[0]
-	FMOVQ 304(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412ce // fmla v14.4s, v22.4s, v20.s[0]
-	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
-	WORD $0x4f9412af // fmla v15.4s, v21.4s, v20.s[0]
+	WORD $0x0e217ad7 // fcvtl v23.4s, v22.4h
+	WORD $0x4f9412ee // fmla v14.4s, v23.4s, v20.s[0]
+	WORD $0x4e217ad6 // fcvtl2 v22.4s, v22.8h
+	WORD $0x4f9412cf // fmla v15.4s, v22.4s, v20.s[0]
 	FMOVS 52(R11), F20
-	FMOVQ 416(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412d0 // fmla v16.4s, v22.4s, v20.s[0]
+	FLDPQ 416(R9), (F21, F22)
+	WORD $0x0e217ab7 // fcvtl v23.4s, v21.4h
+	WORD $0x4f9412f0 // fmla v16.4s, v23.4s, v20.s[0]
 	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
 	WORD $0x4f9412b1 // fmla v17.4s, v21.4s, v20.s[0]
-	FMOVQ 432(R9), F21
-	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
-	WORD $0x4f9412d2 // fmla v18.4s, v22.4s, v20.s[0]
-	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
-	WORD $0x4f9412b3 // fmla v19.4s, v21.4s, v20.s[0]
+	WORD $0x0e217ad7 // fcvtl v23.4s, v22.4h
+	WORD $0x4f9412f2 // fmla v18.4s, v23.4s, v20.s[0]
+	WORD $0x4e217ad6 // fcvtl2 v22.4s, v22.8h
+	WORD $0x4f9412d3 // fmla v19.4s, v22.4s, v20.s[0]
 	ADD $512, R9
 	ADD $64, R11
 	SUBS $1, R10
@@ -8588,49 +8492,45 @@ done9:
 	PCALIGN $32
 loop10:
 	FMOVS 12(R11), F24
-	FMOVQ 96(R9), F25
-	WORD $0x0e217b3a // fcvtl v26.4s, v25.4h
-	WORD $0x4f981348 // fmla v8.4s, v26.4s, v24.s[0]
+	FLDPQ 96(R9), (F25, F26)
+	WORD $0x0e217b3b // fcvtl v27.4s, v25.4h
+	WORD $0x4f981368 // fmla v8.4s, v27.4s, v24.s[0]
 	WORD $0x4e217b39 // fcvtl2 v25.4s, v25.8h
 	WORD $0x4f981329 // fmla v9.4s, v25.4s, v24.s[0]
-	FMOVQ 112(R9), F25
-	WORD $0x0e217b3a // fcvtl v26.4s, v25.4h
-	WORD $0x4f98134a // fmla v10.4s, v26.4s, v24.s[0]
-	WORD $0x4e217b39 // fcvtl2 v25.4s, v25.8h
-	WORD $0x4f98132b // fmla v11.4s, v25.4s, v24.s[0]
+	WORD $0x0e217b5b // fcvtl v27.4s, v26.4h
+	WORD $0x4f98136a // fmla v10.4s, v27.4s, v24.s[0]
+	WORD $0x4e217b5a // fcvtl2 v26.4s, v26.8h
+	WORD $0x4f98134b // fmla v11.4s, v26.4s, v24.s[0]
 	FMOVS 28(R11), F24
-	FMOVQ 224(R9), F25
-	WORD $0x0e217b3a // fcvtl v26.4s, v25.4h
-	WORD $0x4f98134c // fmla v12.4s, v26.4s, v24.s[0]
+	FLDPQ 224(R9), (F25, F26)
+	WORD $0x0e217b3b // fcvtl v27.4s, v25.4h
+	WORD $0x4f98136c // fmla v12.4s, v27.4s, v24.s[0]
 	WORD $0x4e217b39 // fcvtl2 v25.4s, v25.8h
 	WORD $0x4f98132d // fmla v13.4s, v25.4s, v24.s[0]
-	FMOVQ 240(R9), F25
-	WORD $0x0e217b3a // fcvtl v26.4s, v25.4h
-	WORD $0x4f98134e // fmla v14.4s, v26.4s, v24.s[0]
-	WORD $0x4e217b39 // fcvtl2 v25.4s, v25.8h
-	WORD $0x4f98132f // fmla v15.4s, v25.4s, v24.s[0]
+	WORD $0x0e217b5b // fcvtl v27.4s, v26.4h
+	WORD $0x4f98136e // fmla v14.4s, v27.4s, v24.s[0]
+	WORD $0x4e217b5a // fcvtl2 v26.4s, v26.8h
+	WORD $0x4f98134f // fmla v15.4s, v26.4s, v24.s[0]
 	FMOVS 44(R11), F24
-	FMOVQ 352(R9), F25
-	WORD $0x0e217b3a // fcvtl v26.4s, v25.4h
-	WORD $0x4f981350 // fmla v16.4s, v26.4s, v24.s[0]
+	FLDPQ 352(R9), (F25, F26)
+	WORD $0x0e217b3b // fcvtl v27.4s, v25.4h
+	WORD $0x4f981370 // fmla v16.4s, v27.4s, v24.s[0]
 	WORD $0x4e217b39 // fcvtl2 v25.4s, v25.8h
 	WORD $0x4f981331 // fmla v17.4s, v25.4s, v24.s[0]
-	FMOVQ 368(R9), F25
-	WORD $0x0e217b3a // fcvtl v26.4s, v25.4h
-	WORD $0x4f981352 // fmla v18.4s, v26.4s, v24.s[0]
-	WORD $0x4e217b39 // fcvtl2 v25.4s, v25.8h
-	WORD $0x4f981333 // fmla v19.4s, v25.4s, v24.s[0]
+	WORD $0x0e217b5b // fcvtl v27.4s, v26.4h
+	WORD $0x4f981372 // fmla v18.4s, v27.4s, v24.s[0]
+	WORD $0x4e217b5a // fcvtl2 v26.4s, v26.8h
+	WORD $0x4f981353 // fmla v19.4s, v26.4s, v24.s[0]
 	FMOVS 60(R11), F24
-	FMOVQ 480(R9), F25
-	WORD $0x0e217b3a // fcvtl v26.4s, v25.4h
-	WORD $0x4f981354 // fmla v20.4s, v26.4s, v24.s[0]
+	FLDPQ 480(R9), (F25, F26)
+	WORD $0x0e217b3b // fcvtl v27.4s, v25.4h
+	WORD $0x4f981374 // fmla v20.4s, v27.4s, v24.s[0]
 	WORD $0x4e217b39 // fcvtl2 v25.4s, v25.8h
 	WORD $0x4f981335 // fmla v21.4s, v25.4s, v24.s[0]
-	FMOVQ 496(R9), F25
-	WORD $0x0e217b3a // fcvtl v26.4s, v25.4h
-	WORD $0x4f981356 // fmla v22.4s, v26.4s, v24.s[0]
-	WORD $0x4e217b39 // fcvtl2 v25.4s, v25.8h
-	WORD $0x4f981337 // fmla v23.4s, v25.4s, v24.s[0]
+	WORD $0x0e217b5b // fcvtl v27.4s, v26.4h
+	WORD $0x4f981376 // fmla v22.4s, v27.4s, v24.s[0]
+	WORD $0x4e217b5a // fcvtl2 v26.4s, v26.8h
+	WORD $0x4f981357 // fmla v23.4s, v26.4s, v24.s[0]
 	ADD $512, R9
 	ADD $64, R11
 	SUBS $1, R10
@@ -8719,46 +8619,42 @@ inside4:
 	PCALIGN $32
 position5:
 	FMOVS (R1)(R7<<2), F16
-	FMOVQ 0(R4), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
+	FLDPQ 0(R4), (F17, F18)
+	WORD $0x0e217a33 // fcvtl v19.4s, v17.4h
+	WORD $0x4f901260 // fmla v0.4s, v19.4s, v16.s[0]
 	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
 	WORD $0x4f901221 // fmla v1.4s, v17.4s, v16.s[0]
-	FMOVQ 16(R4), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f901242 // fmla v2.4s, v18.4s, v16.s[0]
-	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
-	WORD $0x4f901223 // fmla v3.4s, v17.4s, v16.s[0]
-	FMOVQ 32(R4), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f901244 // fmla v4.4s, v18.4s, v16.s[0]
+	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
+	WORD $0x4f901262 // fmla v2.4s, v19.4s, v16.s[0]
+	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
+	WORD $0x4f901243 // fmla v3.4s, v18.4s, v16.s[0]
+	FLDPQ 32(R4), (F17, F18)
+	WORD $0x0e217a33 // fcvtl v19.4s, v17.4h
+	WORD $0x4f901264 // fmla v4.4s, v19.4s, v16.s[0]
 	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
 	WORD $0x4f901225 // fmla v5.4s, v17.4s, v16.s[0]
-	FMOVQ 48(R4), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f901246 // fmla v6.4s, v18.4s, v16.s[0]
-	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
-	WORD $0x4f901227 // fmla v7.4s, v17.4s, v16.s[0]
-	FMOVQ 64(R4), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f901248 // fmla v8.4s, v18.4s, v16.s[0]
+	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
+	WORD $0x4f901266 // fmla v6.4s, v19.4s, v16.s[0]
+	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
+	WORD $0x4f901247 // fmla v7.4s, v18.4s, v16.s[0]
+	FLDPQ 64(R4), (F17, F18)
+	WORD $0x0e217a33 // fcvtl v19.4s, v17.4h
+	WORD $0x4f901268 // fmla v8.4s, v19.4s, v16.s[0]
 	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
 	WORD $0x4f901229 // fmla v9.4s, v17.4s, v16.s[0]
-	FMOVQ 80(R4), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f90124a // fmla v10.4s, v18.4s, v16.s[0]
-	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
-	WORD $0x4f90122b // fmla v11.4s, v17.4s, v16.s[0]
-	FMOVQ 96(R4), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f90124c // fmla v12.4s, v18.4s, v16.s[0]
+	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
+	WORD $0x4f90126a // fmla v10.4s, v19.4s, v16.s[0]
+	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
+	WORD $0x4f90124b // fmla v11.4s, v18.4s, v16.s[0]
+	FLDPQ 96(R4), (F17, F18)
+	WORD $0x0e217a33 // fcvtl v19.4s, v17.4h
+	WORD $0x4f90126c // fmla v12.4s, v19.4s, v16.s[0]
 	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
 	WORD $0x4f90122d // fmla v13.4s, v17.4s, v16.s[0]
-	FMOVQ 112(R4), F17
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4f90124e // fmla v14.4s, v18.4s, v16.s[0]
-	WORD $0x4e217a31 // fcvtl2 v17.4s, v17.8h
-	WORD $0x4f90122f // fmla v15.4s, v17.4s, v16.s[0]
+	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
+	WORD $0x4f90126e // fmla v14.4s, v19.4s, v16.s[0]
+	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
+	WORD $0x4f90124f // fmla v15.4s, v18.4s, v16.s[0]
 	ADD R2, R4
 	ADD $1, R7
 	SUBS $1, R6
@@ -8832,16 +8728,15 @@ inside11:
 	PCALIGN $32
 position12:
 	FMOVS (R1)(R7<<2), F4
-	FMOVQ 0(R4), F5
-	WORD $0x0e2178a6 // fcvtl v6.4s, v5.4h
-	WORD $0x4f8410c0 // fmla v0.4s, v6.4s, v4.s[0]
+	FLDPQ 0(R4), (F5, F6)
+	WORD $0x0e2178a7 // fcvtl v7.4s, v5.4h
+	WORD $0x4f8410e0 // fmla v0.4s, v7.4s, v4.s[0]
 	WORD $0x4e2178a5 // fcvtl2 v5.4s, v5.8h
 	WORD $0x4f8410a1 // fmla v1.4s, v5.4s, v4.s[0]
-	FMOVQ 16(R4), F5
-	WORD $0x0e2178a6 // fcvtl v6.4s, v5.4h
-	WORD $0x4f8410c2 // fmla v2.4s, v6.4s, v4.s[0]
-	WORD $0x4e2178a5 // fcvtl2 v5.4s, v5.8h
-	WORD $0x4f8410a3 // fmla v3.4s, v5.4s, v4.s[0]
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x4f8410e2 // fmla v2.4s, v7.4s, v4.s[0]
+	WORD $0x4e2178c6 // fcvtl2 v6.4s, v6.8h
+	WORD $0x4f8410c3 // fmla v3.4s, v6.4s, v4.s[0]
 	ADD R2, R4
 	ADD $1, R7
 	SUBS $1, R6
@@ -9287,34 +9182,32 @@ inside4:
 position5:
 	FMOVS (R2)(R9<<2), F16
 	FMOVS (R3)(R9<<2), F17
-	FMOVQ 0(R6), F18
-	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
-	WORD $0x4f901260 // fmla v0.4s, v19.4s, v16.s[0]
-	WORD $0x4f911268 // fmla v8.4s, v19.4s, v17.s[0]
+	FLDPQ 0(R6), (F18, F19)
+	WORD $0x0e217a54 // fcvtl v20.4s, v18.4h
+	WORD $0x4f901280 // fmla v0.4s, v20.4s, v16.s[0]
+	WORD $0x4f911288 // fmla v8.4s, v20.4s, v17.s[0]
 	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
 	WORD $0x4f901241 // fmla v1.4s, v18.4s, v16.s[0]
 	WORD $0x4f911249 // fmla v9.4s, v18.4s, v17.s[0]
-	FMOVQ 16(R6), F18
-	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
-	WORD $0x4f901262 // fmla v2.4s, v19.4s, v16.s[0]
-	WORD $0x4f91126a // fmla v10.4s, v19.4s, v17.s[0]
-	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
-	WORD $0x4f901243 // fmla v3.4s, v18.4s, v16.s[0]
-	WORD $0x4f91124b // fmla v11.4s, v18.4s, v17.s[0]
-	FMOVQ 32(R6), F18
-	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
-	WORD $0x4f901264 // fmla v4.4s, v19.4s, v16.s[0]
-	WORD $0x4f91126c // fmla v12.4s, v19.4s, v17.s[0]
+	WORD $0x0e217a74 // fcvtl v20.4s, v19.4h
+	WORD $0x4f901282 // fmla v2.4s, v20.4s, v16.s[0]
+	WORD $0x4f91128a // fmla v10.4s, v20.4s, v17.s[0]
+	WORD $0x4e217a73 // fcvtl2 v19.4s, v19.8h
+	WORD $0x4f901263 // fmla v3.4s, v19.4s, v16.s[0]
+	WORD $0x4f91126b // fmla v11.4s, v19.4s, v17.s[0]
+	FLDPQ 32(R6), (F18, F19)
+	WORD $0x0e217a54 // fcvtl v20.4s, v18.4h
+	WORD $0x4f901284 // fmla v4.4s, v20.4s, v16.s[0]
+	WORD $0x4f91128c // fmla v12.4s, v20.4s, v17.s[0]
 	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
 	WORD $0x4f901245 // fmla v5.4s, v18.4s, v16.s[0]
 	WORD $0x4f91124d // fmla v13.4s, v18.4s, v17.s[0]
-	FMOVQ 48(R6), F18
-	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
-	WORD $0x4f901266 // fmla v6.4s, v19.4s, v16.s[0]
-	WORD $0x4f91126e // fmla v14.4s, v19.4s, v17.s[0]
-	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
-	WORD $0x4f901247 // fmla v7.4s, v18.4s, v16.s[0]
-	WORD $0x4f91124f // fmla v15.4s, v18.4s, v17.s[0]
+	WORD $0x0e217a74 // fcvtl v20.4s, v19.4h
+	WORD $0x4f901286 // fmla v6.4s, v20.4s, v16.s[0]
+	WORD $0x4f91128e // fmla v14.4s, v20.4s, v17.s[0]
+	WORD $0x4e217a73 // fcvtl2 v19.4s, v19.8h
+	WORD $0x4f901267 // fmla v7.4s, v19.4s, v16.s[0]
+	WORD $0x4f91126f // fmla v15.4s, v19.4s, v17.s[0]
 	ADD R4, R6
 	ADD $1, R9
 	SUBS $1, R8
@@ -9339,26 +9232,24 @@ inside8:
 	PCALIGN $32
 position9:
 	FMOVS (R3)(R9<<2), F17
-	FMOVQ 0(R6), F18
-	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
-	WORD $0x4f911268 // fmla v8.4s, v19.4s, v17.s[0]
+	FLDPQ 0(R6), (F18, F19)
+	WORD $0x0e217a54 // fcvtl v20.4s, v18.4h
+	WORD $0x4f911288 // fmla v8.4s, v20.4s, v17.s[0]
 	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
 	WORD $0x4f911249 // fmla v9.4s, v18.4s, v17.s[0]
-	FMOVQ 16(R6), F18
-	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
-	WORD $0x4f91126a // fmla v10.4s, v19.4s, v17.s[0]
-	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
-	WORD $0x4f91124b // fmla v11.4s, v18.4s, v17.s[0]
-	FMOVQ 32(R6), F18
-	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
-	WORD $0x4f91126c // fmla v12.4s, v19.4s, v17.s[0]
+	WORD $0x0e217a74 // fcvtl v20.4s, v19.4h
+	WORD $0x4f91128a // fmla v10.4s, v20.4s, v17.s[0]
+	WORD $0x4e217a73 // fcvtl2 v19.4s, v19.8h
+	WORD $0x4f91126b // fmla v11.4s, v19.4s, v17.s[0]
+	FLDPQ 32(R6), (F18, F19)
+	WORD $0x0e217a54 // fcvtl v20.4s, v18.4h
+	WORD $0x4f91128c // fmla v12.4s, v20.4s, v17.s[0]
 	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
 	WORD $0x4f91124d // fmla v13.4s, v18.4s, v17.s[0]
-	FMOVQ 48(R6), F18
-	WORD $0x0e217a53 // fcvtl v19.4s, v18.4h
-	WORD $0x4f91126e // fmla v14.4s, v19.4s, v17.s[0]
-	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
-	WORD $0x4f91124f // fmla v15.4s, v18.4s, v17.s[0]
+	WORD $0x0e217a74 // fcvtl v20.4s, v19.4h
+	WORD $0x4f91128e // fmla v14.4s, v20.4s, v17.s[0]
+	WORD $0x4e217a73 // fcvtl2 v19.4s, v19.8h
+	WORD $0x4f91126f // fmla v15.4s, v19.4s, v17.s[0]
 	ADD R4, R6
 	ADD $1, R9
 	SUBS $1, R8
@@ -9438,20 +9329,19 @@ inside15:
 position16:
 	FMOVS (R2)(R9<<2), F8
 	FMOVS (R3)(R9<<2), F9
-	FMOVQ 0(R6), F10
-	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
-	WORD $0x4f881160 // fmla v0.4s, v11.4s, v8.s[0]
-	WORD $0x4f891164 // fmla v4.4s, v11.4s, v9.s[0]
+	FLDPQ 0(R6), (F10, F11)
+	WORD $0x0e21794c // fcvtl v12.4s, v10.4h
+	WORD $0x4f881180 // fmla v0.4s, v12.4s, v8.s[0]
+	WORD $0x4f891184 // fmla v4.4s, v12.4s, v9.s[0]
 	WORD $0x4e21794a // fcvtl2 v10.4s, v10.8h
 	WORD $0x4f881141 // fmla v1.4s, v10.4s, v8.s[0]
 	WORD $0x4f891145 // fmla v5.4s, v10.4s, v9.s[0]
-	FMOVQ 16(R6), F10
-	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
-	WORD $0x4f881162 // fmla v2.4s, v11.4s, v8.s[0]
-	WORD $0x4f891166 // fmla v6.4s, v11.4s, v9.s[0]
-	WORD $0x4e21794a // fcvtl2 v10.4s, v10.8h
-	WORD $0x4f881143 // fmla v3.4s, v10.4s, v8.s[0]
-	WORD $0x4f891147 // fmla v7.4s, v10.4s, v9.s[0]
+	WORD $0x0e21796c // fcvtl v12.4s, v11.4h
+	WORD $0x4f881182 // fmla v2.4s, v12.4s, v8.s[0]
+	WORD $0x4f891186 // fmla v6.4s, v12.4s, v9.s[0]
+	WORD $0x4e21796b // fcvtl2 v11.4s, v11.8h
+	WORD $0x4f881163 // fmla v3.4s, v11.4s, v8.s[0]
+	WORD $0x4f891167 // fmla v7.4s, v11.4s, v9.s[0]
 	ADD R4, R6
 	ADD $1, R9
 	SUBS $1, R8
@@ -9476,16 +9366,15 @@ inside19:
 	PCALIGN $32
 position20:
 	FMOVS (R3)(R9<<2), F9
-	FMOVQ 0(R6), F10
-	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
-	WORD $0x4f891164 // fmla v4.4s, v11.4s, v9.s[0]
+	FLDPQ 0(R6), (F10, F11)
+	WORD $0x0e21794c // fcvtl v12.4s, v10.4h
+	WORD $0x4f891184 // fmla v4.4s, v12.4s, v9.s[0]
 	WORD $0x4e21794a // fcvtl2 v10.4s, v10.8h
 	WORD $0x4f891145 // fmla v5.4s, v10.4s, v9.s[0]
-	FMOVQ 16(R6), F10
-	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
-	WORD $0x4f891166 // fmla v6.4s, v11.4s, v9.s[0]
-	WORD $0x4e21794a // fcvtl2 v10.4s, v10.8h
-	WORD $0x4f891147 // fmla v7.4s, v10.4s, v9.s[0]
+	WORD $0x0e21796c // fcvtl v12.4s, v11.4h
+	WORD $0x4f891186 // fmla v6.4s, v12.4s, v9.s[0]
+	WORD $0x4e21796b // fcvtl2 v11.4s, v11.8h
+	WORD $0x4f891167 // fmla v7.4s, v11.4s, v9.s[0]
 	ADD R4, R6
 	ADD $1, R9
 	SUBS $1, R8
@@ -9574,37 +9463,37 @@ strip3:
 	PCALIGN $32
 loop4:
 	FMOVD 0(R13), F13
-	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
+	WORD $0x0e2179ae // fcvtl v14.4s, v13.4h
 	FMOVS 0(R15), F12
-	WORD $0x4f8c11a0 // fmla v0.4s, v13.4s, v12.s[0]
+	WORD $0x4f8c11c0 // fmla v0.4s, v14.4s, v12.s[0]
 	FMOVS 0(R16), F12
-	WORD $0x4f8c11a1 // fmla v1.4s, v13.4s, v12.s[0]
+	WORD $0x4f8c11c1 // fmla v1.4s, v14.4s, v12.s[0]
 	FMOVS 0(R17), F12
-	WORD $0x4f8c11a2 // fmla v2.4s, v13.4s, v12.s[0]
+	WORD $0x4f8c11c2 // fmla v2.4s, v14.4s, v12.s[0]
 	FMOVD 128(R13), F13
-	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
+	WORD $0x0e2179ae // fcvtl v14.4s, v13.4h
 	FMOVS 16(R15), F12
-	WORD $0x4f8c11a3 // fmla v3.4s, v13.4s, v12.s[0]
+	WORD $0x4f8c11c3 // fmla v3.4s, v14.4s, v12.s[0]
 	FMOVS 16(R16), F12
-	WORD $0x4f8c11a4 // fmla v4.4s, v13.4s, v12.s[0]
+	WORD $0x4f8c11c4 // fmla v4.4s, v14.4s, v12.s[0]
 	FMOVS 16(R17), F12
-	WORD $0x4f8c11a5 // fmla v5.4s, v13.4s, v12.s[0]
+	WORD $0x4f8c11c5 // fmla v5.4s, v14.4s, v12.s[0]
 	FMOVD 256(R13), F13
-	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
+	WORD $0x0e2179ae // fcvtl v14.4s, v13.4h
 	FMOVS 32(R15), F12
-	WORD $0x4f8c11a6 // fmla v6.4s, v13.4s, v12.s[0]
+	WORD $0x4f8c11c6 // fmla v6.4s, v14.4s, v12.s[0]
 	FMOVS 32(R16), F12
-	WORD $0x4f8c11a7 // fmla v7.4s, v13.4s, v12.s[0]
+	WORD $0x4f8c11c7 // fmla v7.4s, v14.4s, v12.s[0]
 	FMOVS 32(R17), F12
-	WORD $0x4f8c11a8 // fmla v8.4s, v13.4s, v12.s[0]
+	WORD $0x4f8c11c8 // fmla v8.4s, v14.4s, v12.s[0]
 	FMOVD 384(R13), F13
-	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
+	WORD $0x0e2179ae // fcvtl v14.4s, v13.4h
 	FMOVS 48(R15), F12
-	WORD $0x4f8c11a9 // fmla v9.4s, v13.4s, v12.s[0]
+	WORD $0x4f8c11c9 // fmla v9.4s, v14.4s, v12.s[0]
 	FMOVS 48(R16), F12
-	WORD $0x4f8c11aa // fmla v10.4s, v13.4s, v12.s[0]
+	WORD $0x4f8c11ca // fmla v10.4s, v14.4s, v12.s[0]
 	FMOVS 48(R17), F12
-	WORD $0x4f8c11ab // fmla v11.4s, v13.4s, v12.s[0]
+	WORD $0x4f8c11cb // fmla v11.4s, v14.4s, v12.s[0]
 	ADD $512, R13
 	ADD $64, R15
 	ADD $64, R16
@@ -9642,37 +9531,37 @@ done5:
 	PCALIGN $32
 loop6:
 	FMOVD 64(R13), F16
-	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a11 // fcvtl v17.4s, v16.4h
 	FMOVS 8(R15), F15
-	WORD $0x4f8f1203 // fmla v3.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1223 // fmla v3.4s, v17.4s, v15.s[0]
 	FMOVS 8(R16), F15
-	WORD $0x4f8f1204 // fmla v4.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1224 // fmla v4.4s, v17.4s, v15.s[0]
 	FMOVS 8(R17), F15
-	WORD $0x4f8f1205 // fmla v5.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1225 // fmla v5.4s, v17.4s, v15.s[0]
 	FMOVD 192(R13), F16
-	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a11 // fcvtl v17.4s, v16.4h
 	FMOVS 24(R15), F15
-	WORD $0x4f8f1206 // fmla v6.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1226 // fmla v6.4s, v17.4s, v15.s[0]
 	FMOVS 24(R16), F15
-	WORD $0x4f8f1207 // fmla v7.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1227 // fmla v7.4s, v17.4s, v15.s[0]
 	FMOVS 24(R17), F15
-	WORD $0x4f8f1208 // fmla v8.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1228 // fmla v8.4s, v17.4s, v15.s[0]
 	FMOVD 320(R13), F16
-	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a11 // fcvtl v17.4s, v16.4h
 	FMOVS 40(R15), F15
-	WORD $0x4f8f1209 // fmla v9.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1229 // fmla v9.4s, v17.4s, v15.s[0]
 	FMOVS 40(R16), F15
-	WORD $0x4f8f120a // fmla v10.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f122a // fmla v10.4s, v17.4s, v15.s[0]
 	FMOVS 40(R17), F15
-	WORD $0x4f8f120b // fmla v11.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f122b // fmla v11.4s, v17.4s, v15.s[0]
 	FMOVD 448(R13), F16
-	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a11 // fcvtl v17.4s, v16.4h
 	FMOVS 56(R15), F15
-	WORD $0x4f8f120c // fmla v12.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f122c // fmla v12.4s, v17.4s, v15.s[0]
 	FMOVS 56(R16), F15
-	WORD $0x4f8f120d // fmla v13.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f122d // fmla v13.4s, v17.4s, v15.s[0]
 	FMOVS 56(R17), F15
-	WORD $0x4f8f120e // fmla v14.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f122e // fmla v14.4s, v17.4s, v15.s[0]
 	ADD $512, R13
 	ADD $64, R15
 	ADD $64, R16
@@ -9713,37 +9602,37 @@ done7:
 	PCALIGN $32
 loop8:
 	FMOVD 32(R13), F16
-	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a11 // fcvtl v17.4s, v16.4h
 	FMOVS 4(R15), F15
-	WORD $0x4f8f1203 // fmla v3.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1223 // fmla v3.4s, v17.4s, v15.s[0]
 	FMOVS 4(R16), F15
-	WORD $0x4f8f1204 // fmla v4.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1224 // fmla v4.4s, v17.4s, v15.s[0]
 	FMOVS 4(R17), F15
-	WORD $0x4f8f1205 // fmla v5.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1225 // fmla v5.4s, v17.4s, v15.s[0]
 	FMOVD 160(R13), F16
-	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a11 // fcvtl v17.4s, v16.4h
 	FMOVS 20(R15), F15
-	WORD $0x4f8f1206 // fmla v6.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1226 // fmla v6.4s, v17.4s, v15.s[0]
 	FMOVS 20(R16), F15
-	WORD $0x4f8f1207 // fmla v7.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1227 // fmla v7.4s, v17.4s, v15.s[0]
 	FMOVS 20(R17), F15
-	WORD $0x4f8f1208 // fmla v8.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1228 // fmla v8.4s, v17.4s, v15.s[0]
 	FMOVD 288(R13), F16
-	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a11 // fcvtl v17.4s, v16.4h
 	FMOVS 36(R15), F15
-	WORD $0x4f8f1209 // fmla v9.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f1229 // fmla v9.4s, v17.4s, v15.s[0]
 	FMOVS 36(R16), F15
-	WORD $0x4f8f120a // fmla v10.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f122a // fmla v10.4s, v17.4s, v15.s[0]
 	FMOVS 36(R17), F15
-	WORD $0x4f8f120b // fmla v11.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f122b // fmla v11.4s, v17.4s, v15.s[0]
 	FMOVD 416(R13), F16
-	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e217a11 // fcvtl v17.4s, v16.4h
 	FMOVS 52(R15), F15
-	WORD $0x4f8f120c // fmla v12.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f122c // fmla v12.4s, v17.4s, v15.s[0]
 	FMOVS 52(R16), F15
-	WORD $0x4f8f120d // fmla v13.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f122d // fmla v13.4s, v17.4s, v15.s[0]
 	FMOVS 52(R17), F15
-	WORD $0x4f8f120e // fmla v14.4s, v16.4s, v15.s[0]
+	WORD $0x4f8f122e // fmla v14.4s, v17.4s, v15.s[0]
 	ADD $512, R13
 	ADD $64, R15
 	ADD $64, R16
@@ -9781,37 +9670,37 @@ done9:
 	PCALIGN $32
 loop10:
 	FMOVD 96(R13), F19
-	WORD $0x0e217a73 // fcvtl v19.4s, v19.4h
+	WORD $0x0e217a74 // fcvtl v20.4s, v19.4h
 	FMOVS 12(R15), F18
-	WORD $0x4f921266 // fmla v6.4s, v19.4s, v18.s[0]
+	WORD $0x4f921286 // fmla v6.4s, v20.4s, v18.s[0]
 	FMOVS 12(R16), F18
-	WORD $0x4f921267 // fmla v7.4s, v19.4s, v18.s[0]
+	WORD $0x4f921287 // fmla v7.4s, v20.4s, v18.s[0]
 	FMOVS 12(R17), F18
-	WORD $0x4f921268 // fmla v8.4s, v19.4s, v18.s[0]
+	WORD $0x4f921288 // fmla v8.4s, v20.4s, v18.s[0]
 	FMOVD 224(R13), F19
-	WORD $0x0e217a73 // fcvtl v19.4s, v19.4h
+	WORD $0x0e217a74 // fcvtl v20.4s, v19.4h
 	FMOVS 28(R15), F18
-	WORD $0x4f921269 // fmla v9.4s, v19.4s, v18.s[0]
+	WORD $0x4f921289 // fmla v9.4s, v20.4s, v18.s[0]
 	FMOVS 28(R16), F18
-	WORD $0x4f92126a // fmla v10.4s, v19.4s, v18.s[0]
+	WORD $0x4f92128a // fmla v10.4s, v20.4s, v18.s[0]
 	FMOVS 28(R17), F18
-	WORD $0x4f92126b // fmla v11.4s, v19.4s, v18.s[0]
+	WORD $0x4f92128b // fmla v11.4s, v20.4s, v18.s[0]
 	FMOVD 352(R13), F19
-	WORD $0x0e217a73 // fcvtl v19.4s, v19.4h
+	WORD $0x0e217a74 // fcvtl v20.4s, v19.4h
 	FMOVS 44(R15), F18
-	WORD $0x4f92126c // fmla v12.4s, v19.4s, v18.s[0]
+	WORD $0x4f92128c // fmla v12.4s, v20.4s, v18.s[0]
 	FMOVS 44(R16), F18
-	WORD $0x4f92126d // fmla v13.4s, v19.4s, v18.s[0]
+	WORD $0x4f92128d // fmla v13.4s, v20.4s, v18.s[0]
 	FMOVS 44(R17), F18
-	WORD $0x4f92126e // fmla v14.4s, v19.4s, v18.s[0]
+	WORD $0x4f92128e // fmla v14.4s, v20.4s, v18.s[0]
 	FMOVD 480(R13), F19
-	WORD $0x0e217a73 // fcvtl v19.4s, v19.4h
+	WORD $0x0e217a74 // fcvtl v20.4s, v19.4h
 	FMOVS 60(R15), F18
-	WORD $0x4f92126f // fmla v15.4s, v19.4s, v18.s[0]
+	WORD $0x4f92128f // fmla v15.4s, v20.4s, v18.s[0]
 	FMOVS 60(R16), F18
-	WORD $0x4f921270 // fmla v16.4s, v19.4s, v18.s[0]
+	WORD $0x4f921290 // fmla v16.4s, v20.4s, v18.s[0]
 	FMOVS 60(R17), F18
-	WORD $0x4f921271 // fmla v17.4s, v19.4s, v18.s[0]
+	WORD $0x4f921291 // fmla v17.4s, v20.4s, v18.s[0]
 	ADD $512, R13
 	ADD $64, R15
 	ADD $64, R16
@@ -9904,24 +9793,23 @@ position5:
 	FMOVS (R3)(R11<<2), F12
 	FMOVS (R4)(R11<<2), F13
 	FMOVS (R5)(R11<<2), F14
-	FMOVQ 0(R8), F15
-	WORD $0x0e2179f0 // fcvtl v16.4s, v15.4h
-	WORD $0x4f8c1200 // fmla v0.4s, v16.4s, v12.s[0]
-	WORD $0x4f8d1204 // fmla v4.4s, v16.4s, v13.s[0]
-	WORD $0x4f8e1208 // fmla v8.4s, v16.4s, v14.s[0]
+	FLDPQ 0(R8), (F15, F16)
+	WORD $0x0e2179f1 // fcvtl v17.4s, v15.4h
+	WORD $0x4f8c1220 // fmla v0.4s, v17.4s, v12.s[0]
+	WORD $0x4f8d1224 // fmla v4.4s, v17.4s, v13.s[0]
+	WORD $0x4f8e1228 // fmla v8.4s, v17.4s, v14.s[0]
 	WORD $0x4e2179ef // fcvtl2 v15.4s, v15.8h
 	WORD $0x4f8c11e1 // fmla v1.4s, v15.4s, v12.s[0]
 	WORD $0x4f8d11e5 // fmla v5.4s, v15.4s, v13.s[0]
 	WORD $0x4f8e11e9 // fmla v9.4s, v15.4s, v14.s[0]
-	FMOVQ 16(R8), F15
-	WORD $0x0e2179f0 // fcvtl v16.4s, v15.4h
-	WORD $0x4f8c1202 // fmla v2.4s, v16.4s, v12.s[0]
-	WORD $0x4f8d1206 // fmla v6.4s, v16.4s, v13.s[0]
-	WORD $0x4f8e120a // fmla v10.4s, v16.4s, v14.s[0]
-	WORD $0x4e2179ef // fcvtl2 v15.4s, v15.8h
-	WORD $0x4f8c11e3 // fmla v3.4s, v15.4s, v12.s[0]
-	WORD $0x4f8d11e7 // fmla v7.4s, v15.4s, v13.s[0]
-	WORD $0x4f8e11eb // fmla v11.4s, v15.4s, v14.s[0]
+	WORD $0x0e217a11 // fcvtl v17.4s, v16.4h
+	WORD $0x4f8c1222 // fmla v2.4s, v17.4s, v12.s[0]
+	WORD $0x4f8d1226 // fmla v6.4s, v17.4s, v13.s[0]
+	WORD $0x4f8e122a // fmla v10.4s, v17.4s, v14.s[0]
+	WORD $0x4e217a10 // fcvtl2 v16.4s, v16.8h
+	WORD $0x4f8c1203 // fmla v3.4s, v16.4s, v12.s[0]
+	WORD $0x4f8d1207 // fmla v7.4s, v16.4s, v13.s[0]
+	WORD $0x4f8e120b // fmla v11.4s, v16.4s, v14.s[0]
 	ADD R6, R8
 	ADD $1, R11
 	SUBS $1, R10
@@ -9947,20 +9835,19 @@ inside8:
 position9:
 	FMOVS (R4)(R11<<2), F13
 	FMOVS (R5)(R11<<2), F14
-	FMOVQ 0(R8), F15
-	WORD $0x0e2179f0 // fcvtl v16.4s, v15.4h
-	WORD $0x4f8d1204 // fmla v4.4s, v16.4s, v13.s[0]
-	WORD $0x4f8e1208 // fmla v8.4s, v16.4s, v14.s[0]
+	FLDPQ 0(R8), (F15, F16)
+	WORD $0x0e2179f1 // fcvtl v17.4s, v15.4h
+	WORD $0x4f8d1224 // fmla v4.4s, v17.4s, v13.s[0]
+	WORD $0x4f8e1228 // fmla v8.4s, v17.4s, v14.s[0]
 	WORD $0x4e2179ef // fcvtl2 v15.4s, v15.8h
 	WORD $0x4f8d11e5 // fmla v5.4s, v15.4s, v13.s[0]
 	WORD $0x4f8e11e9 // fmla v9.4s, v15.4s, v14.s[0]
-	FMOVQ 16(R8), F15
-	WORD $0x0e2179f0 // fcvtl v16.4s, v15.4h
-	WORD $0x4f8d1206 // fmla v6.4s, v16.4s, v13.s[0]
-	WORD $0x4f8e120a // fmla v10.4s, v16.4s, v14.s[0]
-	WORD $0x4e2179ef // fcvtl2 v15.4s, v15.8h
-	WORD $0x4f8d11e7 // fmla v7.4s, v15.4s, v13.s[0]
-	WORD $0x4f8e11eb // fmla v11.4s, v15.4s, v14.s[0]
+	WORD $0x0e217a11 // fcvtl v17.4s, v16.4h
+	WORD $0x4f8d1226 // fmla v6.4s, v17.4s, v13.s[0]
+	WORD $0x4f8e122a // fmla v10.4s, v17.4s, v14.s[0]
+	WORD $0x4e217a10 // fcvtl2 v16.4s, v16.8h
+	WORD $0x4f8d1207 // fmla v7.4s, v16.4s, v13.s[0]
+	WORD $0x4f8e120b // fmla v11.4s, v16.4s, v14.s[0]
 	ADD R6, R8
 	ADD $1, R11
 	SUBS $1, R10
@@ -9985,16 +9872,15 @@ inside12:
 	PCALIGN $32
 position13:
 	FMOVS (R5)(R11<<2), F14
-	FMOVQ 0(R8), F15
-	WORD $0x0e2179f0 // fcvtl v16.4s, v15.4h
-	WORD $0x4f8e1208 // fmla v8.4s, v16.4s, v14.s[0]
+	FLDPQ 0(R8), (F15, F16)
+	WORD $0x0e2179f1 // fcvtl v17.4s, v15.4h
+	WORD $0x4f8e1228 // fmla v8.4s, v17.4s, v14.s[0]
 	WORD $0x4e2179ef // fcvtl2 v15.4s, v15.8h
 	WORD $0x4f8e11e9 // fmla v9.4s, v15.4s, v14.s[0]
-	FMOVQ 16(R8), F15
-	WORD $0x0e2179f0 // fcvtl v16.4s, v15.4h
-	WORD $0x4f8e120a // fmla v10.4s, v16.4s, v14.s[0]
-	WORD $0x4e2179ef // fcvtl2 v15.4s, v15.8h
-	WORD $0x4f8e11eb // fmla v11.4s, v15.4s, v14.s[0]
+	WORD $0x0e217a11 // fcvtl v17.4s, v16.4h
+	WORD $0x4f8e122a // fmla v10.4s, v17.4s, v14.s[0]
+	WORD $0x4e217a10 // fcvtl2 v16.4s, v16.8h
+	WORD $0x4f8e120b // fmla v11.4s, v16.4s, v14.s[0]
 	ADD R6, R8
 	ADD $1, R11
 	SUBS $1, R10
@@ -10099,45 +9985,45 @@ strip3:
 	PCALIGN $32
 loop4:
 	FMOVD 0(R15), F17
-	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
 	FMOVS 0(R17), F16
-	WORD $0x4f901220 // fmla v0.4s, v17.4s, v16.s[0]
+	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
 	FMOVS 0(R19), F16
-	WORD $0x4f901221 // fmla v1.4s, v17.4s, v16.s[0]
+	WORD $0x4f901241 // fmla v1.4s, v18.4s, v16.s[0]
 	FMOVS 0(R20), F16
-	WORD $0x4f901222 // fmla v2.4s, v17.4s, v16.s[0]
+	WORD $0x4f901242 // fmla v2.4s, v18.4s, v16.s[0]
 	FMOVS 0(R21), F16
-	WORD $0x4f901223 // fmla v3.4s, v17.4s, v16.s[0]
+	WORD $0x4f901243 // fmla v3.4s, v18.4s, v16.s[0]
 	FMOVD 128(R15), F17
-	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
 	FMOVS 16(R17), F16
-	WORD $0x4f901224 // fmla v4.4s, v17.4s, v16.s[0]
+	WORD $0x4f901244 // fmla v4.4s, v18.4s, v16.s[0]
 	FMOVS 16(R19), F16
-	WORD $0x4f901225 // fmla v5.4s, v17.4s, v16.s[0]
+	WORD $0x4f901245 // fmla v5.4s, v18.4s, v16.s[0]
 	FMOVS 16(R20), F16
-	WORD $0x4f901226 // fmla v6.4s, v17.4s, v16.s[0]
+	WORD $0x4f901246 // fmla v6.4s, v18.4s, v16.s[0]
 	FMOVS 16(R21), F16
-	WORD $0x4f901227 // fmla v7.4s, v17.4s, v16.s[0]
+	WORD $0x4f901247 // fmla v7.4s, v18.4s, v16.s[0]
 	FMOVD 256(R15), F17
-	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
 	FMOVS 32(R17), F16
-	WORD $0x4f901228 // fmla v8.4s, v17.4s, v16.s[0]
+	WORD $0x4f901248 // fmla v8.4s, v18.4s, v16.s[0]
 	FMOVS 32(R19), F16
-	WORD $0x4f901229 // fmla v9.4s, v17.4s, v16.s[0]
+	WORD $0x4f901249 // fmla v9.4s, v18.4s, v16.s[0]
 	FMOVS 32(R20), F16
-	WORD $0x4f90122a // fmla v10.4s, v17.4s, v16.s[0]
+	WORD $0x4f90124a // fmla v10.4s, v18.4s, v16.s[0]
 	FMOVS 32(R21), F16
-	WORD $0x4f90122b // fmla v11.4s, v17.4s, v16.s[0]
+	WORD $0x4f90124b // fmla v11.4s, v18.4s, v16.s[0]
 	FMOVD 384(R15), F17
-	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
 	FMOVS 48(R17), F16
-	WORD $0x4f90122c // fmla v12.4s, v17.4s, v16.s[0]
+	WORD $0x4f90124c // fmla v12.4s, v18.4s, v16.s[0]
 	FMOVS 48(R19), F16
-	WORD $0x4f90122d // fmla v13.4s, v17.4s, v16.s[0]
+	WORD $0x4f90124d // fmla v13.4s, v18.4s, v16.s[0]
 	FMOVS 48(R20), F16
-	WORD $0x4f90122e // fmla v14.4s, v17.4s, v16.s[0]
+	WORD $0x4f90124e // fmla v14.4s, v18.4s, v16.s[0]
 	FMOVS 48(R21), F16
-	WORD $0x4f90122f // fmla v15.4s, v17.4s, v16.s[0]
+	WORD $0x4f90124f // fmla v15.4s, v18.4s, v16.s[0]
 	ADD $512, R15
 	ADD $64, R17
 	ADD $64, R19
@@ -10184,45 +10070,45 @@ done5:
 	PCALIGN $32
 loop6:
 	FMOVD 64(R15), F21
-	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
 	FMOVS 8(R17), F20
-	WORD $0x4f9412a4 // fmla v4.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c4 // fmla v4.4s, v22.4s, v20.s[0]
 	FMOVS 8(R19), F20
-	WORD $0x4f9412a5 // fmla v5.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c5 // fmla v5.4s, v22.4s, v20.s[0]
 	FMOVS 8(R20), F20
-	WORD $0x4f9412a6 // fmla v6.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c6 // fmla v6.4s, v22.4s, v20.s[0]
 	FMOVS 8(R21), F20
-	WORD $0x4f9412a7 // fmla v7.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c7 // fmla v7.4s, v22.4s, v20.s[0]
 	FMOVD 192(R15), F21
-	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
 	FMOVS 24(R17), F20
-	WORD $0x4f9412a8 // fmla v8.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c8 // fmla v8.4s, v22.4s, v20.s[0]
 	FMOVS 24(R19), F20
-	WORD $0x4f9412a9 // fmla v9.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c9 // fmla v9.4s, v22.4s, v20.s[0]
 	FMOVS 24(R20), F20
-	WORD $0x4f9412aa // fmla v10.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412ca // fmla v10.4s, v22.4s, v20.s[0]
 	FMOVS 24(R21), F20
-	WORD $0x4f9412ab // fmla v11.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412cb // fmla v11.4s, v22.4s, v20.s[0]
 	FMOVD 320(R15), F21
-	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
 	FMOVS 40(R17), F20
-	WORD $0x4f9412ac // fmla v12.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412cc // fmla v12.4s, v22.4s, v20.s[0]
 	FMOVS 40(R19), F20
-	WORD $0x4f9412ad // fmla v13.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412cd // fmla v13.4s, v22.4s, v20.s[0]
 	FMOVS 40(R20), F20
-	WORD $0x4f9412ae // fmla v14.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412ce // fmla v14.4s, v22.4s, v20.s[0]
 	FMOVS 40(R21), F20
-	WORD $0x4f9412af // fmla v15.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412cf // fmla v15.4s, v22.4s, v20.s[0]
 	FMOVD 448(R15), F21
-	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
 	FMOVS 56(R17), F20
-	WORD $0x4f9412b0 // fmla v16.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412d0 // fmla v16.4s, v22.4s, v20.s[0]
 	FMOVS 56(R19), F20
-	WORD $0x4f9412b1 // fmla v17.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412d1 // fmla v17.4s, v22.4s, v20.s[0]
 	FMOVS 56(R20), F20
-	WORD $0x4f9412b2 // fmla v18.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412d2 // fmla v18.4s, v22.4s, v20.s[0]
 	FMOVS 56(R21), F20
-	WORD $0x4f9412b3 // fmla v19.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412d3 // fmla v19.4s, v22.4s, v20.s[0]
 	ADD $512, R15
 	ADD $64, R17
 	ADD $64, R19
@@ -10273,45 +10159,45 @@ done7:
 	PCALIGN $32
 loop8:
 	FMOVD 32(R15), F21
-	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
 	FMOVS 4(R17), F20
-	WORD $0x4f9412a4 // fmla v4.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c4 // fmla v4.4s, v22.4s, v20.s[0]
 	FMOVS 4(R19), F20
-	WORD $0x4f9412a5 // fmla v5.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c5 // fmla v5.4s, v22.4s, v20.s[0]
 	FMOVS 4(R20), F20
-	WORD $0x4f9412a6 // fmla v6.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c6 // fmla v6.4s, v22.4s, v20.s[0]
 	FMOVS 4(R21), F20
-	WORD $0x4f9412a7 // fmla v7.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c7 // fmla v7.4s, v22.4s, v20.s[0]
 	FMOVD 160(R15), F21
-	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
 	FMOVS 20(R17), F20
-	WORD $0x4f9412a8 // fmla v8.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c8 // fmla v8.4s, v22.4s, v20.s[0]
 	FMOVS 20(R19), F20
-	WORD $0x4f9412a9 // fmla v9.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412c9 // fmla v9.4s, v22.4s, v20.s[0]
 	FMOVS 20(R20), F20
-	WORD $0x4f9412aa // fmla v10.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412ca // fmla v10.4s, v22.4s, v20.s[0]
 	FMOVS 20(R21), F20
-	WORD $0x4f9412ab // fmla v11.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412cb // fmla v11.4s, v22.4s, v20.s[0]
 	FMOVD 288(R15), F21
-	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
 	FMOVS 36(R17), F20
-	WORD $0x4f9412ac // fmla v12.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412cc // fmla v12.4s, v22.4s, v20.s[0]
 	FMOVS 36(R19), F20
-	WORD $0x4f9412ad // fmla v13.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412cd // fmla v13.4s, v22.4s, v20.s[0]
 	FMOVS 36(R20), F20
-	WORD $0x4f9412ae // fmla v14.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412ce // fmla v14.4s, v22.4s, v20.s[0]
 	FMOVS 36(R21), F20
-	WORD $0x4f9412af // fmla v15.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412cf // fmla v15.4s, v22.4s, v20.s[0]
 	FMOVD 416(R15), F21
-	WORD $0x0e217ab5 // fcvtl v21.4s, v21.4h
+	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
 	FMOVS 52(R17), F20
-	WORD $0x4f9412b0 // fmla v16.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412d0 // fmla v16.4s, v22.4s, v20.s[0]
 	FMOVS 52(R19), F20
-	WORD $0x4f9412b1 // fmla v17.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412d1 // fmla v17.4s, v22.4s, v20.s[0]
 	FMOVS 52(R20), F20
-	WORD $0x4f9412b2 // fmla v18.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412d2 // fmla v18.4s, v22.4s, v20.s[0]
 	FMOVS 52(R21), F20
-	WORD $0x4f9412b3 // fmla v19.4s, v21.4s, v20.s[0]
+	WORD $0x4f9412d3 // fmla v19.4s, v22.4s, v20.s[0]
 	ADD $512, R15
 	ADD $64, R17
 	ADD $64, R19
@@ -10358,45 +10244,45 @@ done9:
 	PCALIGN $32
 loop10:
 	FMOVD 96(R15), F25
-	WORD $0x0e217b39 // fcvtl v25.4s, v25.4h
+	WORD $0x0e217b3a // fcvtl v26.4s, v25.4h
 	FMOVS 12(R17), F24
-	WORD $0x4f981328 // fmla v8.4s, v25.4s, v24.s[0]
+	WORD $0x4f981348 // fmla v8.4s, v26.4s, v24.s[0]
 	FMOVS 12(R19), F24
-	WORD $0x4f981329 // fmla v9.4s, v25.4s, v24.s[0]
+	WORD $0x4f981349 // fmla v9.4s, v26.4s, v24.s[0]
 	FMOVS 12(R20), F24
-	WORD $0x4f98132a // fmla v10.4s, v25.4s, v24.s[0]
+	WORD $0x4f98134a // fmla v10.4s, v26.4s, v24.s[0]
 	FMOVS 12(R21), F24
-	WORD $0x4f98132b // fmla v11.4s, v25.4s, v24.s[0]
+	WORD $0x4f98134b // fmla v11.4s, v26.4s, v24.s[0]
 	FMOVD 224(R15), F25
-	WORD $0x0e217b39 // fcvtl v25.4s, v25.4h
+	WORD $0x0e217b3a // fcvtl v26.4s, v25.4h
 	FMOVS 28(R17), F24
-	WORD $0x4f98132c // fmla v12.4s, v25.4s, v24.s[0]
+	WORD $0x4f98134c // fmla v12.4s, v26.4s, v24.s[0]
 	FMOVS 28(R19), F24
-	WORD $0x4f98132d // fmla v13.4s, v25.4s, v24.s[0]
+	WORD $0x4f98134d // fmla v13.4s, v26.4s, v24.s[0]
 	FMOVS 28(R20), F24
-	WORD $0x4f98132e // fmla v14.4s, v25.4s, v24.s[0]
+	WORD $0x4f98134e // fmla v14.4s, v26.4s, v24.s[0]
 	FMOVS 28(R21), F24
-	WORD $0x4f98132f // fmla v15.4s, v25.4s, v24.s[0]
+	WORD $0x4f98134f // fmla v15.4s, v26.4s, v24.s[0]
 	FMOVD 352(R15), F25
-	WORD $0x0e217b39 // fcvtl v25.4s, v25.4h
+	WORD $0x0e217b3a // fcvtl v26.4s, v25.4h
 	FMOVS 44(R17), F24
-	WORD $0x4f981330 // fmla v16.4s, v25.4s, v24.s[0]
+	WORD $0x4f981350 // fmla v16.4s, v26.4s, v24.s[0]
 	FMOVS 44(R19), F24
-	WORD $0x4f981331 // fmla v17.4s, v25.4s, v24.s[0]
+	WORD $0x4f981351 // fmla v17.4s, v26.4s, v24.s[0]
 	FMOVS 44(R20), F24
-	WORD $0x4f981332 // fmla v18.4s, v25.4s, v24.s[0]
+	WORD $0x4f981352 // fmla v18.4s, v26.4s, v24.s[0]
 	FMOVS 44(R21), F24
-	WORD $0x4f981333 // fmla v19.4s, v25.4s, v24.s[0]
+	WORD $0x4f981353 // fmla v19.4s, v26.4s, v24.s[0]
 	FMOVD 480(R15), F25
-	WORD $0x0e217b39 // fcvtl v25.4s, v25.4h
+	WORD $0x0e217b3a // fcvtl v26.4s, v25.4h
 	FMOVS 60(R17), F24
-	WORD $0x4f981334 // fmla v20.4s, v25.4s, v24.s[0]
+	WORD $0x4f981354 // fmla v20.4s, v26.4s, v24.s[0]
 	FMOVS 60(R19), F24
-	WORD $0x4f981335 // fmla v21.4s, v25.4s, v24.s[0]
+	WORD $0x4f981355 // fmla v21.4s, v26.4s, v24.s[0]
 	FMOVS 60(R20), F24
-	WORD $0x4f981336 // fmla v22.4s, v25.4s, v24.s[0]
+	WORD $0x4f981356 // fmla v22.4s, v26.4s, v24.s[0]
 	FMOVS 60(R21), F24
-	WORD $0x4f981337 // fmla v23.4s, v25.4s, v24.s[0]
+	WORD $0x4f981357 // fmla v23.4s, v26.4s, v24.s[0]
 	ADD $512, R15
 	ADD $64, R17
 	ADD $64, R19
@@ -10502,28 +10388,27 @@ position5:
 	FMOVS (R5)(R13<<2), F17
 	FMOVS (R6)(R13<<2), F18
 	FMOVS (R7)(R13<<2), F19
-	FMOVQ 0(R10), F20
-	WORD $0x0e217a95 // fcvtl v21.4s, v20.4h
-	WORD $0x4f9012a0 // fmla v0.4s, v21.4s, v16.s[0]
-	WORD $0x4f9112a4 // fmla v4.4s, v21.4s, v17.s[0]
-	WORD $0x4f9212a8 // fmla v8.4s, v21.4s, v18.s[0]
-	WORD $0x4f9312ac // fmla v12.4s, v21.4s, v19.s[0]
+	FLDPQ 0(R10), (F20, F21)
+	WORD $0x0e217a96 // fcvtl v22.4s, v20.4h
+	WORD $0x4f9012c0 // fmla v0.4s, v22.4s, v16.s[0]
+	WORD $0x4f9112c4 // fmla v4.4s, v22.4s, v17.s[0]
+	WORD $0x4f9212c8 // fmla v8.4s, v22.4s, v18.s[0]
+	WORD $0x4f9312cc // fmla v12.4s, v22.4s, v19.s[0]
 	WORD $0x4e217a94 // fcvtl2 v20.4s, v20.8h
 	WORD $0x4f901281 // fmla v1.4s, v20.4s, v16.s[0]
 	WORD $0x4f911285 // fmla v5.4s, v20.4s, v17.s[0]
 	WORD $0x4f921289 // fmla v9.4s, v20.4s, v18.s[0]
 	WORD $0x4f93128d // fmla v13.4s, v20.4s, v19.s[0]
-	FMOVQ 16(R10), F20
-	WORD $0x0e217a95 // fcvtl v21.4s, v20.4h
-	WORD $0x4f9012a2 // fmla v2.4s, v21.4s, v16.s[0]
-	WORD $0x4f9112a6 // fmla v6.4s, v21.4s, v17.s[0]
-	WORD $0x4f9212aa // fmla v10.4s, v21.4s, v18.s[0]
-	WORD $0x4f9312ae // fmla v14.4s, v21.4s, v19.s[0]
-	WORD $0x4e217a94 // fcvtl2 v20.4s, v20.8h
-	WORD $0x4f901283 // fmla v3.4s, v20.4s, v16.s[0]
-	WORD $0x4f911287 // fmla v7.4s, v20.4s, v17.s[0]
-	WORD $0x4f92128b // fmla v11.4s, v20.4s, v18.s[0]
-	WORD $0x4f93128f // fmla v15.4s, v20.4s, v19.s[0]
+	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
+	WORD $0x4f9012c2 // fmla v2.4s, v22.4s, v16.s[0]
+	WORD $0x4f9112c6 // fmla v6.4s, v22.4s, v17.s[0]
+	WORD $0x4f9212ca // fmla v10.4s, v22.4s, v18.s[0]
+	WORD $0x4f9312ce // fmla v14.4s, v22.4s, v19.s[0]
+	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
+	WORD $0x4f9012a3 // fmla v3.4s, v21.4s, v16.s[0]
+	WORD $0x4f9112a7 // fmla v7.4s, v21.4s, v17.s[0]
+	WORD $0x4f9212ab // fmla v11.4s, v21.4s, v18.s[0]
+	WORD $0x4f9312af // fmla v15.4s, v21.4s, v19.s[0]
 	ADD R8, R10
 	ADD $1, R13
 	SUBS $1, R12
@@ -10550,24 +10435,23 @@ position9:
 	FMOVS (R5)(R13<<2), F17
 	FMOVS (R6)(R13<<2), F18
 	FMOVS (R7)(R13<<2), F19
-	FMOVQ 0(R10), F20
-	WORD $0x0e217a95 // fcvtl v21.4s, v20.4h
-	WORD $0x4f9112a4 // fmla v4.4s, v21.4s, v17.s[0]
-	WORD $0x4f9212a8 // fmla v8.4s, v21.4s, v18.s[0]
-	WORD $0x4f9312ac // fmla v12.4s, v21.4s, v19.s[0]
+	FLDPQ 0(R10), (F20, F21)
+	WORD $0x0e217a96 // fcvtl v22.4s, v20.4h
+	WORD $0x4f9112c4 // fmla v4.4s, v22.4s, v17.s[0]
+	WORD $0x4f9212c8 // fmla v8.4s, v22.4s, v18.s[0]
+	WORD $0x4f9312cc // fmla v12.4s, v22.4s, v19.s[0]
 	WORD $0x4e217a94 // fcvtl2 v20.4s, v20.8h
 	WORD $0x4f911285 // fmla v5.4s, v20.4s, v17.s[0]
 	WORD $0x4f921289 // fmla v9.4s, v20.4s, v18.s[0]
 	WORD $0x4f93128d // fmla v13.4s, v20.4s, v19.s[0]
-	FMOVQ 16(R10), F20
-	WORD $0x0e217a95 // fcvtl v21.4s, v20.4h
-	WORD $0x4f9112a6 // fmla v6.4s, v21.4s, v17.s[0]
-	WORD $0x4f9212aa // fmla v10.4s, v21.4s, v18.s[0]
-	WORD $0x4f9312ae // fmla v14.4s, v21.4s, v19.s[0]
-	WORD $0x4e217a94 // fcvtl2 v20.4s, v20.8h
-	WORD $0x4f911287 // fmla v7.4s, v20.4s, v17.s[0]
-	WORD $0x4f92128b // fmla v11.4s, v20.4s, v18.s[0]
-	WORD $0x4f93128f // fmla v15.4s, v20.4s, v19.s[0]
+	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
+	WORD $0x4f9112c6 // fmla v6.4s, v22.4s, v17.s[0]
+	WORD $0x4f9212ca // fmla v10.4s, v22.4s, v18.s[0]
+	WORD $0x4f9312ce // fmla v14.4s, v22.4s, v19.s[0]
+	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
+	WORD $0x4f9112a7 // fmla v7.4s, v21.4s, v17.s[0]
+	WORD $0x4f9212ab // fmla v11.4s, v21.4s, v18.s[0]
+	WORD $0x4f9312af // fmla v15.4s, v21.4s, v19.s[0]
 	ADD R8, R10
 	ADD $1, R13
 	SUBS $1, R12
@@ -10593,20 +10477,19 @@ inside12:
 position13:
 	FMOVS (R6)(R13<<2), F18
 	FMOVS (R7)(R13<<2), F19
-	FMOVQ 0(R10), F20
-	WORD $0x0e217a95 // fcvtl v21.4s, v20.4h
-	WORD $0x4f9212a8 // fmla v8.4s, v21.4s, v18.s[0]
-	WORD $0x4f9312ac // fmla v12.4s, v21.4s, v19.s[0]
+	FLDPQ 0(R10), (F20, F21)
+	WORD $0x0e217a96 // fcvtl v22.4s, v20.4h
+	WORD $0x4f9212c8 // fmla v8.4s, v22.4s, v18.s[0]
+	WORD $0x4f9312cc // fmla v12.4s, v22.4s, v19.s[0]
 	WORD $0x4e217a94 // fcvtl2 v20.4s, v20.8h
 	WORD $0x4f921289 // fmla v9.4s, v20.4s, v18.s[0]
 	WORD $0x4f93128d // fmla v13.4s, v20.4s, v19.s[0]
-	FMOVQ 16(R10), F20
-	WORD $0x0e217a95 // fcvtl v21.4s, v20.4h
-	WORD $0x4f9212aa // fmla v10.4s, v21.4s, v18.s[0]
-	WORD $0x4f9312ae // fmla v14.4s, v21.4s, v19.s[0]
-	WORD $0x4e217a94 // fcvtl2 v20.4s, v20.8h
-	WORD $0x4f92128b // fmla v11.4s, v20.4s, v18.s[0]
-	WORD $0x4f93128f // fmla v15.4s, v20.4s, v19.s[0]
+	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
+	WORD $0x4f9212ca // fmla v10.4s, v22.4s, v18.s[0]
+	WORD $0x4f9312ce // fmla v14.4s, v22.4s, v19.s[0]
+	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
+	WORD $0x4f9212ab // fmla v11.4s, v21.4s, v18.s[0]
+	WORD $0x4f9312af // fmla v15.4s, v21.4s, v19.s[0]
 	ADD R8, R10
 	ADD $1, R13
 	SUBS $1, R12
@@ -10631,16 +10514,15 @@ inside16:
 	PCALIGN $32
 position17:
 	FMOVS (R7)(R13<<2), F19
-	FMOVQ 0(R10), F20
-	WORD $0x0e217a95 // fcvtl v21.4s, v20.4h
-	WORD $0x4f9312ac // fmla v12.4s, v21.4s, v19.s[0]
+	FLDPQ 0(R10), (F20, F21)
+	WORD $0x0e217a96 // fcvtl v22.4s, v20.4h
+	WORD $0x4f9312cc // fmla v12.4s, v22.4s, v19.s[0]
 	WORD $0x4e217a94 // fcvtl2 v20.4s, v20.8h
 	WORD $0x4f93128d // fmla v13.4s, v20.4s, v19.s[0]
-	FMOVQ 16(R10), F20
-	WORD $0x0e217a95 // fcvtl v21.4s, v20.4h
-	WORD $0x4f9312ae // fmla v14.4s, v21.4s, v19.s[0]
-	WORD $0x4e217a94 // fcvtl2 v20.4s, v20.8h
-	WORD $0x4f93128f // fmla v15.4s, v20.4s, v19.s[0]
+	WORD $0x0e217ab6 // fcvtl v22.4s, v21.4h
+	WORD $0x4f9312ce // fmla v14.4s, v22.4s, v19.s[0]
+	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
+	WORD $0x4f9312af // fmla v15.4s, v21.4s, v19.s[0]
 	ADD R8, R10
 	ADD $1, R13
 	SUBS $1, R12

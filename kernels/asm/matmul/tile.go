@@ -17,7 +17,7 @@ const (
 )
 
 // signature is common to all kernels, so that a table can hold them. multiplyKernel in
-// matmul_amd64.go describes the arguments.
+// matmul_assembly.go describes the arguments.
 const signature = "func(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)"
 
 // prefetchBytes is how far ahead of its use each panel is fetched into the second-level cache:

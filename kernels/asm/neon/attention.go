@@ -40,44 +40,31 @@ func (m *writer) widener(c cache) *widener {
 // each loads 4, 8 or 16 elements and calls body with each register of four float32, which it may use up.
 func (w *widener) each(p arm64.Address, elements int, body func(i int, v arm64.Vector)) {
 	w.Scope(func() {
-		switch w.name {
+		switch raw := w.loadRaw(p, elements*w.bytes); w.name {
 		case "F32":
-			for i := range elements / 4 {
-				w.Scope(func() {
-					v := w.Vector()
-					w.Load(v, p.Offset(16*i))
-					body(i, v)
-				})
+			for i, v := range raw {
+				body(i, v)
+			}
+			if elements == blockLanes { // two registers at a time are enough
+				for i, v := range w.loadRaw(p.Offset(blockBytes/2), blockBytes/2) {
+					body(2+i, v)
+				}
 			}
 		case "F16":
-			if elements == 4 {
-				v := w.Vector()
-				w.LoadDouble(v, p)
-				w.FCVTL(v, v)
-				body(0, v)
-				return
-			}
-			for i := 0; i < elements/4; i += 2 {
-				w.Scope(func() {
-					v, low := w.Vector(), w.Vector()
-					w.Load(v, p.Offset(8*i))
-					w.FCVTL(low, v)
-					body(i, low)
+			low := w.Vector()
+			for i, v := range raw {
+				w.FCVTL(low, v)
+				body(2*i, low)
+				if elements > 4 {
 					w.FCVTL2(v, v)
-					body(i+1, v)
-				})
+					body(2*i+1, v)
+				}
 			}
 		case "Int8":
-			high, v := w.Vector(), w.Vector()
+			high, v := raw[0], w.Vector()
 			low := high
-			switch elements {
-			case 4:
-				w.LoadWord(high, p)
-			case 8:
-				w.LoadDouble(high, p)
-			default:
+			if elements == blockLanes {
 				low = w.Vector()
-				w.Load(high, p)
 			}
 			w.EOR(high, high, w.sign)
 			w.ZIP1Bytes(low, high, w.zero)
@@ -95,6 +82,25 @@ func (w *widener) each(p arm64.Address, elements int, body func(i int, v arm64.V
 			}
 		}
 	})
+}
+
+// loadRaw loads 4, 8, 16 or 32 bytes, and of more the first 32: in one instruction, since CPUs decode few in a cycle.
+func (w *widener) loadRaw(p arm64.Address, bytes int) []arm64.Vector {
+	if bytes >= 2*arm64.RegisterBytes {
+		raw := w.Vectors(2)
+		w.LoadPair(raw[0], raw[1], p)
+		return raw
+	}
+	raw := w.Vectors(1)
+	switch bytes {
+	case 4:
+		w.LoadWord(raw[0], p)
+	case 8:
+		w.LoadDouble(raw[0], p)
+	default:
+		w.Load(raw[0], p)
+	}
+	return raw
 }
 
 // pages walks the pages of a KV cache.
