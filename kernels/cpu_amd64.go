@@ -16,6 +16,8 @@ var (
 
 	hasAVX512 = hasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ &&
 		cpu.X86.HasAVX512VNNI
+
+	hasAVX512GFNI = hasAVX512 && cpu.X86.HasAVX512GFNI
 )
 
 // hasAMX is asked for when the sets are first looked for: the operating system must be asked for permission to use tiles.

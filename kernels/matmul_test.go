@@ -140,6 +140,19 @@ func checkRandomProduct(t *testing.T, random *rand.Rand, encoding format.Encodin
 	checkMatMul(t, &w, x, bias, first, first+random.IntN(w.Panels()-first+1))
 }
 
+// TestMatMulLargeMatrix is TestMatMulSetsAgree for matrices that are read from memory by kernels of their own.
+func TestMatMulLargeMatrix(t *testing.T) {
+	for _, encoding := range []format.Encoding{format.PanelInt8, format.PanelInt4} {
+		random := rand.New(rand.NewPCG(24, uint64(encoding)))
+		w := randomMatrix(t, random, encoding, 150, 4000, func() float32 { return float32(random.NormFloat64()) })
+		for tokens := range 18 {
+			x, bias := input(random, tokens, 4000), normal(random, 160, 1)
+			checkMatMul(t, &w, x, bias, 0, w.Panels())
+			checkMatMul(t, &w, x, bias, random.IntN(5), 5+random.IntN(5))
+		}
+	}
+}
+
 // TestMatMulLargestSums drives the integer sums to their limits, where 16-bit and saturating
 // instructions would go wrong: every pair of extreme weight codes and activation codes.
 func TestMatMulLargestSums(t *testing.T) {

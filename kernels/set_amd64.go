@@ -16,8 +16,9 @@ func amxSet() *Set {
 	s.name = "amx"
 	s.supported = hasAMX
 	s.matMul = maps.Clone(s.matMul)
-	s.matMul[format.PanelInt8] = matMulTiles(withAMX(int8AVX512Tiles, int8AMXTiles))
-	s.matMul[format.PanelInt4] = matMulTiles(withAMX(int4AVX512Tiles, int4AMXTiles))
+	int8Tiles, int4Tiles := withAMX(int8AVX512Tiles, int8AMXTiles), withAMX(int4AVX512Tiles, int4AMXTiles)
+	s.matMul[format.PanelInt8] = matMulStreams(int8Tiles, singlePanels(int8Tiles))
+	s.matMul[format.PanelInt4] = matMulStreams(int4Tiles, withAMX(int4AVX512Streams(), int4AMXTiles))
 	return &s
 }
 
@@ -32,6 +33,14 @@ func withAMX(avx512, amx [][]tile) [][]tile {
 	return kernels
 }
 
+// int4AVX512Streams returns the kernels for weights from memory.
+func int4AVX512Streams() [][]tile {
+	if hasAVX512GFNI {
+		return int4AVX512GFNITiles
+	}
+	return singlePanels(int4AVX512Tiles)
+}
+
 func avx512Set() *Set {
 	s := withAVX512Rows(reference)
 	s.name = "avx512"
@@ -39,8 +48,8 @@ func avx512Set() *Set {
 	s.matMul = map[format.Encoding]matMulKernel{
 		format.PanelF32:  matMulTiles(f32AVX512Tiles),
 		format.PanelF16:  matMulTiles(f16AVX512Tiles),
-		format.PanelInt8: matMulTiles(int8AVX512Tiles),
-		format.PanelInt4: matMulTiles(int4AVX512Tiles),
+		format.PanelInt8: matMulStreams(int8AVX512Tiles, singlePanels(int8AVX512Tiles)),
+		format.PanelInt4: matMulStreams(int4AVX512Tiles, int4AVX512Streams()),
 	}
 	return &s
 }
@@ -51,8 +60,8 @@ func avxVNNISet() *Set {
 	s.name = "avxvnni"
 	s.supported = func() bool { return hasAVXVNNI }
 	s.matMul = maps.Clone(s.matMul)
-	s.matMul[format.PanelInt8] = matMulTiles(int8AVXVNNITiles)
-	s.matMul[format.PanelInt4] = matMulTiles(int4AVXVNNITiles)
+	s.matMul[format.PanelInt8] = matMulStreams(int8AVXVNNITiles, singlePanels(int8AVXVNNITiles))
+	s.matMul[format.PanelInt4] = matMulStreams(int4AVXVNNITiles, singlePanels(int4AVXVNNITiles))
 	return &s
 }
 
@@ -63,8 +72,8 @@ func avx2Set() *Set {
 	s.matMul = map[format.Encoding]matMulKernel{
 		format.PanelF32:  matMulTiles(f32AVX2Tiles),
 		format.PanelF16:  matMulTiles(f16AVX2Tiles),
-		format.PanelInt8: matMulTiles(int8AVX2Tiles),
-		format.PanelInt4: matMulTiles(int4AVX2Tiles),
+		format.PanelInt8: matMulStreams(int8AVX2Tiles, singlePanels(int8AVX2Tiles)),
+		format.PanelInt4: matMulStreams(int4AVX2Tiles, singlePanels(int4AVX2Tiles)),
 	}
 	return &s
 }
