@@ -1,9 +1,10 @@
-# Everything here needs Go and nothing else, but for conformance, tokenizer-fuzz and tokenizer-speed, which need node and npm.
+# Everything here needs Go and nothing else, but for conformance, tokenizer-fuzz, tokenizer-speed and clients, which need node and npm.
 
 GO ?= go
 
 # What the demo begins with, and which of many stories it tells; of tokenizer-fuzz, which of many texts.
 BEGINNING ?= Once upon a time
+QUESTION ?= Tell me a story about a king and his three sons.
 SEED ?= 3
 
 .PHONY: build
@@ -11,10 +12,13 @@ build: ## bin/tti, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/tti ./cmd/tti
 
 .PHONY: demo
-demo: build ## pack the fable model into int4 and let it tell a story
+demo: build ## pack two small models into int4; one tells a story, the other answers
 	bin/tti convert testdata/fable --mode int4 -o bin/fable-int4.tti
 	@printf '\n%s' "$(BEGINNING)"
 	@bin/tti run bin/fable-int4.tti --prompt "$(BEGINNING)" -n 200 --temp 0.7 --top-p 0.9 --seed $(SEED) && echo
+	bin/tti convert testdata/fable-llama --mode int4 -o bin/fable-llama-int4.tti
+	@printf '\n> %s\n' "$(QUESTION)"
+	@bin/tti run bin/fable-llama-int4.tti --prompt "$(QUESTION)" --temp 0.6 --seed $(SEED) && echo
 
 .PHONY: test
 test: ## all tests
@@ -27,9 +31,49 @@ trials: ## what only chance finds, many times: kills, files that change, models 
 	TTI_TRIALS=50 $(GO) test ./cmd/tti -run TestChangingFile -v -count 1 -timeout 1h
 	TTI_TRIALS=1000 $(GO) test ./runtime ./spec -run TestCloseAtAnyTime -v -count 1
 
+.PHONY: ci
+ci: ## everything a change must pass
+	.ci/run
+
+.PHONY: lint
+lint: ## formatting, go vet and staticcheck
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+FUZZ ?= .
+FUZZ_TIME ?= 1m
+
+.PHONY: fuzz
+fuzz: ## every fuzz target whose name matches FUZZ, for FUZZ_TIME each
+	@grep -rhoHE '^func Fuzz[A-Za-z0-9]+' --include='*_test.go' . | sed -E 's|:func | |' | grep -E '$(FUZZ)' | while read -r file target; do \
+		$(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) || exit 1; done
+
+# What a change is compared with.
+BASE ?= main
+
+.PHONY: api-diff
+api-diff: ## what became of the exported API since BASE
+	@base=$$(mktemp -d) && trap 'git worktree remove --force '$$base EXIT && git worktree add --quiet --force $$base $(BASE) && \
+	for package in runtime runtime/chat runtime/tokenizer spec convert format; do \
+		(cd $$base && $(GO) run golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4 -w $$base/api ./$$package) && \
+		echo "== $$package" && $(GO) run golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4 $$base/api ./$$package; done
+
+# Slower than this share of the base is an error.
+LEAST ?= 0.95
+
+.PHONY: bench-diff
+bench-diff: build ## decoding, prefill and batches of BASE and of this tree in turns: medians of the ratios
+	@base=$$(mktemp -d) && trap 'git worktree remove --force '$$base EXIT && git worktree add --quiet --force $$base $(BASE) && \
+	(cd $$base && CGO_ENABLED=0 $(GO) build -o bin/tti ./cmd/tti) && $(GO) run ./runtime/bench/compare -least $(LEAST) $$base/bin/tti bin/tti
+
 .PHONY: spec-grid
 spec-grid: ## texts with every kind of draft against plain decoding, all combinations
 	TTI_SPEC_GRID=1 $(GO) test ./spec -run TestSameTokens -v -count 1 -timeout 2h
+
+.PHONY: serve-grid
+serve-grid: ## texts run together against the same alone: models, encodings, kernels, threads and troubles, all combinations
+	TTI_SERVE_GRID=1 $(GO) test ./spec/engine -run 'TestGrid|TestManyCancellations' -v -count 1 -timeout 6h
 
 .PHONY: quality
 quality: ## what every mode keeps of the fable model, calibrated or not
@@ -49,16 +93,26 @@ $(PACKAGES)/package.json: runtime/tokenizer/conformance/package.json
 	cd $(PACKAGES) && npm install --ignore-scripts --no-package-lock || { rm package.json; false; }
 
 .PHONY: conformance
-conformance: $(PACKAGES)/package.json ## stored cases of the tokenizers of models in use, which are fetched
-	$(REFERENCE) 'Test(Cases|Oracle)/$(TOKENIZERS)'
+conformance: $(PACKAGES)/package.json ## stored cases of the tokenizers of models in use, which are fetched; what export writes; random steps
+	$(REFERENCE) 'Test(Cases|Oracle|Export|ExportForOracle)/$(TOKENIZERS)|TestRandomTokenizers' -seed $(SEED)
 
 .PHONY: tokenizer-fuzz
 tokenizer-fuzz: $(PACKAGES)/package.json ## random texts by tti and by HuggingFace's tokenizers, which are fetched
 	$(REFERENCE) 'TestRandomTexts/$(TOKENIZERS)' -texts $(TEXTS) -seed $(SEED)
 
 .PHONY: tokenizer-speed
-tokenizer-speed: $(PACKAGES)/package.json ## speed of encoding beside that of HuggingFace's tokenizers
-	$(REFERENCE) 'TestSpeed/$(TOKENIZERS)' -speed
+tokenizer-speed: $(PACKAGES)/package.json ## speed of encoding beside that of HuggingFace's tokenizers; long texts
+	$(REFERENCE) 'Test(Speed|LongTexts)/$(TOKENIZERS)' -speed
+
+# Where clients of the server are kept.
+CLIENTS ?= $(HOME)/.cache/tti-clients
+
+.PHONY: clients
+clients: ## the server's answers to clients in use, which are fetched
+	mkdir -p $(CLIENTS)
+	cp cmd/tti/serve/clients/package.json $(CLIENTS)
+	cd $(CLIENTS) && npm install --no-package-lock
+	TTI_CLIENTS=$(abspath $(CLIENTS)) $(GO) test ./cmd/tti/serve -run Client -v -count 1
 
 .PHONY: generate
 generate: ## the assembly kernels, from kernels/asm
@@ -92,8 +146,8 @@ report-calibrated: build ## the same of modes that a text has calibrated, in rep
 		bin/f32.tti bin/int8-calibrated.tti bin/int4-calibrated.tti bin/int4-blocks-calibrated.tti bin/int4-all-calibrated.tti
 
 .PHONY: readme
-readme: ## the tables of README.md, from the reports in testdata
-	$(GO) test ./cmd/tti/report -run TestREADME -update
+readme: ## the charts of testdata/report and the tables of the documents, from the reports in testdata
+	$(GO) test ./cmd/tti/report -run "TestREADME|TestCommittedReport" -update
 
 .PHONY: help
 help: ## list the targets

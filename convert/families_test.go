@@ -18,6 +18,22 @@ var familyModels = []string{
 
 func familyDirectory(name string) string { return filepath.Join("..", "testdata", "families", name) }
 
+func familyDirectories() (directories []string) {
+	for _, name := range familyModels {
+		directories = append(directories, familyDirectory(name))
+	}
+	return directories
+}
+
+func encodedConfig(t testing.TB, m *testModel) []byte {
+	t.Helper()
+	text, err := json.Marshal(m.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 // TestFamiliesExport goes from source to f32 file to source: every tensor is there again under its name and with the bits
 // that it had, what the configuration says is said again, and a file made from it is the same.
 func TestFamiliesExport(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 // familyRefusals are changes to models of testdata/families with which they must not be converted, and what the error names.
 var familyRefusals = []struct {
 	family, name string
-	change       func(t *testing.T, m *testModel)
+	change       func(t testing.TB, m *testModel)
 	mode         Mode
 	want         string
 }{

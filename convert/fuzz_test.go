@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/tti-llm/tti/convert/synthetic"
+	"github.com/tti-llm/tti/format/architecture"
 	"github.com/tti-llm/tti/runtime"
 )
 
@@ -23,7 +24,7 @@ var sourceNames = []string{
 
 // sourceWords are what mutations put in the place of numbers and words.
 var sourceWords = []string{
-	"0", "1", "2", "-1", "7", "24", "300", "65536", "2147483648", "1e300", "null", "true", "[]", "{}", `""`, `"gelu"`, `"F16"`, `"BF16"`, `"I64"`, `"gpt2"`, `"../x"`,
+	"0", "1", "2", "-1", "7", "24", "300", "65536", "2147483648", "1e300", "null", "true", "[]", "{}", `""`, `"gelu"`, `"F16"`, `"BF16"`, `"I64"`, `"gpt2"`, `"llama"`, `"gemma2"`, `"yarn"`, `"sliding_attention"`, `"../x"`,
 	`"one.safetensors"`, `"<|endoftext|>"`, `"wte.weight"`, `"\u017f"`, `"a b"`,
 }
 
@@ -71,25 +72,41 @@ func mutateSource(files map[string][]byte, program []byte, text []byte) {
 	}
 }
 
+// tinyDecoder is a model of the other architecture with much of what a decoder can have.
+var tinyDecoder = synthetic.Decoder{
+	Config: map[string]any{
+		"model_type": "gemma2", "sliding_window": 3, "query_pre_attn_scalar": 8, "attention_bias": true, "rope_scaling": map[string]any{"type": "linear", "factor": 2},
+	},
+	Sizes: architecture.Decoder{
+		Vocabulary: 300, Context: 8, Embedding: 24, Layers: make([]architecture.DecoderLayer, 2), Heads: 4, KVHeads: 2, HeadWidth: 8, Hidden: 40,
+		InputNorms: true, OutputNorms: true, QueryKeyNorm: architecture.NoNorm, NormOffset: 1, QKVBias: true, OutputBias: true,
+	},
+}
+
 // FuzzSource converts whole directories that are changed anywhere. What is accepted becomes a file that verifies, opens
 // and runs; what is refused leaves nothing.
 func FuzzSource(f *testing.F) {
-	directory := f.TempDir()
-	if err := synthetic.Write(f.Context(), directory, tiny); err != nil {
-		f.Fatal(err)
-	}
-	whole := map[string][]byte{}
-	for _, name := range sourceNames[:4] {
-		content, err := os.ReadFile(filepath.Join(directory, name))
-		if err != nil {
+	var wholes []map[string][]byte
+	for _, shape := range []synthetic.Shape{tiny, tinyDecoder} {
+		directory := f.TempDir()
+		if err := synthetic.Write(f.Context(), directory, shape); err != nil {
 			f.Fatal(err)
 		}
-		whole[name] = content
+		whole := map[string][]byte{}
+		for _, name := range sourceNames[:4] {
+			content, err := os.ReadFile(filepath.Join(directory, name))
+			if err != nil {
+				f.Fatal(err)
+			}
+			whole[name] = content
+		}
+		wholes = append(wholes, whole)
 	}
 	f.Add([]byte{}, []byte{}, byte(0))
 	for what := range byte(9) {
 		for name := range byte(len(sourceNames)) {
 			f.Add([]byte{what, name, 3 * name, 7}, []byte(`{"weight_map":{"wte.weight":"one.safetensors"}}`), name)
+			f.Add([]byte{what, name, 5 * name, 7}, []byte(`{}`), name+byte(len(modes)))
 		}
 	}
 	f.Add([]byte{7, 10, 1, 0, 6, 1, 0, 0, 5, 5, 0, 0}, []byte(`{"weight_map":{"wte.weight":"one.safetensors"},"metadata":{}}`), byte(2))
@@ -98,7 +115,7 @@ func FuzzSource(f *testing.F) {
 			return
 		}
 		files := map[string][]byte{}
-		for name, content := range whole {
+		for name, content := range wholes[int(mode)/len(modes)%len(wholes)] {
 			files[name] = content
 		}
 		mutateSource(files, program, text)

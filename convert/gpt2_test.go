@@ -235,19 +235,36 @@ func FuzzConfig(f *testing.F) {
 		f.Add([]byte(text), []byte(text))
 		f.Add([]byte(text), []byte(`{"eos_token_id":1}`))
 	}
-	directory := newTestModel(f, tiny).write(f)
-	m, err := openModel(directory)
-	if err != nil {
-		f.Fatal(err)
+	tensors := map[string]map[string]tensor{} // of a model of each type
+	for _, directory := range append(familyDirectories(), newTestModel(f, tiny).write(f)) {
+		m, err := openModel(directory)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Cleanup(m.close)
+		tensors[m.config.text("model_type", "")] = m.tensors
+		text, err := os.ReadFile(filepath.Join(directory, configurationFile))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text, []byte(`{}`))
 	}
-	f.Cleanup(m.close)
+	for _, c := range familyRefusals {
+		m := readTestModel(f, familyDirectory(c.family))
+		before := string(encodedConfig(f, m))
+		c.change(f, m)
+		if after := string(encodedConfig(f, m)); after != before {
+			f.Add([]byte(after), []byte(`{}`))
+		}
+	}
 	f.Fuzz(func(t *testing.T, text, generation []byte) {
 		var err error
-		m := model{tensors: m.tensors}
+		var m model
 		if m.config, err = parseConfig(text); err != nil {
 			checkMessage(t, err, "")
 			return
 		}
+		m.tensors = tensors[(&config{fields: m.config.fields}).text("model_type", "gpt2")]
 		if m.generation, err = parseConfig(generation); err != nil {
 			checkMessage(t, err, "")
 			return

@@ -6,6 +6,63 @@ import (
 	"testing"
 )
 
+// TestFamilyImportance compares by the source's own values where query heads share values, norms have an offset, and queries,
+// keys and values are tensors of their own; and where there is no norm before the matrix.
+func TestFamilyImportance(t *testing.T) {
+	for name, c := range map[string]struct{ offset, heads, kvHeads, width float64 }{"gemma2": {1, 4, 2, 32}, "qwen3": {0, 4, 2, 40}, "olmo2": {0, 4, 2, 32}} {
+		m := readTestModel(t, familyDirectory(name))
+		source, err := openModel(familyDirectory(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.close()
+		p, err := source.plan()
+		if err != nil {
+			t.Fatal(err)
+		}
+		norm := m.values("model.layers.1.input_layernorm.weight")
+		inputs := make([]float64, p.weights[0].Shape[1])
+		for k := range inputs {
+			if inputs[k] = 1; len(norm) > 0 {
+				inputs[k] = math.Pow(float64(norm[k])+c.offset, 2)
+			}
+		}
+		values := m.values("model.layers.1.self_attn.v_proj.weight")
+		for _, w := range p.weights {
+			switch w.Name {
+			case "layer.1.attention.qkv.weight":
+				if (w.importance == nil) != (len(norm) == 0) {
+					t.Errorf("%s: has %s an importance: %v", name, w.Name, w.importance != nil)
+				} else if len(norm) > 0 {
+					sameFactors(t, name+": "+w.Name, w.importance(), inputs)
+				}
+			case "layer.1.attention.output.weight":
+				want := make([]float64, int(c.heads*c.width))
+				for i := range want {
+					head, dimension := i/int(c.width), i%int(c.width)
+					row := head/int(c.heads/c.kvHeads)*int(c.width) + dimension
+					for k, v := range inputs {
+						want[i] += math.Pow(float64(values[row*len(inputs)+k]), 2) * v
+					}
+				}
+				sameFactors(t, name+": "+w.Name, w.importance(), want)
+			}
+		}
+	}
+}
+
+func sameFactors(t *testing.T, what string, got []float32, want []float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d factors, want %d", what, len(got), len(want))
+	}
+	for k, v := range got {
+		if math.Abs(float64(v)-want[k]) > 1e-5*want[k] {
+			t.Fatalf("%s: column %d has %v, want %v", what, k, v, want[k])
+		}
+	}
+}
+
 // TestGPT2Importance compares what the plan says of each matrix's inputs with the definition, by the source's own values.
 func TestGPT2Importance(t *testing.T) {
 	for _, untied := range []bool{false, true} {

@@ -16,7 +16,7 @@ import (
 )
 
 // family is all the converter knows about a family of models: HuggingFace's names and the meaning of config.json. What
-// the model consists of says package architecture. To add one, write a file like gpt2.go and add a line to the table below.
+// the model consists of says package architecture. FAMILIES.md says how to add one.
 type family interface {
 	// modelType is the family's "model_type" in config.json, by which a .tti file knows it too.
 	modelType() string

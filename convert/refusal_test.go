@@ -17,7 +17,7 @@ import (
 // must name.
 var refusals = []struct {
 	name   string
-	change func(t *testing.T, m *testModel)
+	change func(t testing.TB, m *testModel)
 	mode   Mode
 	want   string
 }{
@@ -52,11 +52,11 @@ var refusals = []struct {
 	{name: "unknown activation", change: set("activation_function", "swish"), want: `activation_function: "swish" is not supported`},
 	{name: "unknown model type", change: set("model_type", "mamba"), want: `model_type "mamba" is not supported (supported: gpt2, llama, `},
 	{name: "unknown architecture", change: set("architectures", []string{"GPT2ForSequenceClassification"}), want: `architecture "GPT2ForSequenceClassification" is not supported`},
-	{name: "architecture alone", change: func(t *testing.T, m *testModel) {
+	{name: "architecture alone", change: func(t testing.TB, m *testModel) {
 		delete(m.config, "model_type")
 		m.config["architectures"] = []string{"MambaForCausalLM"}
 	}, want: `architecture "MambaForCausalLM" is not supported (supported: gpt2, llama, `},
-	{name: "no architecture", change: func(t *testing.T, m *testModel) {
+	{name: "no architecture", change: func(t testing.TB, m *testModel) {
 		delete(m.config, "model_type")
 		delete(m.config, "architectures")
 	}, want: `model_type "" is not supported`},
@@ -67,7 +67,7 @@ var refusals = []struct {
 	{name: "misshaped head", change: add("lm_head.weight"), want: "tensor lm_head.weight: shape [2], the configuration asks for [300 24]"},
 
 	{name: "integer weights", change: retype("ln_f.bias", safetensors.I32), want: "tensor ln_f.bias: type I32 is not supported (supported: F32, BF16, F16)"},
-	{name: "float64 weights", change: func(t *testing.T, m *testModel) {
+	{name: "float64 weights", change: func(t testing.TB, m *testModel) {
 		m.set(t, "ln_f.bias", safetensors.F64, []uint64{24}, make([]byte, 8*24))
 	}, want: "tensor ln_f.bias: type F64"},
 	{name: "NaN in a matrix", change: put("h.1.mlp.c_proj.weight", 5*24+3, 0, 0, 0xc0, 0x7f), want: "tensor h.1.mlp.c_proj.weight: value NaN at [5 3] is not finite"},
@@ -88,12 +88,12 @@ var refusals = []struct {
 	{name: "configuration not UTF-8", change: file(configurationFile, "{\"model_type\":\"gpt2\",\"\xff\":2}"), want: "config.json: not UTF-8"},
 	{name: "generation configuration cut off", change: file(generationFile, `{`), want: "generation_config.json"},
 	{name: "weights missing", change: remove(weightsFile), want: "model.safetensors: missing"},
-	{name: "weights pickled", change: func(t *testing.T, m *testModel) {
+	{name: "weights pickled", change: func(t testing.TB, m *testModel) {
 		remove(weightsFile)(t, m)
 		m.files["pytorch_model.bin"] = "PK"
 	}, want: "pickled weights (pytorch_model.bin) can run code"},
 	{name: "weights empty", change: file(weightsFile, ""), want: "model.safetensors: 0 bytes are too few"},
-	{name: "weights cut off", change: func(t *testing.T, m *testModel) {
+	{name: "weights cut off", change: func(t testing.TB, m *testModel) {
 		weights, err := os.ReadFile(filepath.Join(m.write(t), weightsFile))
 		if err != nil {
 			t.Fatal(err)
@@ -113,7 +113,7 @@ var refusals = []struct {
 	{name: "shard absolute", change: index(`{"weight_map":{"wte.weight":"/etc/passwd"}}`), want: `tensor wte.weight: "/etc/passwd" is not the name of a file beside the index`},
 	{name: "shard is the directory", change: index(`{"weight_map":{"wte.weight":"."}}`), want: "is not the name of a file beside the index"},
 	{name: "shard without name", change: index(`{"weight_map":{"wte.weight":""}}`), want: "is not the name of a file beside the index"},
-	{name: "shard lacks a tensor", change: func(t *testing.T, m *testModel) {
+	{name: "shard lacks a tensor", change: func(t testing.TB, m *testModel) {
 		weights, err := os.ReadFile(filepath.Join(m.write(t), weightsFile))
 		if err != nil {
 			t.Fatal(err)
@@ -121,7 +121,7 @@ var refusals = []struct {
 		index(`{"weight_map":{"wte.weight":"model-1.safetensors","h.9.ln_1.bias":"model-1.safetensors"}}`)(t, m)
 		m.files["model-1.safetensors"] = string(weights)
 	}, want: "model.safetensors.index.json: tensor h.9.ln_1.bias: missing in model-1.safetensors"},
-	{name: "tensor in two shards", change: func(t *testing.T, m *testModel) {
+	{name: "tensor in two shards", change: func(t testing.TB, m *testModel) {
 		weights, err := os.ReadFile(filepath.Join(m.write(t), weightsFile))
 		if err != nil {
 			t.Fatal(err)
@@ -133,56 +133,56 @@ var refusals = []struct {
 	{name: "vocabulary missing", change: remove("vocab.json"), want: "vocab.json"},
 	{name: "merges missing", change: remove("merges.txt"), want: "merges.txt"},
 	{name: "vocabulary of no JSON", change: file("vocab.json", "\x89x"), want: "vocab.json: not UTF-8"},
-	{name: "vocabulary with a hole", change: func(t *testing.T, m *testModel) {
+	{name: "vocabulary with a hole", change: func(t testing.TB, m *testModel) {
 		m.files["vocab.json"] = strings.Replace(m.files["vocab.json"], ": 280", ": 299999", 1)
 	}, want: "vocab.json"},
-	{name: "merge of an unknown token", change: func(t *testing.T, m *testModel) {
+	{name: "merge of an unknown token", change: func(t testing.TB, m *testModel) {
 		m.files["merges.txt"] += "zz zz\n"
 	}, want: "merges.txt"},
-	{name: "vocabulary larger than the model's", change: func(t *testing.T, m *testModel) {
+	{name: "vocabulary larger than the model's", change: func(t testing.TB, m *testModel) {
 		m.config["vocab_size"] = 299
 		m.reshape(t, "wte.weight", 299, 24)
 	}, want: "vocab_size 299"},
 }
 
-func drop(name string) func(*testing.T, *testModel) {
-	return func(t *testing.T, m *testModel) { delete(m.tensors, name) }
+func drop(name string) func(testing.TB, *testModel) {
+	return func(t testing.TB, m *testModel) { delete(m.tensors, name) }
 }
 
-func add(name string) func(*testing.T, *testModel) {
-	return func(t *testing.T, m *testModel) { m.set(t, name, safetensors.F32, []uint64{2}, make([]byte, 8)) }
+func add(name string) func(testing.TB, *testModel) {
+	return func(t testing.TB, m *testModel) { m.set(t, name, safetensors.F32, []uint64{2}, make([]byte, 8)) }
 }
 
-func reshape(name string, shape ...uint64) func(*testing.T, *testModel) {
-	return func(t *testing.T, m *testModel) { m.reshape(t, name, shape...) }
+func reshape(name string, shape ...uint64) func(testing.TB, *testModel) {
+	return func(t testing.TB, m *testModel) { m.reshape(t, name, shape...) }
 }
 
-func retype(name string, dtype safetensors.DType) func(*testing.T, *testModel) {
-	return func(t *testing.T, m *testModel) {
+func retype(name string, dtype safetensors.DType) func(testing.TB, *testModel) {
+	return func(t testing.TB, m *testModel) {
 		m.set(t, name, dtype, m.tensors[name].Shape(), m.tensors[name].Data())
 	}
 }
 
-func put(name string, at int, element ...byte) func(*testing.T, *testModel) {
-	return func(t *testing.T, m *testModel) { m.put(t, name, at, element...) }
+func put(name string, at int, element ...byte) func(testing.TB, *testModel) {
+	return func(t testing.TB, m *testModel) { m.put(t, name, at, element...) }
 }
 
-func set(name string, value any) func(*testing.T, *testModel) {
-	return func(t *testing.T, m *testModel) { m.config[name] = value }
+func set(name string, value any) func(testing.TB, *testModel) {
+	return func(t testing.TB, m *testModel) { m.config[name] = value }
 }
 
-func file(name, content string) func(*testing.T, *testModel) {
-	return func(t *testing.T, m *testModel) { m.files[name] = content }
+func file(name, content string) func(testing.TB, *testModel) {
+	return func(t testing.TB, m *testModel) { m.files[name] = content }
 }
 
 // remove leaves a file out.
-func remove(name string) func(*testing.T, *testModel) {
-	return func(t *testing.T, m *testModel) { m.files[name] = absent }
+func remove(name string) func(testing.TB, *testModel) {
+	return func(t testing.TB, m *testModel) { m.files[name] = absent }
 }
 
 // index puts an index in the place of the weights.
-func index(content string) func(*testing.T, *testModel) {
-	return func(t *testing.T, m *testModel) {
+func index(content string) func(testing.TB, *testModel) {
+	return func(t testing.TB, m *testModel) {
 		remove(weightsFile)(t, m)
 		m.files[indexFile] = content
 	}
@@ -257,7 +257,7 @@ func TestConvertRefusesSources(t *testing.T) {
 // TestSupportedWithoutWeights goes by what there is before the weights are downloaded.
 func TestSupportedWithoutWeights(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func(t *testing.T, m *testModel)
+		change func(t testing.TB, m *testModel)
 		want   string // empty: supported
 	}{
 		"usual":                    {change: file("README.md", "")},

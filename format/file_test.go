@@ -40,7 +40,7 @@ func TestRoundTrip(t *testing.T) {
 			if f.Size() != int64(len(data)) {
 				t.Errorf("size %d, want %d", f.Size(), len(data))
 			}
-			if major, minor := f.Version(); major != 1 || minor != 0 {
+			if major, minor := f.Version(); major != VersionMajor || minor != VersionMinor {
 				t.Errorf("version %d.%d", major, minor)
 			}
 			if want := xxhash.Sum64(data[64 : 64+128*len(sample.sections)]); f.IndexChecksum() != want {

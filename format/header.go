@@ -12,8 +12,8 @@ import (
 // major version.
 const (
 	VersionMajor  = 1
-	VersionMinor  = 0
-	Specification = "1.0"
+	VersionMinor  = 1
+	Specification = "1.1"
 )
 
 const (

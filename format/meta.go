@@ -22,7 +22,7 @@ type Meta struct {
 	Hyperparameters json.RawMessage   `json:"hyperparameters"` // the architecture's own JSON object
 	Mode            string            `json:"mode"`            // how the weights are encoded: "f32", "int4", ...
 	Sources         map[string]string `json:"sources"`         // name of each source file: its SHA-256 in lower-case hexadecimal
-	Specification   string            `json:"specification"`   // version of FORMAT.md: "1.0"
+	Specification   string            `json:"specification"`   // version of FORMAT.md: "1.1"
 	Tool            string            `json:"tool"`            // what wrote the file: "tti 0.1.0"
 	Generation      *Generation       `json:"generation,omitempty"`
 }

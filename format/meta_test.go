@@ -23,7 +23,7 @@ func TestMetaIsCanonical(t *testing.T) {
 		`"mode":"int4",` +
 		`"sources":{"config.json":"60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",` +
 		`"model.safetensors":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},` +
-		`"specification":"1.0",` +
+		`"specification":"1.1",` +
 		`"tool":"tti \u2028\t\u0001\"\\é"}`
 	if string(got) != want {
 		t.Errorf("%s, want\n%s", got, want)

@@ -58,7 +58,7 @@ func newExample(t testing.TB) container {
 		Hyperparameters: json.RawMessage(`{"n_layer":0}`),
 		Mode:            "f32",
 		Sources:         map[string]string{},
-		Specification:   "1.0",
+		Specification:   Specification,
 		Tool:            "tti 0.1.0",
 	}.Encode()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -391,5 +392,28 @@ func TestForgottenModelIsClosed(t *testing.T) {
 	}
 	if n := goruntime.NumGoroutine(); n > before {
 		t.Errorf("%d goroutines, %d before", n, before)
+	}
+}
+
+// TestEach shares calls among threads: every number has its turn once, whatever the number of threads.
+func TestEach(t *testing.T) {
+	for _, count := range []int{1, 3} {
+		threads := runtime.NewThreads(count)
+		for _, n := range []int{0, 1, 2, 500} {
+			calls := make([]int32, n)
+			if err := threads.Each(n, func(i int) { atomic.AddInt32(&calls[i], 1) }); err != nil {
+				t.Fatal(err)
+			}
+			if slices.ContainsFunc(calls, func(times int32) bool { return times != 1 }) {
+				t.Errorf("%d threads, %d calls: %v", count, n, calls)
+			}
+		}
+		threads.Close()
+		if err := threads.Each(1, func(int) {}); !errors.Is(err, runtime.ErrClosed) {
+			t.Errorf("closed: %v", err)
+		}
+	}
+	if err := (*runtime.Threads)(nil).Each(1, func(int) {}); !errors.Is(err, runtime.ErrClosed) {
+		t.Errorf("no threads: %v", err)
 	}
 }

@@ -16,13 +16,14 @@ var (
 	// ErrMismatch is returned for models, or sessions of models, that do not go together.
 	ErrMismatch = errors.New("models do not match")
 
-	ErrClosed      = format.ErrClosed          // what is used, or its model, was closed
-	ErrContextFull = generation.ErrContextFull // tokens do not fit into the positions that are left
-	ErrEmpty       = generation.ErrEmpty       // no tokens where at least one is needed
-	ErrOption      = generation.ErrOption      // an option that makes no sense
-	ErrNotANumber  = generation.ErrNotANumber  // logits are no numbers: weights or file are bad
-	ErrKVLimit     = kv.ErrLimit               // sessions would need more memory than WithKVLimit allows
-	ErrNoKernels   = kernels.ErrNoPath         // kernels that do not exist or that this CPU cannot run
+	ErrClosed         = format.ErrClosed             // what is used, or its model, was closed
+	ErrContextFull    = generation.ErrContextFull    // tokens do not fit into the positions that are left
+	ErrEmpty          = generation.ErrEmpty          // no tokens where at least one is needed
+	ErrOption         = generation.ErrOption         // an option that makes no sense
+	ErrNotANumber     = generation.ErrNotANumber     // logits are no numbers: weights or file are bad
+	ErrNothingAllowed = generation.ErrNothingAllowed // a constraint forbids every token
+	ErrKVLimit        = kv.ErrLimit                  // sessions would need more memory than WithKVLimit allows
+	ErrNoKernels      = kernels.ErrNoPath            // kernels that do not exist or that this CPU cannot run
 )
 
 // What callers may want to tell apart when a file is refused, or fails while it is in use.

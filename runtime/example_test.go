@@ -50,7 +50,7 @@ func ExampleModel_Generate() {
 		log.Fatal(err)
 	}
 	defer m.Close()
-	prompt, err := m.Tokenizer().Encode("Once upon a time")
+	prompt, err := m.Tokenizer().EncodePrompt("Once upon a time")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func ExampleSession() {
 		log.Fatal(err)
 	}
 	defer m.Close()
-	ids, err := m.Tokenizer().Encode("Once upon a time")
+	ids, err := m.Tokenizer().EncodePrompt("Once upon a time")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -143,6 +143,42 @@ func TestFamiliesKeepTheirBits(t *testing.T) {
 	}
 }
 
+// familyLogits are hashes of the logits of fixed tokens, of files in int4. They are the same on all architectures, and so are the
+// frequencies of rotary embeddings, which the converter computes.
+var familyLogits = map[string]uint64{
+	"llama":         0x17e2d5b37be4313a,
+	"llama-scaled":  0x23e9e71108a071fc,
+	"llama-linear":  0x38cb8cf90ed2c9,
+	"mistral":       0x3d1222527b2be05a,
+	"qwen2":         0x19442521ea942b00,
+	"qwen3":         0xabd6f2aecb8c5762,
+	"phi3":          0x84e2d5088ce9ff9f,
+	"phi3-longrope": 0x6b3aaf0bdb84c6f5,
+	"smollm3":       0x7867f9e197685a0e,
+	"gemma2":        0x34ac547e7192e27a,
+	"gemma3":        0xb277a79f875bfc4b,
+	"granite":       0xfe90af50141f67a1,
+	"olmo2":         0xbaada3c0cfa7195e,
+}
+
+func TestFamiliesLogitsAreTheSameEverywhere(t *testing.T) {
+	random := rand.New(rand.NewPCG(81, 82))
+	ids := make([]int32, 40)
+	for i := range ids {
+		ids[i] = random.Int32N(512)
+	}
+	for _, name := range families {
+		m := openFamily(t, name, convert.Options{Mode: convert.Int4})
+		all, err := session(t, m).AppendAll(ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := hashOfLogits(all); got != familyLogits[name] {
+			t.Errorf("%s: hash of logits %#x, want %#x", name, got, familyLogits[name])
+		}
+	}
+}
+
 // TestFamiliesQuantized bounds what the encodings cost the models of families: the mean divergence of their predictions from
 // those of float32. Random weights are the worst there are.
 func TestFamiliesQuantized(t *testing.T) {

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 
@@ -16,17 +17,27 @@ type (
 	Outcome        = generation.Outcome      // what there is to say of a text when it has ended
 	FinishReason   = generation.FinishReason // why it ended
 	GenerateOption = generation.Option       // changes how a text is generated
+	Mask           = generation.Mask         // which tokens may be drawn
+	Allowed        = generation.Allowed      // tells that for a text
+	Logprob        = generation.Logprob      // a token and the logarithm of its probability
 )
 
 // Why a text has ended.
 const (
 	FinishStop      = generation.FinishStop      // a token that ends a text, or a stop string
-	FinishLength    = generation.FinishLength    // the wanted number of tokens, or no position left
+	FinishLength    = generation.FinishLength    // the wanted number of tokens
+	FinishContext   = generation.FinishContext   // no position left in the model's context
 	FinishCancelled = generation.FinishCancelled // the context is done
 )
 
 // MaxTokens ends the text after n tokens, at least 0; without it the model's context is the limit.
 func MaxTokens(n int) GenerateOption { return generation.MaxTokens(n) }
+
+// MinTokens lets no token that ends a text be drawn before there are n others, unless no other is allowed.
+func MinTokens(n int) GenerateOption { return generation.MinTokens(n) }
+
+// Constrain lets only tokens be drawn that a constraint allows. begin is called once for each text.
+func Constrain(begin func() Allowed) GenerateOption { return generation.Constrain(begin) }
 
 // Stop ends the text before the first occurrence of any of the strings.
 func Stop(strings ...string) GenerateOption { return generation.Stop(strings...) }
@@ -37,8 +48,16 @@ func IgnoreEOS() GenerateOption { return generation.IgnoreEOS() }
 // Report makes the generation keep its outcome in o.
 func Report(o *Outcome) GenerateOption { return generation.Report(o) }
 
-// NewSampler returns a sampler for the settings, which must be valid, on the model's kernels.
-func (m *Model) NewSampler(s Sampling) (*Sampler, error) { return generation.NewSampler(m.kernels, s) }
+// NewSampler returns a sampler for the settings, which must be valid, on the model's kernels. It fails with ErrOption, and with
+// ErrToken for a bias of a token that the model does not have.
+func (m *Model) NewSampler(s Sampling) (*Sampler, error) {
+	for id := range s.LogitBias {
+		if int(id) >= m.shape.Vocabulary {
+			return nil, fmt.Errorf("logit bias: %w: %d, the vocabulary has %d", ErrToken, id, m.shape.Vocabulary)
+		}
+	}
+	return generation.NewSampler(m.kernels, s)
+}
 
 // NewGeneration starts the bookkeeping of a text that follows a prompt, for those who draw its tokens
 // themselves; see generation.New. It fails with ErrClosed too.
@@ -80,6 +99,7 @@ func (s *Session) generate(ctx context.Context, prompt []int32, sampling Samplin
 	if err != nil {
 		return err
 	}
+	sampler.Begin(g.Rules())
 	s.Keep(prompt[:len(prompt)-1]) // the last token's logits are needed
 	tokens := slices.Clone(prompt)
 	for !g.Done() {

@@ -70,7 +70,11 @@ func TestGenerationEnds(t *testing.T) {
 	full := m.Shape().Context
 	for _, c := range []struct {
 		prompt, limit, want int
-	}{{5, 0, 0}, {5, 1, 1}, {full - 2, 100, 3}, {full, 100, 1}} {
+		finish              runtime.FinishReason
+	}{
+		{5, 0, 0, runtime.FinishLength}, {5, 1, 1, runtime.FinishLength}, {full - 2, 3, 3, runtime.FinishLength},
+		{full - 2, 100, 3, runtime.FinishContext}, {full, 100, 1, runtime.FinishContext},
+	} {
 		var outcome runtime.Outcome
 		count := 0
 		for _, err := range m.Generate(context.Background(), tale(c.prompt), runtime.Sampling{}, runtime.MaxTokens(c.limit), runtime.IgnoreEOS(), runtime.Report(&outcome)) {
@@ -79,8 +83,8 @@ func TestGenerationEnds(t *testing.T) {
 			}
 			count++
 		}
-		if count != c.want || outcome.Finish != runtime.FinishLength {
-			t.Errorf("prompt of %d, at most %d: %d tokens (%s), want %d", c.prompt, c.limit, count, outcome.Finish, c.want)
+		if count != c.want || outcome.Finish != c.finish {
+			t.Errorf("prompt of %d, at most %d: %d tokens (%s), want %d (%s)", c.prompt, c.limit, count, outcome.Finish, c.want, c.finish)
 		}
 	}
 	for _, c := range []struct {

@@ -245,6 +245,12 @@ func (m *Model) KVRead(positions int) int64 {
 // KVTaken returns how much memory the keys and values of all sessions take, in bytes.
 func (m *Model) KVTaken() int64 { return m.pages.Taken() }
 
+// KVLimit returns how much memory the keys and values of all sessions may take, in whole pages, 0 where nothing bounds it.
+func (m *Model) KVLimit() int64 { return m.pages.Limit() }
+
+// KVPage returns how many positions a page of keys and values has. Sessions take whole pages.
+func (m *Model) KVPage() int { return m.pages.Layout().Positions }
+
 // Threads returns the threads that the model runs on, nil if it is closed.
 func (m *Model) Threads() *Threads {
 	m.turn.Lock()

@@ -1,9 +1,11 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	goruntime "runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tti-llm/tti/kernels/pool"
 )
@@ -43,6 +45,24 @@ func (t *Threads) Count() int {
 		return 0
 	}
 	return t.pool.Threads()
+}
+
+// Each calls f with every number below n, shared among the threads, and returns when all calls are through. Which thread makes
+// which call is left to chance. It takes turns with passes. It fails with ErrClosed, and may then have made some of the calls.
+func (t *Threads) Each(n int, f func(i int)) error {
+	if t == nil || t.pool == nil {
+		return fmt.Errorf("threads: %w", ErrClosed)
+	}
+	var next atomic.Int64
+	err := t.pool.Run(func(*pool.Worker) {
+		for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+			f(int(i))
+		}
+	})
+	if errors.Is(err, pool.ErrClosed) {
+		return fmt.Errorf("threads: %w", ErrClosed)
+	}
+	return err
 }
 
 // Close says that the creator needs the threads no more. Models that use them go on.

@@ -107,6 +107,7 @@ func (d *Decoder) begin(prompt []int32, sampling runtime.Sampling, options []run
 	if err != nil {
 		return nil, err
 	}
+	sampler.Begin(g.Rules())
 	d.session.Keep(prompt[:len(prompt)-1]) // the last token's logits are needed
 	d.controller.begin()
 	d.statistics = Statistics{Prefilled: len(prompt) - d.session.Len(), ByOrigin: map[Origin]int{}}

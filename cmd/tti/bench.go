@@ -48,7 +48,7 @@ With --report it measures whole models and writes tables, charts and all figures
 source, as tti convert takes it, is measured in every mode. --draft names the model that drafts, which may be
 a source too; otherwise a source drafts for itself in its fewest bits.`,
 		Example: `  tti bench fable.tti
-  tti bench --synthetic gpt2 --mode int4 --int4 all --threads 2 --json
+  tti bench --synthetic gpt2 --mode int4-all --threads 2 --json
   tti bench fable.tti --draft fable-draft.tti --temp 0.8 --top-k 40
   tti bench --report report --quick --text story.txt --draft distilgpt2 gpt2`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -107,7 +107,7 @@ func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 	results, err := bench.Measure(ctx, []string{path}, bench.Options{Threads: f.threads.value, Repeats: f.repeats.value, Progress: bar.set})
 	bar.close()
 	if err != nil {
-		return about(path, err)
+		return about(path, mistaken(path, err))
 	}
 	if f.json {
 		return writeJSON(cmd.OutOrStdout(), results[0])
@@ -137,7 +137,7 @@ func (f *benchFlags) model(ctx context.Context, cmd *cobra.Command, args []strin
 	defer bar.close()
 	options.Progress = bar.set
 	directory := filepath.Join(cache, "tti", "synthetic")
-	return cached.File(ctx, directory, f.synthetic.value, strings.TrimPrefix(f.modes.suffix(), "-"), options)
+	return cached.File(ctx, directory, f.synthetic.value, strings.TrimPrefix(suffix(options), "-"), options)
 }
 
 // benchText returns the tables of a human reader.

@@ -32,7 +32,7 @@ func newDraftBenchFlags() draftBenchFlags {
 		tokens:      count{value: 128, least: 2, most: math.MaxInt32},
 		temperature: number{most: math.MaxFloat64},
 		topK:        count{most: math.MaxInt32},
-		topP:        number{value: 1, most: 1},
+		topP:        number{value: 1, least: math.SmallestNonzeroFloat64, most: 1},
 	}
 }
 
@@ -55,7 +55,7 @@ func (f *draftBenchFlags) check(cmd *cobra.Command) error {
 			return usagef(cmd, "--%s belongs to --draft", name)
 		}
 	}
-	return nil
+	return drawingOnly(cmd, f.temperature.value, "top-k", "top-p")
 }
 
 // draftBench is the object of bench --draft --json.
@@ -75,7 +75,7 @@ func (f *draftBenchFlags) run(ctx context.Context, cmd *cobra.Command, path stri
 	if err != nil {
 		return draftBench{}, err
 	}
-	target, err := runtime.Open(path, runtime.WithThreads(runtime.NewThreads(threads)))
+	target, err := openModel(path, runtime.WithThreads(runtime.NewThreads(threads)))
 	if err != nil {
 		return draftBench{}, err
 	}
@@ -138,6 +138,7 @@ func (r draftBench) String() string {
 		}
 	}
 	table.Flush()
+	fmt.Fprintln(&text, "\nAcceptance is the share of right guesses among those whose forerunners were right.")
 	if passes := r.Costs.Pass; len(passes) > 4 {
 		fmt.Fprintf(&text, "\nIn parts of a plain token's time: a guess %.2f, checking 2 guesses %.2f, 4 guesses %.2f. At the last line's\n"+
 			"acceptance a draft of fixed length gains %.2f at best.\n", r.Costs.Guess, passes[2], passes[4], r.Theory)

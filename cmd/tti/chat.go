@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/peterh/liner"
@@ -17,108 +14,67 @@ import (
 	"github.com/tti-llm/tti/runtime"
 )
 
-const chatHelp = `Type the beginning of a text, and the model continues it. What you type next
-follows that text in a new line. An empty line lets the model go on.
-  /reset   forget the text so far
-  /help    show this
-  /quit    leave, as Ctrl-D does
-Ctrl-C ends an answer. The arrow keys bring back lines typed before, also those
-of another day.
-`
-
-// lineReader reads what a user types. It returns io.EOF at the end and liner.ErrPromptAborted for
-// a line given up.
-type lineReader interface {
-	Prompt(prompt string) (string, error)
-	AppendHistory(line string)
-	Close() error
-}
-
-// newLineReader returns one with line editing where both streams are the process's terminal.
-func newLineReader(cmd *cobra.Command) lineReader {
-	if cmd.InOrStdin() == io.Reader(os.Stdin) && cmd.OutOrStdout() == io.Writer(os.Stdout) && isTerminal(os.Stdout) {
-		return newLineEditor()
-	}
-	return &plainLines{bufio.NewReader(cmd.InOrStdin()), cmd.ErrOrStderr()}
-}
-
-// lineEditor keeps its history from one run to the next, in the user's cache directory if there is one.
-type lineEditor struct {
-	*liner.State
-	history string // file name, empty for none
-}
-
-func newLineEditor() *lineEditor {
-	e := &lineEditor{State: liner.NewLiner()}
-	e.SetCtrlCAborts(true)
-	e.SetMultiLineMode(true)
-	if cache, err := os.UserCacheDir(); err == nil {
-		e.history = filepath.Join(cache, "tti", "history")
-	}
-	if file, err := os.Open(e.history); err == nil {
-		e.ReadHistory(file)
-		file.Close()
-	}
-	return e
-}
-
-// Close gives the terminal back. A history that cannot be kept is no reason to bother the user.
-func (e *lineEditor) Close() error {
-	if e.history != "" && os.MkdirAll(filepath.Dir(e.history), 0o755) == nil {
-		if file, err := os.OpenFile(e.history, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err == nil {
-			e.WriteHistory(file)
-			file.Close()
-		}
-	}
-	return e.State.Close()
-}
-
-// plainLines leaves editing to the terminal and keeps its prompts out of standard output.
-type plainLines struct {
-	in      *bufio.Reader
-	prompts io.Writer
-}
-
-func (p *plainLines) Prompt(prompt string) (string, error) {
-	io.WriteString(p.prompts, prompt)
-	line, err := p.in.ReadString('\n')
-	if err == io.EOF && line != "" {
-		err = nil
-	}
-	return strings.TrimRight(line, "\r\n"), err
-}
-
-func (p *plainLines) AppendHistory(string) {}
-func (p *plainLines) Close() error         { return nil }
-
-// conversation is one text that user and model write in turns.
+// conversation is what user and model say in turns: messages, where the model has a chat template, or one text that both write.
 type conversation struct {
 	*generator
-	tokens []int32 // the text so far
-	out    io.Writer
-	notes  io.Writer // for everything that is not the text
+	dialogue
+	open  bool // the latest answer was not ended by the model, which can go on with it
+	out   io.Writer
+	notes io.Writer // for everything that is not the model's text
 }
 
-// chat opens the model and lets the user type until the end.
+// chat lets the user of the terminal type until the end.
 func (f *runFlags) chat(cmd *cobra.Command, path string) error {
-	g, err := f.open(path)
+	g, err := f.open(cmd, path)
 	if err != nil {
 		return err
 	}
 	defer g.close()
-	c := &conversation{generator: g, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr()}
-	fmt.Fprintf(c.notes, "%s: %s, context of %d tokens. /help explains, Ctrl-D leaves.\n",
-		printable(path), printable(g.model.Meta().Mode), g.model.Shape().Context)
+	c := newConversation(g, cmd.OutOrStdout(), newNotes(cmd.ErrOrStderr()))
+	if err := c.begin(); err != nil {
+		return err
+	}
+	kind := "plain text"
+	if g.template != nil {
+		kind = "chat"
+	}
+	fmt.Fprintf(c.notes, "%s: %s, context of %d tokens, %s. /help explains, Ctrl-D leaves.\n",
+		printable(g.path), printable(g.model.Meta().Mode), g.model.Shape().Context, kind)
 	f.explain(cmd)
-	lines := newLineReader(cmd)
+	lines := newLineReader(cmd, !f.noHistory, c.complete)
 	defer lines.Close()
 	return c.loop(cmd.Context(), lines)
+}
+
+func newConversation(g *generator, out, notes io.Writer) *conversation {
+	return &conversation{generator: g, out: out, notes: notes}
+}
+
+// begin sets the system prompt of the flag.
+func (c *conversation) begin() error {
+	if c.flags.system == "" {
+		return nil
+	}
+	return c.instruct(c.flags.system)
+}
+
+// instruct sets the system prompt, unless the model's template takes none.
+func (c *conversation) instruct(text string) error {
+	trial := []turn{said(userRole, "")}
+	if text != "" {
+		trial = []turn{said(systemRole, text), said(userRole, "")}
+	}
+	if _, err := c.reader().encode(trial); err != nil {
+		return fmt.Errorf("%s: system prompt: %w", c.path, err)
+	}
+	c.setSystem(text)
+	return nil
 }
 
 // loop takes turns until the user leaves.
 func (c *conversation) loop(ctx context.Context, lines lineReader) error {
 	for {
-		line, err := lines.Prompt("> ")
+		typed, err := readEntry(lines)
 		switch {
 		case err == io.EOF:
 			fmt.Fprintln(c.notes)
@@ -129,74 +85,106 @@ func (c *conversation) loop(ctx context.Context, lines lineReader) error {
 		case err != nil:
 			return fmt.Errorf("read the terminal: %w", err)
 		}
-		if line != "" {
-			lines.AppendHistory(line)
-		}
-		switch command := strings.TrimSpace(line); {
-		case command == "/quit":
+		if err := c.take(ctx, typed); errors.Is(err, errQuit) {
 			return nil
-		case command == "/reset":
-			c.tokens = nil
-		case command == "/help":
-			io.WriteString(c.notes, chatHelp)
-		case strings.HasPrefix(line, "/"):
-			fmt.Fprintf(c.notes, "There is no %s; /help lists what there is.\n", printable(command))
-		default:
-			if err := c.turn(ctx, line); err != nil {
-				return err
-			}
+		} else if err != nil {
+			return err
 		}
 	}
 }
 
-// turn adds a line to the text and lets the model go on. What the user can mend is no error.
-func (c *conversation) turn(ctx context.Context, line string) error {
-	prompt, err := c.extended(line)
+// take does what the user has typed: a command or a turn.
+func (c *conversation) take(ctx context.Context, typed entry) error {
+	if typed.command {
+		return c.command(ctx, typed.text)
+	}
+	text := strings.ToValidUTF8(typed.text, "\ufffd")
+	if c.template == nil {
+		text = typed.text // the tokenizer takes all bytes
+	}
+	if empty := strings.TrimSpace(text) == ""; empty && c.template != nil || text == "" {
+		return c.goOn(ctx)
+	}
+	before := len(c.turns)
+	c.add(said(userRole, text))
+	answered, err := c.reply(ctx)
+	if !answered {
+		c.cut(before)
+	}
+	return err
+}
+
+// goOn lets the model continue its answer, or the text.
+func (c *conversation) goOn(ctx context.Context) error {
+	if c.template != nil && !c.open {
+		fmt.Fprintln(c.notes, "Type something; /help explains.")
+		return nil
+	}
+	_, err := c.reply(ctx)
+	return err
+}
+
+// room returns for how many tokens of an answer older turns are forgotten.
+func (c *conversation) room() int {
+	room := max(1, c.model.Shape().Context/4)
+	if most, limited := c.flags.limit(c.template != nil); limited {
+		room = min(room, most)
+	}
+	return room
+}
+
+// reply lets the model speak, and adds what it says to its latest turn or as a new one. What the user can mend is no error: then there is
+// no answer.
+func (c *conversation) reply(ctx context.Context) (answered bool, err error) {
+	prompt, err := c.fit(c.reader(), c.room(), c.model.Shape().Context)
 	if err != nil {
 		fmt.Fprintf(c.notes, "%s\n", oneLine(err))
-		return nil
+		return false, nil
 	}
+	c.tellForgotten(prompt)
 	var outcome runtime.Outcome
-	err = interruptible(ctx, func(ctx context.Context) error { return c.answer(ctx, prompt, &outcome) }, os.Interrupt)
-	if errors.Is(err, runtime.ErrContextFull) {
-		fmt.Fprintf(c.notes, "%s; /reset forgets the text so far.\n", oneLine(err))
-		return nil
-	}
+	err = interruptible(ctx, func(ctx context.Context) error { return c.answer(ctx, prompt.ids, &outcome) }, os.Interrupt)
 	if err != nil && outcome.Finish != runtime.FinishCancelled {
-		return about(c.path, err)
+		return true, about(c.path, err)
 	}
+	c.tell(len(prompt.ids), outcome)
+	return true, ctx.Err()
+}
+
+// tellForgotten says in a line what the model does not read any more.
+func (c *conversation) tellForgotten(f fitting) {
+	switch {
+	case f.forgotten == 1:
+		fmt.Fprintln(c.notes, "[The context is full: the oldest message is not read any more.]")
+	case f.forgotten > 1:
+		fmt.Fprintf(c.notes, "[The context is full: the oldest %d messages are not read any more.]\n", f.forgotten)
+	}
+	if f.cut > 0 {
+		fmt.Fprintf(c.notes, "[The context is full: the first %d tokens of the text are not read any more.]\n", f.cut)
+	}
+}
+
+// tell says what there is to say of an answer.
+func (c *conversation) tell(prompt int, outcome runtime.Outcome) {
 	if c.flags.stats {
-		fmt.Fprintf(c.notes, "[%s]\n", newStats(outcome, c.decoder.Statistics()).text(len(c.flags.draft.drafts) > 0))
+		s := newStats(outcome, c.decoder.Statistics())
+		fmt.Fprintf(c.notes, "[%s; context %d of %d; %s]\n", s.text(len(c.flags.draft.drafts) > 0),
+			positions(prompt, outcome.Tokens), c.model.Shape().Context, newDrawn(c.flags.draw.sampling()))
 	}
 	c.complain(c.notes)
-	if outcome.Finish == runtime.FinishLength && outcome.Tokens < c.flags.tokens.value {
-		fmt.Fprintln(c.notes, "The context is full; /reset forgets the text so far.")
+	switch {
+	case outcome.Finish == runtime.FinishContext:
+		fmt.Fprintln(c.notes, "[The context is full; the next turn makes room.]")
+	case outcome.Finish == runtime.FinishLength && c.template != nil:
+		fmt.Fprintf(c.notes, "[Cut after %d tokens; an empty line goes on.]\n", outcome.Tokens)
 	}
-	return ctx.Err()
 }
 
-// extended returns the text so far and a line more.
-func (c *conversation) extended(line string) ([]int32, error) {
-	if len(c.tokens) > 0 && line != "" {
-		line = "\n" + line
-	}
-	ids, err := encode(c.model.Tokenizer(), line, c.flags.special)
-	if err != nil {
-		return nil, err
-	}
-	if prefix := c.model.Tokenizer().WithPrefix(nil); len(c.tokens) > 0 { // the text has begun already
-		ids = ids[len(prefix):]
-	}
-	if prompt := append(c.tokens[:len(c.tokens):len(c.tokens)], ids...); len(prompt) > 0 {
-		return prompt, nil
-	}
-	return beginning(c.model, c.path)
-}
-
-// answer writes what follows the prompt, which with it becomes the text so far. If the model cannot
-// go on from the prompt, the text stays as it was.
+// answer writes what follows the prompt and adds it to the dialogue.
 func (c *conversation) answer(ctx context.Context, prompt []int32, outcome *runtime.Outcome) error {
-	tokens, last := prompt, ""
+	var text strings.Builder
+	var ids []int32
+	shown := c.flags.newShown(c.out)
 	for token, err := range c.generate(ctx, prompt, outcome) {
 		if err != nil && outcome.Finish != runtime.FinishCancelled {
 			return err
@@ -204,20 +192,35 @@ func (c *conversation) answer(ctx context.Context, prompt []int32, outcome *runt
 		if err != nil {
 			break
 		}
-		tokens = append(tokens, token.ID)
-		if token.Text != "" {
-			last = token.Text
-		}
-		if err := write(c.out, c.flags.shown(token, c.out)); err != nil {
+		ids = append(ids, token.ID)
+		text.WriteString(token.Text)
+		if err := shown.write(token); err != nil {
 			return err
 		}
 	}
-	if n := len(tokens); n > len(prompt) && slices.Contains(c.model.Ends(), tokens[n-1]) && outcome.Finish == runtime.FinishStop {
-		tokens = tokens[:n-1] // or the model would take what comes next for another text
+	if c.ended(ids, *outcome) {
+		ids = ids[:len(ids)-1] // or the model would take what comes next for another text
 	}
-	c.tokens = tokens
-	if !strings.HasSuffix(last, "\n") {
-		return write(c.out, "\n")
+	c.open = outcome.Finish != runtime.FinishStop
+	c.keep(text.String(), ids)
+	return shown.endLine()
+}
+
+// keep adds an answer to the latest turn, if that is an answer too, or as a turn of its own.
+func (c *conversation) keep(text string, ids []int32) {
+	if c.template != nil {
+		text, ids = strings.ToValidUTF8(text, "\ufffd"), nil
+	} else if ids == nil {
+		ids = []int32{}
 	}
-	return nil
+	latest, found := c.last(assistantRole)
+	if !found {
+		c.add(turn{said(assistantRole, text).Message, ids})
+		return
+	}
+	joined := said(assistantRole, latest.text()+text)
+	if c.template == nil && (latest.ids != nil || latest.text() == "") {
+		joined.ids = append(latest.ids[:len(latest.ids):len(latest.ids)], ids...)
+	}
+	c.turns[len(c.turns)-1] = joined
 }

@@ -41,18 +41,28 @@ func (s *script) Close() error              { return nil }
 // newChat returns a chat with the draft model under the flags of run.
 func newChat(t *testing.T, out, notes io.Writer, args ...string) *conversation {
 	t.Helper()
+	return newChatWith(t, draftInt8, out, notes, args...)
+}
+
+// newChatWith returns a chat with a model under the flags of run.
+func newChatWith(t *testing.T, path string, out, notes io.Writer, args ...string) *conversation {
+	t.Helper()
 	flags := newRunFlags()
 	cmd := &cobra.Command{}
 	flags.add(cmd)
-	if err := cmd.ParseFlags(args); err != nil {
+	if err := cmd.ParseFlags(greedily(args)); err != nil {
 		t.Fatal(err)
 	}
-	g, err := flags.open(draftInt8)
+	g, err := flags.open(cmd, path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(g.close)
-	return &conversation{generator: g, out: out, notes: notes}
+	c := newConversation(g, out, notes)
+	if err := c.begin(); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // talk returns what a user who types the lines gets to see.
@@ -105,7 +115,7 @@ func TestChatCommands(t *testing.T) {
 	if out != once+once {
 		t.Errorf("the text after /reset is %q, before %q", out, once)
 	}
-	for _, want := range []string{chatHelp, "There is no /nonsense", "Ctrl-D leaves"} {
+	for _, want := range []string{textIntroduction, "There is no /nonsense", "Ctrl-D leaves"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("notes lack %q: %q", want, notes)
 		}
@@ -125,11 +135,24 @@ func TestChatHistory(t *testing.T) {
 	}
 }
 
-func TestChatContextFull(t *testing.T) {
-	out, notes := talk(t, []string{"-n", "1000", "--ignore-eos"}, "The wolf", "The fox", "/reset", strings.Repeat("wolf and ", 400), "The wolf")
-	half := len(out) / 2
-	if strings.Count(notes, "context is full") != 4 || out[:half] != out[half:] {
-		t.Errorf("a full context is told %q, the text is %q", notes, out)
+// TestPlainTextGoesOnPastTheContext forgets the oldest turns, or the beginning of the only one, and says so in a line.
+func TestPlainTextGoesOnPastTheContext(t *testing.T) {
+	var notes bytes.Buffer
+	c := newChat(t, io.Discard, &notes, "-n", "1000", "--ignore-eos")
+	for _, turn := range []struct{ line, note string }{
+		{"The wolf", "[The context is full; the next turn makes room.]\n"},
+		{"The fox", "[The context is full: the oldest 2 messages are not read any more.]\n[The context is full; the next turn makes room.]\n"},
+		{"", "[The context is full: the first 129 tokens of the text are not read any more.]\n[The context is full; the next turn makes room.]\n"},
+		{"/reset", "Forgot 4 messages.\n"},
+		{strings.Repeat("wolf and ", 400), "[The context is full: the first 419 tokens of the text are not read any more.]\n[The context is full; the next turn makes room.]\n"},
+	} {
+		notes.Reset()
+		if err := c.loop(context.Background(), &script{lines: []string{turn.line}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSuffix(notes.String(), "\n"); got != strings.TrimSuffix(turn.note, "\n")+"\n" {
+			t.Errorf("%.20q is followed by %q, want %q", turn.line, notes.String(), turn.note)
+		}
 	}
 }
 
@@ -167,7 +190,7 @@ func TestChatInterruptEndsTheAnswer(t *testing.T) {
 	if err := c.loop(context.Background(), &script{lines: []string{"The wolf"}}); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(c.tokens); n < 3 || n > 300 {
+	if n := len(c.turns[1].ids); n < 1 || n > 300 {
 		t.Errorf("%d tokens of text", n)
 	}
 	c.flags.tokens.value = 8
@@ -185,7 +208,7 @@ func TestPlainLines(t *testing.T) {
 	cmd := &cobra.Command{}
 	cmd.SetIn(strings.NewReader("one\r\n\nlast"))
 	cmd.SetErr(&prompts)
-	lines := newLineReader(cmd)
+	lines := newLineReader(cmd, false, nil)
 	for _, want := range []string{"one", "", "last"} {
 		if line, err := lines.Prompt("> "); line != want || err != nil {
 			t.Errorf("read %q (%v), want %q", line, err, want)

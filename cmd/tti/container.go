@@ -33,7 +33,7 @@ func openContainer(path string) (container, error) {
 		return file, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, mistaken(path, err)
 	}
 	return file, nil
 }

@@ -56,7 +56,7 @@ func (f *draftFlags) open(target *runtime.Model) (*drafts, error) {
 		var model *runtime.Model
 		if name != ngram {
 			var err error
-			if model, err = runtime.Open(name, runtime.WithThreads(target.Threads())); err != nil {
+			if model, err = openModel(name, runtime.WithThreads(target.Threads())); err != nil {
 				d.close()
 				return nil, err
 			}

@@ -91,13 +91,13 @@ func TestRunDraftNeverChangesTheText(t *testing.T) {
 		"greedy":       {"-n", "60"},
 		"sampled":      {"-n", "60", "--temp", "0.8", "--top-k", "40", "--seed", "5", "--repeat-penalty", "1.1"},
 		"stop":         {"-n", "60", "--stop", " and", "--stop", "the w"},
-		"end of text":  {"-n", "300", "--temp", "2", "--seed", "5"},
+		"end of text":  {"-n", "300", "--temp", "2", "--top-p", "1", "--seed", "5"},
 		"full context": {"-n", "100000", "--ignore-eos"},
 		"nothing":      {"-n", "0"},
 		"one":          {"-n", "1"},
 	} {
 		args := append([]string{"--prompt", "The wolf went to the door and said"}, args...)
-		streaming := append([]string{"run", draftInt8}, args...)
+		streaming := append([]string{"run", draftInt8}, greedily(args)...)
 		want, streamed := runJSON(t, "", args...), succeeds(t, "", streaming...)
 		if finish := want.FinishReason; (name == "stop" || name == "end of text") != (finish == runtime.FinishStop) {
 			t.Errorf("%s: finished by %s", name, finish)
@@ -121,11 +121,11 @@ func TestRunDraftStatistics(t *testing.T) {
 	}
 	args = append(args, "--draft", draftF32, "--draft-len", "4") // nearly the target itself
 	s := runJSON(t, "", args...).Stats
-	if s.TargetPasses < 11 || s.TargetPasses > 30 || s.Accepted > s.Drafted || s.Accepted+s.TargetPasses != 50 || !(s.AcceptanceRate > 0.5 && s.MeanAccepted > 1) {
+	if s.TargetPasses < 11 || s.TargetPasses > 30 || s.Accepted > s.Drafted || s.Accepted+s.TargetPasses != 50 || s.Judged < s.Accepted || s.Judged > s.Drafted || !(s.AcceptanceRate > 0.5 && s.MeanAccepted > 1) {
 		t.Errorf("with a draft: %+v", s)
 	}
-	o := tti(t, "", append([]string{"run", draftInt8, "--stats"}, args...)...)
-	pattern := `^2 prompt tokens, .* tok/s; 50 new tokens, .* tok/s; \d+ drafted, \d+ accepted: acceptance rate \d+ %, mean accepted length [\d.]+, 0\.\d\d target passes per token; finished by length\n$`
+	o := tti(t, "", append([]string{"run", draftInt8, "--stats"}, greedily(args)...)...)
+	pattern := `^2 prompt tokens, .* tok/s; 50 new tokens, .* tok/s; \d+ guesses, \d+ accepted: acceptance rate \d+ % \(of the \d+ whose forerunners were right\), mean accepted length [\d.]+, 0\.\d\d target passes per token; finished by length; context 51 of 512; greedy\n$`
 	if o.code != 0 || !regexp.MustCompile(pattern).MatchString(o.stderr) {
 		t.Errorf("statistics %q", o.stderr)
 	}
@@ -146,10 +146,10 @@ func TestRunDraftRefusals(t *testing.T) {
 
 // TestRunDraftFails has a draft whose logits are no numbers: that is told, and the text goes on.
 func TestRunDraftFails(t *testing.T) {
-	want := succeeds(t, "", "run", draftInt8, "--prompt", "The wolf", "-n", "30")
+	want := succeeds(t, "", "run", draftInt8, "--prompt", "The wolf", "--temp", "0", "-n", "30")
 	broken := randomDraft(t, overflowing(t))
 	for _, args := range [][]string{{}, {"--draft-len", "2"}} {
-		o := tti(t, "", append([]string{"run", draftInt8, "--prompt", "The wolf", "-n", "30", "--draft", broken}, args...)...)
+		o := tti(t, "", append([]string{"run", draftInt8, "--prompt", "The wolf", "--temp", "0", "-n", "30", "--draft", broken}, args...)...)
 		if o.code != 0 || o.stdout != want || !strings.HasPrefix(o.stderr, "tti: draft: "+broken+": ") || strings.Count(o.stderr, "\n") != 1 {
 			t.Errorf("exit code %d, text %q, standard error %q, want the text %q", o.code, o.stdout, o.stderr, want)
 		}
@@ -187,7 +187,7 @@ func TestChatWithDraft(t *testing.T) {
 
 // TestHighlightIsForTerminals: elsewhere the text is as it is without.
 func TestHighlightIsForTerminals(t *testing.T) {
-	args := []string{"run", draftInt8, "--prompt", "The wolf", "-n", "20", "--draft", "ngram"}
+	args := []string{"run", draftInt8, "--prompt", "The wolf", "-n", "20", "--temp", "0", "--draft", "ngram"}
 	if want, got := succeeds(t, "", args...), succeeds(t, "", append(args, "--highlight")...); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -75,7 +75,7 @@ token from the model's, in nats, how often both find the same token most likely,
 			if err != nil {
 				return err
 			}
-			model, err := runtime.Open(args[0], flags.options()...)
+			model, err := openModel(args[0], flags.options()...)
 			if err != nil {
 				return err
 			}
@@ -116,7 +116,7 @@ func evaluate(ctx context.Context, cmd *cobra.Command, model *runtime.Model, ref
 		found.Score = score
 		return found, err
 	}
-	other, err := runtime.Open(reference, runtime.WithThreads(model.Threads()), contextOption)
+	other, err := openModel(reference, runtime.WithThreads(model.Threads()), contextOption)
 	if err != nil {
 		return found, err
 	}

@@ -16,14 +16,14 @@ func TestExport(t *testing.T) {
 	if o := tti(t, "", "convert", directory, "--mode", "f32", "-o", again); o.code != 0 {
 		t.Fatal(o.stderr)
 	}
-	story := []string{"--prompt", "Once upon a time", "-n", "30", "--temp", "1"}
+	story := []string{"--prompt", "Once upon a time", "-n", "30", "--temp", "1", "--seed", "0"}
 	want := succeeds(t, "", append([]string{"run", draftF32}, story...)...)
 	if got := succeeds(t, "", append([]string{"run", again}, story...)...); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	refuses(t, 1, "not empty", "export", draftF32, "-o", directory)
 	refuses(t, 1, "missing.tti", "export", filepath.Join(folder, "missing.tti"))
-	refuses(t, 1, "not a tti file", "export", filepath.Join(directory, "model.safetensors"), "-o", filepath.Join(folder, "x"))
+	refuses(t, 1, "is a safetensors file", "export", filepath.Join(directory, "model.safetensors"), "-o", filepath.Join(folder, "x"))
 	refuses(t, 2, "does not end in .tti", "export", filepath.Join(directory, "model.safetensors"))
 	refuses(t, 2, "f64", "export", draftF32, "--dtype", "f64")
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/big"
 	"strconv"
 	"strings"
 
@@ -28,7 +27,7 @@ func (c *choice) Type() string {
 }
 
 // long reports whether there are too many values to list them in the column of flags.
-func (c *choice) long() bool { return len(strings.Join(c.allowed, "|")) > 40 }
+func (c *choice) long() bool { return len(strings.Join(c.allowed, "|")) > 30 }
 func (c *choice) Set(text string) error {
 	for _, value := range c.allowed {
 		if text == value {
@@ -67,10 +66,9 @@ func (c *count) Set(text string) error {
 	return fmt.Errorf("want a whole number from %d to %d", c.least, c.most)
 }
 
-// number is a flag for a finite number from 0 to most.
+// number is a flag for a finite number from least to most.
 type number struct {
-	value, most float64
-	single      bool // used as a float32, which must not turn it into zero or infinity
+	value, least, most float64
 }
 
 func (n *number) String() string { return strconv.FormatFloat(n.value, 'g', -1, 64) }
@@ -78,21 +76,17 @@ func (n *number) Type() string   { return "float" }
 func (n *number) Set(text string) error {
 	value, err := strconv.ParseFloat(text, 64)
 	switch {
-	case err == nil && value >= 0 && value <= n.most && !(n.single && vanishes(text, value)):
+	case err == nil && value >= n.least && value <= n.most:
 		n.value = value
 		return nil
-	case n.single:
-		return fmt.Errorf("want 0 or a number from %.2g to %.2g", math.SmallestNonzeroFloat32, n.most)
 	case n.most == math.MaxFloat64:
 		return errors.New("want a number, at least 0")
+	case n.least == math.SmallestNonzeroFloat64:
+		return fmt.Errorf("want a number above 0, at most %g", n.most)
+	case n.least == 0:
+		return fmt.Errorf("want a number from 0 to %g", n.most)
 	}
-	return fmt.Errorf("want a number from 0 to %g", n.most)
-}
-
-// vanishes reports whether a number other than zero is zero as a float32, if it is not as the float64 value already.
-func vanishes(text string, value float64) bool {
-	exact, _, err := big.ParseFloat(text, 0, 24, big.ToNearestEven)
-	return float32(value) == 0 && (err != nil || exact.Sign() != 0)
+	return fmt.Errorf("want a number from %.2g to %.2g", n.least, n.most)
 }
 
 // maxThreads keeps a slip of the finger from filling memory with threads' workspaces.
@@ -145,6 +139,14 @@ func exactly(names ...string) cobra.PositionalArgs {
 		}
 		return fmt.Errorf("%d arguments given, want %s", len(args), strings.Join(names, " "))
 	}
+}
+
+// checkOutput refuses standard output for what is not written from its beginning to its end.
+func checkOutput(cmd *cobra.Command, target string) error {
+	if target == "-" {
+		return usagef(cmd, "-o -: it appears whole or not at all, and is not written to standard output; want a name (./- is one)")
+	}
+	return nil
 }
 
 // completeFiles offers .tti files for the first argument.

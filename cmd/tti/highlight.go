@@ -38,13 +38,53 @@ func canColour(stream any) bool {
 	return isTerminal(stream) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
-// shown returns what a token looks like on standard output.
-func (f *runFlags) shown(token spec.Token, stdout io.Writer) string {
-	text := f.escapes.text(token.Text, stdout)
-	if f.highlight && canColour(stdout) {
-		return coloured(text, token.Origin)
+// shown writes a model's text to standard output as it comes: on a terminal harmless, in lines that end with words, and coloured if wanted.
+type shown struct {
+	flags    *runFlags
+	out      io.Writer
+	terminal bool
+	lines    *wrapper // nil where the text stays as it is
+	last     byte     // written
+}
+
+func (f *runFlags) newShown(out io.Writer) *shown {
+	s := &shown{flags: f, out: out, terminal: isTerminal(out)}
+	if s.terminal && f.escapes.value != keepEscapes {
+		s.lines = &wrapper{out: out, width: terminalWidth(out)}
 	}
-	return text
+	return s
+}
+
+func (s *shown) write(token spec.Token) error {
+	if token.Text == "" {
+		return nil
+	}
+	s.last = token.Text[len(token.Text)-1]
+	text := s.flags.escapes.text(token.Text, s.out)
+	colour := func(text string) string { return text }
+	if s.flags.highlight && canColour(s.out) {
+		colour = func(text string) string { return coloured(text, token.Origin) }
+	}
+	if s.lines == nil {
+		return write(s.out, colour(text))
+	}
+	return s.lines.write(text, colour)
+}
+
+// end writes what has been held back.
+func (s *shown) end() error {
+	if s.lines == nil {
+		return nil
+	}
+	return s.lines.end()
+}
+
+// endLine ends the text, and its last line if it has not ended.
+func (s *shown) endLine() error {
+	if err := s.end(); err != nil || s.last == '\n' {
+		return err
+	}
+	return write(s.out, "\n")
 }
 
 // explain tells what the colours mean, where there are any.

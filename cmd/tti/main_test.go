@@ -30,13 +30,21 @@ func TestMain(m *testing.M) {
 	}
 	draftF32, draftInt8 = filepath.Join(folder, "draft-f32.tti"), filepath.Join(folder, "draft-int8.tti")
 	for mode, target := range map[string]string{"f32": draftF32, "int8": draftInt8} {
-		if code := run(context.Background(), []string{"convert", draftSource, "--mode", mode, "-o", target}, nil, os.Stderr, io.Discard); code != 0 {
-			panic("convert failed")
+		if err := convertFor(target, draftSource, mode); err != nil {
+			panic(err)
 		}
 	}
 	code := m.Run()
 	os.RemoveAll(folder)
 	os.Exit(code)
+}
+
+// convertFor converts a model by the command itself.
+func convertFor(target, source, mode string) error {
+	if code := run(context.Background(), []string{"convert", source, "--mode", mode, "-o", target}, nil, os.Stderr, io.Discard); code != 0 {
+		return fmt.Errorf("convert %s: exit code %d", source, code)
+	}
+	return nil
 }
 
 // outcome is what a command line came to.
@@ -147,7 +155,6 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		args    []string
 		pattern string
 	}{
-		{nil, `no command`},
 		{[]string{"frobnicate"}, `unknown command "frobnicate"`},
 		{[]string{"conver"}, `did you mean "convert"`},
 		{[]string{"--frobnicate"}, `unknown flag: --frobnicate`},
@@ -158,13 +165,14 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		{[]string{"convert", "a", "b"}, `2 arguments`},
 		{[]string{"convert", "a", "--mode", "int2"}, `"int2" for "--mode" flag: want one of f32, f16, int8, int4`},
 		{[]string{"convert", "a", "--mode", "int4", "--int4", "some"}, `"some" for "--int4" flag`},
+		{[]string{"convert", "a", "--mode", "int4-blocks", "--int4", "all"}, `--int4 all belongs to --mode int4, the mode is int4-blocks`},
 		{[]string{"convert", "a", "--int4", "all"}, `--int4 all belongs to --mode int4, the mode is int8`},
 		{[]string{"convert", "a", "--mode", "f32", "--calibrate", "text"}, `--calibrate belongs to --mode int8 or int4, the mode is f32`},
 		{[]string{"convert", "a", "--mode", "f16", "--calibrate", "-"}, `--calibrate.*the mode is f16`},
 		{[]string{"inspect"}, `0 arguments given, want FILE.tti`},
 		{[]string{"inspect", "a", "b"}, `2 arguments`},
 		{[]string{"inspect", "a", "--frob"}, `--frob`},
-		{[]string{"verify"}, `FILE.tti`},
+		{[]string{"verify"}, `0 files given`},
 		{[]string{"run"}, `FILE.tti`},
 		{[]string{"run", "a", "-n", "-1"}, `"-1" for "-n, --tokens" flag: want a whole number, at least 0`},
 		{[]string{"run", "a", "-n", "many"}, `"many"`},
@@ -172,15 +180,15 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		{[]string{"run", "a", "--temp", "NaN"}, `--temp`},
 		{[]string{"run", "a", "--temp", "inf"}, `--temp`},
 		{[]string{"run", "a", "--top-k", "-5"}, `--top-k`},
-		{[]string{"run", "a", "--top-p", "1.5"}, `--top-p.*from 0 to 1`},
+		{[]string{"run", "a", "--top-p", "1.5"}, `--top-p.*above 0, at most 1`},
 		{[]string{"run", "a", "--min-p", "2"}, `--min-p`},
 		{[]string{"run", "a", "--repeat-penalty", "-1"}, `--repeat-penalty`},
-		{[]string{"run", "a", "--repeat-penalty", "1e300"}, `--repeat-penalty.*want 0 or a number from 1\.4e-45 to 3\.4e\+38`},
-		{[]string{"run", "a", "--repeat-penalty", "3.5e38"}, `--repeat-penalty.*want 0 or a number`},
-		{[]string{"run", "a", "--repeat-penalty", "1e-46"}, `--repeat-penalty.*want 0 or a number`},
-		{[]string{"run", "a", "--repeat-penalty", "1e-400"}, `--repeat-penalty.*want 0 or a number`},
-		{[]string{"run", "a", "--repeat-penalty", "1e-9999999999"}, `--repeat-penalty.*want 0 or a number`},
-		{[]string{"run", "a", "--seed", "-1"}, `--seed`},
+		{[]string{"run", "a", "--repeat-penalty", "1e300"}, `--repeat-penalty.*want a number from 1\.2e-38 to 3\.4e\+38`},
+		{[]string{"run", "a", "--repeat-penalty", "3.5e38"}, `--repeat-penalty.*want a number`},
+		{[]string{"run", "a", "--repeat-penalty", "1e-46"}, `--repeat-penalty.*want a number`},
+		{[]string{"run", "a", "--repeat-penalty", "1e-400"}, `--repeat-penalty.*want a number`},
+		{[]string{"run", "a", "--repeat-penalty", "1e-9999999999"}, `--repeat-penalty.*want a number`},
+		{[]string{"run", "a", "--seed", "-1"}, `--seed" flag: want a whole number from 0`},
 		{[]string{"run", "a", "--kv", "f64"}, `--kv.*f32, f16, int8`},
 		{[]string{"run", "a", "--threads", "-1"}, `--threads.*from 0 to`},
 		{[]string{"run", "a", "--threads", "1000000"}, `--threads`},
@@ -188,7 +196,20 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		{[]string{"run", "a", "--draft"}, `--draft`},
 		{[]string{"run", "a", "--draft", "ngram", "--draft-len", "17"}, `--draft-len.*from 0 to 16`},
 		{[]string{"run", "a", "--draft-len", "4"}, `--draft-len belongs to --draft`},
-		{[]string{"run", "a", "--prompt", "x", "--highlight", "--json"}, `highlight`},
+		{[]string{"run", "a", "--prompt", "x", "--draft", "ngram", "--highlight", "--json"}, `highlight is for text`},
+		{[]string{"run", "a", "--highlight"}, `--highlight belongs to --draft`},
+		{[]string{"run", "a", "--stream"}, `--stream belongs to --json`},
+		{[]string{"run", "a", "b", "c"}, `3 arguments given.*quotes`},
+		{[]string{"run", "a", "b", "--prompt", "c"}, `given twice`},
+		{[]string{"run", "a", "b", "-f", "c"}, `given twice`},
+		{[]string{"run", "a", "-p", "b", "-f", "c"}, `given twice`},
+		{[]string{"run", "a", "--raw", "--system", "b"}, `--system is for a chat`},
+		{[]string{"run", "a", "--raw", "--template", "b"}, `--template is for a chat`},
+		{[]string{"run", "a", "--top-p", "0"}, `--top-p.*above 0`},
+		{[]string{"run", "a", "--repeat-penalty", "0"}, `--repeat-penalty`},
+		{[]string{"run", "a", "--temp", "0", "--top-k", "5"}, `--top-k has no effect at temperature 0`},
+		{[]string{"run", "a", "--temp", "0", "--seed", "5"}, `--seed has no effect at temperature 0`},
+		{[]string{"bench", "a", "--draft", "ngram", "--top-p", "0.9"}, `--top-p has no effect at temperature 0.*give --temp too`},
 		{[]string{"eval", "a"}, `--text is missing`},
 		{[]string{"eval"}, `FILE.tti`},
 		{[]string{"tokenize"}, `FILE.tti`},

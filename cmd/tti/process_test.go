@@ -35,7 +35,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-var longAnswer = []string{"--threads", "1", "-n", "500", "--ignore-eos"}
+var longAnswer = []string{"--temp", "0", "--threads", "1", "-n", "500", "--ignore-eos"}
 
 // textProcess is a run of the program that has begun its text.
 type textProcess struct {

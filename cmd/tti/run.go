@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tti-llm/tti/runtime"
 	"github.com/tti-llm/tti/spec"
@@ -19,33 +21,30 @@ import (
 // runFlags are the flags of run.
 type runFlags struct {
 	modelFlags
-	draft       draftFlags
-	draftLength count
-	prompt      string
-	tokens      count
-	temperature number
-	topK        count
-	topP, minP  number
-	penalty     number
-	stops       []string
-	seed        uint64
-	special     bool
-	ignoreEOS   bool
-	escapes     escapesFlag
-	highlight   bool
-	stats       bool
-	json        bool
+	set          *pflag.FlagSet // of the command
+	prompt, file string
+	raw          bool
+	system       string
+	template     string // file
+	tokens       count
+	draw         samplingFlags
+	stops        []string
+	special      bool
+	ignoreEOS    bool
+	draft        draftFlags
+	draftLength  count
+	escapes      escapesFlag
+	highlight    bool
+	noHistory    bool
+	stats        bool
+	json, stream bool
 }
 
 // newRunFlags returns the flags with their defaults.
 func newRunFlags() *runFlags {
 	return &runFlags{
 		tokens:      count{value: 64, most: math.MaxInt32},
-		temperature: number{most: math.MaxFloat64},
-		topK:        count{most: math.MaxInt32},
-		topP:        number{value: 1, most: 1},
-		minP:        number{most: 1},
-		penalty:     number{value: 1, most: math.MaxFloat32, single: true},
+		draw:        newSamplingFlags(),
 		draftLength: count{most: spec.MaxLength},
 	}
 }
@@ -53,35 +52,41 @@ func newRunFlags() *runFlags {
 func newRun() *cobra.Command {
 	flags := newRunFlags()
 	cmd := &cobra.Command{
-		Use:   "run FILE.tti",
-		Short: "Continue a text",
-		Long: `Continue a text with the model in a .tti file. The continuation, without the prompt, is written to
-standard output as it comes.
+		Use:   "run FILE.tti [PROMPT]",
+		Short: "Chat with a model, or let it continue a text",
+		Long: `Let the model in a .tti file answer. A model with a chat template chats: the prompt is a user's message, and what is written to
+standard output is the answer. Others, and all with --raw, continue the prompt as the text that it is; then the continuation is
+written, without the prompt.
 
-The prompt is --prompt, or else all of standard input up to one newline at its end. On a terminal
-there is a prompt to type at instead, which keeps the text so far until /reset; /help lists more. An
-empty prompt begins a new text, if the model has a token for that.
+The prompt is PROMPT, --prompt or the text in --file, or else all of standard input up to one newline at its end. On a terminal
+there is a prompt to type at instead, which keeps what has been said; /help lists what else there is. Where the context is full, the oldest
+messages are forgotten. An empty prompt begins a new text, if the model has a token for that.
 
-The text ends after -n tokens, with the model's end-of-text token, before a --stop string, or where
-the model's context is full. An interrupt (Ctrl-C) ends it too, with exit code 130; at the typed prompt
-it only ends the answer.
+Tokens are drawn as the model's generation_config asks, and otherwise at temperature 0.8 with top-p 0.95. A text ends
+with a token by which the model ends it, after -n tokens, before a --stop string, or where the model's context is full. An interrupt
+(Ctrl-C) ends it too, with exit code 130; at the typed prompt it only ends the answer.
 
 With --draft, something cheap guesses ahead and the model checks the guesses together, which is faster
 where they are often right: a smaller model with the same vocabulary, the same model in fewer bits, or
 with ngram what followed the same words earlier in the text. What does not pay is not used. The text
 is the same with any draft and without. (A file called ngram is ./ngram.)`,
-		Example: `  tti run fable.tti --prompt "Once upon a time"
-  tti run fable.tti --prompt "Once upon" -n 200 --temp 0.8 --top-p 0.95 --seed 7
-  tti run fable.tti --prompt "Once upon" --draft fable-draft.tti --highlight
-  echo "The old king" | tti run fable.tti --json
-  tti run fable.tti`,
-		Args:              exactly("FILE.tti"),
+		Example: `  tti run llama.tti
+  tti run llama.tti "Why is the sky blue?" --system "Answer in one sentence."
+  tti run fable.tti --raw "Once upon a time" -n 200 --temp 0.7 --seed 7
+  tti run fable.tti --file story.txt --draft fable-draft.tti --highlight
+  echo "The old king" | tti run fable.tti --json`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 1 || len(args) > 2 {
+				return fmt.Errorf("%d arguments given, want FILE.tti and perhaps PROMPT, in quotes if it has spaces", len(args))
+			}
+			return nil
+		},
 		ValidArgsFunction: completeFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := flags.check(cmd); err != nil {
+			if err := flags.check(cmd, args); err != nil {
 				return err
 			}
-			typed := !cmd.Flags().Changed("prompt") && isTerminal(cmd.InOrStdin())
+			typed := !flags.prompted() && isTerminal(cmd.InOrStdin())
 			if typed && flags.json {
 				return usagef(cmd, "--json is given without a prompt, want --prompt or standard input from a file or pipe")
 			}
@@ -99,47 +104,72 @@ is the same with any draft and without. (A file called ngram is ./ngram.)`,
 
 // add adds the flags to a command.
 func (f *runFlags) add(cmd *cobra.Command) {
-	set := cmd.Flags()
+	f.set = cmd.Flags()
+	set := f.set
 	set.SortFlags = false
-	set.StringVar(&f.prompt, "prompt", "", "the `TEXT` to continue, - for standard input")
-	set.VarP(&f.tokens, "tokens", "n", "how many tokens to generate at most")
-	set.Var(&f.temperature, "temp", "temperature; 0, the default, always takes the most probable token")
-	set.Var(&f.topK, "top-k", "draw from the k most probable tokens; 0: from all")
-	set.Var(&f.topP, "top-p", "draw from the most probable tokens that make up this share; 1: from all")
-	set.Var(&f.minP, "min-p", "draw from tokens at least this share as probable as the best one; 0: from all")
-	set.Var(&f.penalty, "repeat-penalty", "make tokens that occurred this much less likely; 1: not at all")
+	set.StringVarP(&f.prompt, "prompt", "p", "", "the `TEXT` to answer or to continue, - for standard input")
+	set.StringVarP(&f.file, "file", "f", "", "the `FILE` with that text, - for standard input")
+	set.BoolVar(&f.raw, "raw", false, "continue plain text, also with a model that chats")
+	set.StringVar(&f.system, "system", "", "the `TEXT` of the system prompt of a chat")
+	set.StringVar(&f.template, "template", "", "chat by the Jinja template in `FILE` instead of the model's own")
+	cmd.MarkFlagFilename("template")
+	set.VarP(&f.tokens, "tokens", "n", "how many tokens to generate at most (default 64; in a chat until the model ends)")
+	set.Lookup("tokens").DefValue = "" // which depends
+	f.draw.register(cmd)
 	set.StringArrayVar(&f.stops, "stop", nil, "end before this `TEXT`; may be given several times")
-	set.Uint64Var(&f.seed, "seed", 0, "what draws depend on: the same seed, the same text")
 	set.BoolVar(&f.special, "special", false, "turn text such as <|endoftext|> in the prompt into the control token it names")
-	set.BoolVar(&f.ignoreEOS, "ignore-eos", false, "go on after an end-of-text token")
+	set.BoolVar(&f.ignoreEOS, "ignore-eos", false, "go on after a token that ends a text")
 	f.draft.register(cmd)
 	set.Var(&f.draftLength, "draft-len", "check this many guesses at a time; 0, the default: as many as are worth it")
 	f.escapes.register(cmd)
 	set.BoolVar(&f.highlight, "highlight", false, "colour what was guessed right, on a terminal; NO_COLOR turns it off")
-	set.BoolVar(&f.stats, "stats", false, "show speeds and what became of the guesses on standard error")
+	set.BoolVar(&f.noHistory, "no-history", false, "neither bring back lines typed on other days nor keep those of today")
+	set.BoolVar(&f.stats, "stats", false, "show speeds, the fill of the context, the seed and what became of the guesses on standard error")
 	set.BoolVar(&f.json, "json", false, "print one JSON object at the end instead of the text")
+	set.BoolVar(&f.stream, "stream", false, "with --json: print an object for each token too, one in a line, before the one at the end")
 	f.register(cmd)
 }
 
-func (f *runFlags) check(cmd *cobra.Command) error {
+// prompted reports whether a prompt was given in the command line.
+func (f *runFlags) prompted() bool { return f.set.Changed("prompt") || f.set.Changed("file") }
+
+// check refuses flags that contradict each other or have no effect. PROMPT counts as --prompt from here on.
+func (f *runFlags) check(cmd *cobra.Command, args []string) error {
+	given := func(name string) bool { return f.set.Changed(name) }
+	if len(args) > 1 {
+		if f.prompted() {
+			return usagef(cmd, "the prompt is given twice, as PROMPT and as a flag")
+		}
+		if err := f.set.Set("prompt", args[1]); err != nil {
+			return err
+		}
+	}
+	for _, pair := range []struct {
+		flag, needs string
+		missing     bool
+	}{
+		{"draft-len", "draft", len(f.draft.drafts) == 0},
+		{"highlight", "draft", len(f.draft.drafts) == 0},
+		{"stream", "json", !f.json},
+	} {
+		if given(pair.flag) && pair.missing {
+			return usagef(cmd, "--%s belongs to --%s", pair.flag, pair.needs)
+		}
+	}
 	switch {
-	case cmd.Flags().Changed("draft-len") && len(f.draft.drafts) == 0:
-		return usagef(cmd, "--draft-len belongs to --draft")
+	case given("prompt") && given("file"):
+		return usagef(cmd, "the prompt is given twice, as a text and as --file")
 	case f.highlight && f.json:
 		return usagef(cmd, "--highlight is for text, --json was given too")
+	case f.raw && given("system"):
+		return usagef(cmd, "--system is for a chat, --raw was given too")
+	case f.raw && given("template"):
+		return usagef(cmd, "--template is for a chat, --raw was given too")
 	}
-	return nil
-}
-
-func (f *runFlags) sampling() runtime.Sampling {
-	return runtime.Sampling{
-		Temperature:       f.temperature.value,
-		TopK:              f.topK.value,
-		TopP:              f.topP.value,
-		MinP:              f.minP.value,
-		RepetitionPenalty: f.penalty.value,
-		Seed:              f.seed,
+	if given("temp") {
+		return f.draw.check(cmd)
 	}
+	return nil // else the model decides on the temperature
 }
 
 // answer is the object of run --json.
@@ -148,8 +178,18 @@ type answer struct {
 	PromptIDs    []int32              `json:"prompt_ids"`
 	IDs          []int32              `json:"ids"` // an end-of-text token included
 	Text         string               `json:"text"`
-	FinishReason runtime.FinishReason `json:"finish_reason"`
+	FinishReason runtime.FinishReason `json:"finish_reason"` // stop, length, context or cancelled
+	Chat         bool                 `json:"chat"`          // the prompt was a message, by the model's chat template
+	Context      int                  `json:"context"`       // positions, of which prompt and text take one each
+	Sampling     drawn                `json:"sampling"`
 	Stats        stats                `json:"stats"`
+}
+
+// piece is an object of run --json --stream: one token. The last object is the answer.
+type piece struct {
+	ID     int32       `json:"id"`
+	Text   string      `json:"text"`
+	Origin spec.Origin `json:"origin"` // who came up with it: target, draft or n-gram
 }
 
 // stats are rates and counts of one text, 0 where there is nothing to measure.
@@ -161,7 +201,8 @@ type stats struct {
 	TargetPasses   int     `json:"target_passes"` // the one over the prompt included
 	Drafted        int     `json:"drafted"`
 	Accepted       int     `json:"accepted"`
-	AcceptanceRate float64 `json:"acceptance_rate"` // of guesses after right ones
+	Judged         int     `json:"judged"`          // guesses after right ones, which alone can prove right
+	AcceptanceRate float64 `json:"acceptance_rate"` // accepted / judged
 	MeanAccepted   float64 `json:"mean_accepted_length"`
 }
 
@@ -174,6 +215,7 @@ func newStats(o runtime.Outcome, s spec.Statistics) stats {
 		TargetPasses:   s.TargetPasses,
 		Drafted:        s.Drafted,
 		Accepted:       s.Accepted,
+		Judged:         s.Accepted + s.Rejected,
 		AcceptanceRate: s.AcceptanceRate(),
 		MeanAccepted:   s.MeanAcceptedLength(),
 	}
@@ -190,11 +232,14 @@ func perSecond(n int, elapsed time.Duration) float64 {
 func (s stats) text(drafting bool) string {
 	text := fmt.Sprintf("%d prompt tokens, %.1f tok/s; %d new tokens, %.1f tok/s", s.PromptTokens, s.Prefill, s.DecodeTokens, s.Decode)
 	if drafting {
-		text += fmt.Sprintf("; %d drafted, %d accepted: acceptance rate %.0f %%, mean accepted length %.2f, %.2f target passes per token",
-			s.Drafted, s.Accepted, 100*s.AcceptanceRate, s.MeanAccepted, float64(s.TargetPasses)/float64(max(s.DecodeTokens, 1)))
+		text += fmt.Sprintf("; %d guesses, %d accepted: acceptance rate %.0f %% (of the %d whose forerunners were right), mean accepted length %.2f, %.2f target passes per token",
+			s.Drafted, s.Accepted, 100*s.AcceptanceRate, s.Judged, s.MeanAccepted, float64(s.TargetPasses)/float64(max(s.DecodeTokens, 1)))
 	}
 	return text
 }
+
+// positions returns how many positions prompt and answer take. The last token needs none: nothing is computed from it.
+func positions(prompt, answer int) int { return prompt + max(0, answer-1) }
 
 // once answers one prompt.
 func (f *runFlags) once(ctx context.Context, cmd *cobra.Command, path string) error {
@@ -202,25 +247,23 @@ func (f *runFlags) once(ctx context.Context, cmd *cobra.Command, path string) er
 	if err != nil {
 		return err
 	}
-	g, err := f.open(path)
+	g, err := f.open(cmd, path)
 	if err != nil {
 		return err
 	}
 	defer g.close()
-	prompt, err := encode(g.model.Tokenizer(), text, f.special)
+	prompt, err := g.encodePrompt(text)
 	if err != nil {
-		return err
-	}
-	if len(prompt) == 0 {
-		if prompt, err = beginning(g.model, path); err != nil {
-			return err
-		}
+		return about(path, err)
 	}
 	f.explain(cmd)
 
 	var outcome runtime.Outcome
-	full := answer{Model: path, PromptIDs: prompt, IDs: []int32{}}
-	stdout := cmd.OutOrStdout()
+	full := answer{
+		Model: path, PromptIDs: prompt, IDs: []int32{},
+		Chat: g.template != nil, Context: g.model.Shape().Context, Sampling: newDrawn(f.draw.sampling()),
+	}
+	output := f.newOutput(cmd.OutOrStdout())
 	for token, err := range g.generate(ctx, prompt, &outcome) {
 		if err != nil && outcome.Finish != runtime.FinishCancelled {
 			return about(path, err)
@@ -230,44 +273,74 @@ func (f *runFlags) once(ctx context.Context, cmd *cobra.Command, path string) er
 		}
 		full.IDs = append(full.IDs, token.ID)
 		full.Text += token.Text
-		if !f.json {
-			if err := write(stdout, f.shown(token, stdout)); err != nil {
-				return err
-			}
+		if err := output.token(token); err != nil {
+			return err
 		}
 	}
 	full.FinishReason, full.Stats = outcome.Finish, newStats(outcome, g.decoder.Statistics())
-	if err := f.finish(cmd, full); err != nil {
+	if err := output.end(full); err != nil {
 		return err
+	}
+	if f.stats {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s; finished by %s; context %d of %d; %s\n", full.Stats.text(len(f.draft.drafts) > 0),
+			full.FinishReason, positions(len(prompt), len(full.IDs)), full.Context, full.Sampling)
 	}
 	g.complain(cmd.ErrOrStderr())
 	return ctx.Err()
 }
 
-// finish writes what follows the text.
-func (f *runFlags) finish(cmd *cobra.Command, full answer) error {
-	stdout := cmd.OutOrStdout()
-	if f.json {
-		if err := writeJSON(stdout, full); err != nil {
-			return err
-		}
-	} else if isTerminal(stdout) && !strings.HasSuffix(full.Text, "\n") {
-		if err := write(stdout, "\n"); err != nil { // for the shell's prompt
-			return err
-		}
+// encodePrompt returns what the model reads of a prompt: a message, or the text that it continues.
+func (g *generator) encodePrompt(text string) ([]int32, error) {
+	var d dialogue
+	if g.template != nil {
+		d.setSystem(g.flags.system)
+		d.add(said(userRole, text))
+	} else if text != "" {
+		d.add(said(userRole, text))
 	}
-	if f.stats {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s; finished by %s\n", full.Stats.text(len(f.draft.drafts) > 0), full.FinishReason)
-	}
-	return nil
+	return g.reader().encode(d.turns)
 }
 
-// promptText returns the prompt of the flag or of standard input.
+// output is where the answer to one prompt goes.
+type output struct {
+	token func(spec.Token) error
+	end   func(answer) error
+}
+
+func (f *runFlags) newOutput(stdout io.Writer) output {
+	if f.json {
+		return output{
+			token: func(t spec.Token) error {
+				if !f.stream {
+					return nil
+				}
+				return writeJSON(stdout, piece{t.ID, t.Text, t.Origin})
+			},
+			end: func(full answer) error { return writeJSON(stdout, full) },
+		}
+	}
+	text := f.newShown(stdout)
+	return output{
+		token: text.write,
+		end: func(answer) error {
+			if isTerminal(stdout) {
+				return text.endLine() // for the shell's prompt
+			}
+			return text.end()
+		},
+	}
+}
+
+// promptText returns the prompt of the flags or of standard input.
 func (f *runFlags) promptText(cmd *cobra.Command) (string, error) {
-	if cmd.Flags().Changed("prompt") && f.prompt != "-" {
+	if f.set.Changed("prompt") && f.prompt != "-" {
 		return f.prompt, nil
 	}
-	text, err := readInput(cmd.InOrStdin())
+	path := "-"
+	if f.set.Changed("file") {
+		path = f.file
+	}
+	text, err := readText(cmd, path)
 	// What echo and editors put at the end is hardly meant to be part of the text.
 	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r"), err
 }

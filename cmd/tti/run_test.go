@@ -36,7 +36,7 @@ func TestRunMatchesReference(t *testing.T) {
 			continue
 		}
 		compared++
-		if got := succeeds(t, "", "run", draftF32, "--prompt", c.Prompt, "-n", "48"); got != c.GreedyText {
+		if got := succeeds(t, "", "run", draftF32, "--prompt", c.Prompt, "-n", "48", "--temp", "0"); got != c.GreedyText {
 			t.Errorf("%q goes on %q, want %q", c.Prompt, got, c.GreedyText)
 		}
 	}
@@ -45,13 +45,22 @@ func TestRunMatchesReference(t *testing.T) {
 	}
 }
 
+// greedily returns the flags with --temp 0, unless they give a temperature.
+func greedily(flags []string) []string {
+	if slices.Contains(flags, "--temp") {
+		return flags
+	}
+	return append([]string{"--temp", "0"}, flags...)
+}
+
 // runJSON runs a prompt with --json and the flags.
 func runJSON(t *testing.T, stdin string, flags ...string) answer {
 	t.Helper()
-	text := succeeds(t, stdin, append([]string{"run", draftInt8, "--json"}, flags...)...)
-	hasKeys(t, text, "model", "prompt_ids", "ids", "text", "finish_reason", "stats",
+	text := succeeds(t, stdin, append([]string{"run", draftInt8, "--json"}, greedily(flags)...)...)
+	hasKeys(t, text, "model", "prompt_ids", "ids", "text", "finish_reason", "chat", "context", "stats",
+		"sampling", "sampling.temperature", "sampling.top_k", "sampling.top_p", "sampling.min_p", "sampling.repetition_penalty", "sampling.seed",
 		"stats.prompt_tokens", "stats.prefill_tok_s", "stats.decode_tok_s", "stats.decode_tokens",
-		"stats.target_passes", "stats.drafted", "stats.accepted", "stats.acceptance_rate", "stats.mean_accepted_length")
+		"stats.target_passes", "stats.drafted", "stats.accepted", "stats.acceptance_rate", "stats.judged", "stats.mean_accepted_length")
 	var a answer
 	decodeStrictly(t, text, &a)
 	return a
@@ -163,8 +172,8 @@ func TestRunKV(t *testing.T) {
 }
 
 func TestRunStats(t *testing.T) {
-	o := tti(t, "", "run", draftInt8, "--prompt", "The wolf", "-n", "8", "--stats")
-	if plain := succeeds(t, "", "run", draftInt8, "--prompt", "The wolf", "-n", "8"); o.stdout != plain || o.code != 0 {
+	o := tti(t, "", "run", draftInt8, "--prompt", "The wolf", "-n", "8", "--temp", "0", "--stats")
+	if plain := succeeds(t, "", "run", draftInt8, "--prompt", "The wolf", "-n", "8", "--temp", "0"); o.stdout != plain || o.code != 0 {
 		t.Errorf("with --stats the text is %q, without %q", o.stdout, plain)
 	}
 	if strings.Count(o.stderr, "\n") != 1 || !strings.Contains(o.stderr, "8 new tokens") || !strings.Contains(o.stderr, "length") {
@@ -175,7 +184,7 @@ func TestRunStats(t *testing.T) {
 func TestRunFillsTheContext(t *testing.T) {
 	a := runJSON(t, "", "--prompt", "The wolf", "-n", "100000", "--ignore-eos")
 	// The last token needs no position of its own.
-	if len(a.PromptIDs)+len(a.IDs) != 513 || a.FinishReason != runtime.FinishLength {
+	if len(a.PromptIDs)+len(a.IDs) != 513 || a.FinishReason != runtime.FinishContext {
 		t.Errorf("%d tokens after %d, finished by %s", len(a.IDs), len(a.PromptIDs), a.FinishReason)
 	}
 }
@@ -183,20 +192,24 @@ func TestRunFillsTheContext(t *testing.T) {
 func TestRunCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	var stdout, stderr bytes.Buffer
-	code := run(ctx, []string{"run", draftInt8, "--prompt", "The wolf", "--json"}, strings.NewReader(""), &stdout, &stderr)
-	var a answer
-	decodeStrictly(t, stdout.String(), &a)
-	if code != 130 || stderr.String() != "tti: interrupted\n" || a.FinishReason != runtime.FinishCancelled || len(a.IDs) != 0 {
-		t.Errorf("exit code %d, standard error %q, answer %+v", code, stderr.String(), a)
+	for _, flags := range [][]string{{"--json"}, {"--json", "--stream"}} {
+		var stdout, stderr bytes.Buffer
+		code := run(ctx, append([]string{"run", draftInt8, "--prompt", "The wolf"}, flags...), strings.NewReader(""), &stdout, &stderr)
+		var a answer
+		decodeStrictly(t, stdout.String(), &a)
+		if code != 130 || stderr.String() != "tti: interrupted\n" || a.FinishReason != runtime.FinishCancelled || len(a.IDs) != 0 {
+			t.Errorf("%v: exit code %d, standard error %q, answer %+v", flags, code, stderr.String(), a)
+		}
 	}
 }
 
-// TestRunPenalties takes what a float32 can hold, and no more.
+// TestRunPenalties takes what a float32 can be multiplied and divided by at full precision, and no more.
 func TestRunPenalties(t *testing.T) {
-	for _, text := range []string{"0", "-0", "0.0e5", "0x0p1", "1", "1.1", "1e-45", "1e-44", "3.4e38"} {
-		penalty := newRunFlags().penalty
-		if err := penalty.Set(text); err != nil {
+	for text, want := range map[string]bool{
+		"1": true, "1.1": true, "0x1p-126": true, "3.4e38": true, "0": false, "-0": false, "1e-45": false, "1e-46": false, "3.5e38": false, "1e-400": false,
+	} {
+		penalty := newRunFlags().draw.penalty
+		if err := penalty.Set(text); (err == nil) != want {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -26,8 +27,14 @@ type screen struct {
 	left   chan struct{} // closed when the program has left
 }
 
-// newScreen runs the program in a pseudo-terminal; see pts(4).
+// newScreen runs the program in a pseudo-terminal of 24 lines of 80 columns; see pts(4).
 func newScreen(t *testing.T, args ...string) (*screen, *os.Process) {
+	t.Helper()
+	return newWindow(t, 80, args...)
+}
+
+// newWindow runs the program in a pseudo-terminal of so many columns.
+func newWindow(t *testing.T, columns uint16, args ...string) (*screen, *os.Process) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
@@ -39,7 +46,7 @@ func newScreen(t *testing.T, args ...string) (*screen, *os.Process) {
 		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
 	}
 	if err == nil {
-		err = unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
+		err = resize(master, columns)
 	}
 	if err != nil {
 		t.Skip("no pseudo-terminals here: ", err)
@@ -58,6 +65,10 @@ func newScreen(t *testing.T, args ...string) (*screen, *os.Process) {
 	s := &screen{t: t, master: master, left: make(chan struct{})}
 	go s.watch()
 	return s, cmd.Process
+}
+
+func resize(master *os.File, columns uint16) error {
+	return unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns})
 }
 
 func (s *screen) watch() {
@@ -85,7 +96,7 @@ func (s *screen) text(mark int) string {
 func (s *screen) sees(text string, mark int) int {
 	s.t.Helper()
 	var shown string
-	for range 1000 {
+	for range 6000 {
 		shown = s.text(mark)
 		if at := strings.Index(shown, text); at >= 0 {
 			return mark + at + len(text)
@@ -167,6 +178,186 @@ func TestTerminalRemembers(t *testing.T) {
 	}
 }
 
+// TestTerminalNoHistory: with --no-history nothing is kept.
+func TestTerminalNoHistory(t *testing.T) {
+	cache := ownCache(t)
+	s, process := newScreen(t, "run", draftInt8, "-n", "1", "--no-history")
+	mark := s.sees("> ", 0)
+	s.types("The wolf\r")
+	s.sees("> ", s.sees("The wolf", mark))
+	s.types(ctrlD)
+	s.all(process, 0)
+	if _, err := os.Stat(filepath.Join(cache, "tti", "history")); !os.IsNotExist(err) {
+		t.Errorf("there is a history (%v)", err)
+	}
+}
+
+// newChatScreen runs a chat in a terminal of so many columns and waits for its prompt.
+func newChatScreen(t *testing.T, columns uint16, args ...string) (s *screen, process *os.Process, mark int) {
+	t.Helper()
+	path := chatModel(t)
+	ownCache(t)
+	s, process = newWindow(t, columns, append([]string{"run", path, "--temp", "0", "--threads", "1"}, args...)...)
+	mark = s.sees("chat.", 0)
+	return s, process, s.sees("> ", mark)
+}
+
+// savedMessages has the chat save its messages, and returns the file and them.
+func (s *screen) savedMessages(mark int) (path string, messages []struct{ Role, Content string }) {
+	s.t.Helper()
+	path = filepath.Join(s.t.TempDir(), "chat.json")
+	s.types("/save " + path + "\r")
+	s.sees("Saved ", mark)
+	var saved struct {
+		Messages []struct{ Role, Content string }
+	}
+	if err := json.Unmarshal(readFile(s.t, path), &saved); err != nil {
+		s.t.Fatal(err)
+	}
+	return path, saved.Messages
+}
+
+// TestTerminalPaste pastes three lines, one of which looks like the key that leaves, and edits what is shown of them: they are one message.
+func TestTerminalPaste(t *testing.T) {
+	s, process, mark := newChatScreen(t, 80, "-n", "3")
+	if !strings.Contains(s.text(0), pasteOn) {
+		t.Error("the terminal was not asked to mark pastes")
+	}
+	s.types(pasteBegin + "one\rtwo \x04\x03\n\tthree\r" + pasteEnd)
+	mark = s.sees("one"+lineEndMark+"two "+lineEndMark+tabMark+"three"+lineEndMark, mark)
+	s.types("\x7f?\r") // the last line end goes
+	mark = s.sees("> ", s.sees("Cut after 3 tokens", mark))
+	s.types(up)
+	mark = s.sees("three?", mark)
+	s.types(ctrlC)
+	mark = s.sees("> ", s.sees("Ctrl-D leaves.", mark))
+	if _, messages := s.savedMessages(mark); len(messages) != 2 || messages[0].Content != "one\ntwo \n\tthree?" {
+		t.Errorf("messages %q", messages)
+	}
+	s.types(ctrlD)
+	if text := s.all(process, 0); strings.LastIndex(text, pasteOff) < strings.LastIndex(text, pasteOn) {
+		t.Error("the terminal marks pastes for ever")
+	}
+}
+
+// TestTerminalCommands undoes, retries, saves and loads, writes a text of several lines, and completes a command.
+func TestTerminalCommands(t *testing.T) {
+	s, process, mark := newChatScreen(t, 80, "-n", "4")
+	s.types("\"\"\"Who\r")
+	mark = s.sees("... ", mark)
+	s.types("are you?\"\"\"\r")
+	mark = s.sees("> ", s.sees("Cut after 4 tokens", mark))
+	s.types("/set temp 1\r")
+	mark = s.sees("> ", s.sees("temp is 1.", mark))
+	s.types("/ret\t\r")
+	mark = s.sees("> ", s.sees("Cut after 4 tokens", s.sees("/retry", mark)))
+	file, messages := s.savedMessages(mark)
+	if len(messages) != 2 || messages[0].Content != "Who\nare you?" {
+		t.Errorf("messages %q", messages)
+	}
+	mark = s.sees("> ", s.sees("Saved ", mark))
+	s.types("/undo\r")
+	mark = s.sees("> ", s.sees("Took back \"Who are you?\" and its answer.", mark))
+	s.types("/load " + file + "\r")
+	mark = s.sees("> ", s.sees("Loaded 2 messages from ", mark))
+	s.types("/undo\r")
+	mark = s.sees("> ", s.sees("Took back", mark))
+	s.types("/re\t\t")
+	mark = s.sees("/reset", s.sees("/retry", mark))
+	s.types("set\r")
+	s.sees("Forgot 0 messages.", mark)
+	s.types(ctrlD)
+	s.all(process, 0)
+}
+
+// TestTerminalWraps: no line of an answer is cut within a word, in a window of 30 columns and in the same window made wider.
+func TestTerminalWraps(t *testing.T) {
+	s, process, mark := newChatScreen(t, 30, "-n", "30", "--seed", "1", "--temp", "0.8")
+	answer := func(columns int) {
+		t.Helper()
+		s.types("Tell me of the wolf.\r")
+		begin := s.sees("wolf.\x1b", mark)
+		begin = s.sees("\n", begin)
+		mark = s.sees("[Cut", begin)
+		lines := strings.Split(strings.ReplaceAll(s.text(begin)[:mark-begin-len("[Cut")], "\r", ""), "\n")
+		widest := 0
+		for _, line := range lines {
+			widest = max(widest, len([]rune(line)))
+		}
+		if widest > columns || widest < columns-12 {
+			t.Errorf("in %d columns the widest line has %d: %q", columns, widest, lines)
+		}
+		mark = s.sees("> ", mark)
+	}
+	answer(30)
+	if err := resize(s.master, 100); err != nil {
+		t.Fatal(err)
+	}
+	answer(100)
+	s.types(ctrlD)
+	s.all(process, 0)
+}
+
+// TestTerminalNoColour: with NO_COLOR no answer is coloured.
+func TestTerminalNoColour(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	s, process, mark := newChatScreen(t, 80, "-n", "20", "--draft", "ngram", "--highlight")
+	s.types("Who are you?\r")
+	s.sees("[Cut", mark)
+	s.types(ctrlD)
+	if text := s.all(process, 0); strings.Contains(text, noColour) || strings.Contains(text, colours["n-gram"]) {
+		t.Errorf("with NO_COLOR the terminal shows %q", text)
+	}
+}
+
+// TestTerminalPastTheContext interrupts answers of a chat that outgrows the context.
+func TestTerminalPastTheContext(t *testing.T) {
+	s, process, mark := newChatScreen(t, 300, "-n", "8", "--ctx", "96", "--ignore-eos", "--stats")
+	for range 5 {
+		s.types("Tell me of the wolf and the fox.\r")
+		mark = s.sees("> ", s.sees("; context ", mark))
+	}
+	if text := s.text(0); !strings.Contains(text, "messages are not read any more.]") || !strings.Contains(text, " of 96; greedy]") {
+		t.Errorf("the terminal shows %q", text)
+	}
+	s.types(ctrlD)
+	s.all(process, 0)
+}
+
+// TestTerminalIsGivenBack stops the program, whose terminal then has other modes, lets it go on, and ends it.
+func TestTerminalIsGivenBack(t *testing.T) {
+	s, process, mark := newChatScreen(t, 80)
+	before, err := unix.IoctlGetTermios(int(s.master.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cooked := *before
+	cooked.Lflag |= unix.ECHO | unix.ICANON // as a shell sets them while the program is stopped
+	process.Signal(syscall.SIGSTOP)
+	if err := unix.IoctlSetTermios(int(s.master.Fd()), unix.TCSETS, &cooked); err != nil {
+		t.Fatal(err)
+	}
+	process.Signal(syscall.SIGCONT)
+	for range 500 {
+		now, err := unix.IoctlGetTermios(int(s.master.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cooked = *now; cooked.Lflag&(unix.ECHO|unix.ICANON) == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if cooked.Lflag&(unix.ECHO|unix.ICANON) != 0 {
+		t.Error("after a stop the terminal echoes")
+	}
+	process.Signal(syscall.SIGTERM)
+	s.sees(pasteOff, mark)
+	if state, err := process.Wait(); err != nil || state.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+		t.Errorf("it ends with %v (%v)", state, err)
+	}
+}
+
 // TestTerminalTakesTheBarAway converts on a terminal: the summary must stand where the progress bar
 // was.
 func TestTerminalTakesTheBarAway(t *testing.T) {
@@ -187,7 +378,7 @@ func TestTerminalTakesTheBarAway(t *testing.T) {
 func TestTerminalShowsOrigins(t *testing.T) {
 	for _, noColour := range []string{"", "1"} {
 		t.Setenv("NO_COLOR", noColour)
-		s, process := newScreen(t, "run", draftInt8, "--prompt", "The wolf", "-n", "16", "--draft", draftF32, "--draft-len", "3", "--highlight", "--stats")
+		s, process := newScreen(t, "run", draftInt8, "--prompt", "The wolf", "-n", "16", "--temp", "0", "--draft", draftF32, "--draft-len", "3", "--highlight", "--stats")
 		s.sees("finished by length", 0)
 		if state, err := process.Wait(); err != nil || state.ExitCode() != 0 {
 			t.Errorf("it ends with %v (%v)", state, err)
@@ -200,7 +391,7 @@ func TestTerminalShowsOrigins(t *testing.T) {
 			continue
 		}
 		legend := "tokens from: target, \x1b[32mdraft\x1b[0m, \x1b[36mn-gram\x1b[0m\r\n"
-		if !strings.HasPrefix(text, legend) || !strings.Contains(text[len(legend):], "\x1b[32m ") {
+		if !strings.HasPrefix(text, legend) || !strings.Contains(text[len(legend):], "\x1b[32m") {
 			t.Errorf("the terminal shows %q", text)
 		}
 	}
@@ -220,7 +411,7 @@ func (s *screen) all(process *os.Process, code int) string {
 func TestTerminalIsNotSteered(t *testing.T) {
 	path := hostileFile(t)
 	ids := strings.TrimSpace(succeeds(t, hostileText, "tokenize", draftInt8))
-	wild := []string{"run", draftInt8, "--prompt", "The wolf", "-n", "500", "--ignore-eos", "--temp", "1000", "--seed", "3"}
+	wild := []string{"run", draftInt8, "--prompt", "The wolf", "-n", "500", "--ignore-eos", "--temp", "1000", "--top-p", "1", "--seed", "3"}
 	for name, c := range map[string]struct {
 		args []string
 		sees string
@@ -228,7 +419,7 @@ func TestTerminalIsNotSteered(t *testing.T) {
 		"meta":           {[]string{"inspect", path, "--tensors"}, "mode␛[31m␛]0;title␇␛[2J␡␍␛E␈"},
 		"meta as JSON":   {[]string{"inspect", path, "--json"}, `mode\u001b[31m`},
 		"text":           {wild, "␟"},
-		"text, coloured": {append(wild, "--highlight"), "␟"},
+		"text, coloured": {append(wild, "--highlight", "--draft", "ngram"), "␟"},
 		"text of ids":    {[]string{"tokenize", draftInt8, "--decode", ids}, "␛[31m␛]0;title␇␛[2J␡␍␛E␈"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -251,7 +442,7 @@ func TestTerminalIsNotSteered(t *testing.T) {
 	})
 	t.Run("typed prompt", func(t *testing.T) {
 		ownCache(t)
-		s, process := newScreen(t, "run", path)
+		s, process := newWindow(t, 300, "run", path)
 		mark := s.sees(": mode␛[31m␛]0;title␇␛[2J␡␍␛E␈, context of", 0)
 		mark = s.sees("> ", mark)
 		s.types("/unknown\r")

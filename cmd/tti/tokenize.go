@@ -48,7 +48,7 @@ Without TEXT, or with -, standard input is read to its end, every byte of it.`,
 			if err := flags.check(cmd); err != nil {
 				return err
 			}
-			model, err := runtime.Open(args[0], runtime.WithThreads(runtime.NewThreads(1)))
+			model, err := openModel(args[0], runtime.WithThreads(runtime.NewThreads(1)))
 			if err != nil {
 				return err
 			}
@@ -127,7 +127,7 @@ func encodeChat(t *tokenizer.Tokenizer, input string) ([]int32, error) {
 	}
 	var messages []chat.Message
 	if err := json.Unmarshal([]byte(input), &messages); err != nil {
-		return nil, fmt.Errorf(`the conversation is not a JSON list of messages such as [{"role":"user","content":"Hello"}]: %w`, err)
+		return nil, fmt.Errorf(`the conversation is not a JSON list of messages such as [{"role":"user","content":"Hello"}]: %w`, plainJSON(err))
 	}
 	return template.Encode(t, messages, chat.Options{AddGenerationPrompt: true})
 }

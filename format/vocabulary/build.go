@@ -48,7 +48,7 @@ func (d Definition) build() ([]byte, error) {
 		b.version = version1
 	}
 	if b.version == version2 {
-		d.Cut = d.findCut()
+		d.Cut = d.findCut(bytes[:])
 		b.Settings = d.Settings
 		if err := b.Validate(len(d.Tokens)); err != nil {
 			return nil, fmt.Errorf("settings: %w", err)
@@ -313,12 +313,9 @@ func (b *builder) putIndex() {
 	for place := range size {
 		b.put32(b.index.start+indexEntrySize*place, noToken)
 	}
-	outside := make(map[int32]bool)
-	for _, a := range b.Added {
-		outside[a.ID] = !a.Word
-	}
+	outside := outsideWords(b.Added, len(b.Tokens))
 	for id, token := range b.Tokens {
-		if token == "" || outside[int32(id)] {
+		if token == "" || outside.has(int32(id)) {
 			continue
 		}
 		place := int64(xxhash.Sum64String(token) & uint64(size-1))

@@ -7,7 +7,7 @@ import (
 )
 
 // Check checks the tables, which Open leaves alone. It reads each of them once and allocates no more than
-// one bit per merge. Errors wrap format.ErrCorrupt.
+// two bits per token or one per merge. Errors wrap format.ErrCorrupt.
 //
 // What it makes sure of: each byte has a token that is just that byte; each merge's
 // result is as long as its two parts together, which is at most MaxMergedLength, and holds their bytes;
@@ -68,7 +68,7 @@ func (v *View) checkBytes() error {
 }
 
 func (v *View) checkMerges() error {
-	seen := make([]uint64, (int(v.merges)+63)/64)
+	seen := newSet(v.merges)
 	slot := int32(0)
 	for left := range v.tokens {
 		end := v.number(v.mergeEnds, int(left))
@@ -84,11 +84,11 @@ func (v *View) checkMerges() error {
 					left, uint32(right), previous, uint32(result), v.tokens)
 			}
 			previous = right
-			if rank < 0 || rank >= v.merges || seen[rank/64]>>(rank%64)&1 != 0 {
+			if rank < 0 || rank >= v.merges || seen.has(rank) {
 				return corrupt("merge of tokens %d and %d: rank %d of %d is out of range or taken",
 					left, right, uint32(rank), v.merges)
 			}
-			seen[rank/64] |= 1 << (rank % 64)
+			seen.add(rank)
 			if length := v.Length(result); length > MaxMergedLength {
 				return corrupt("merge of tokens %d and %d: result %d is %d bytes long, at most %d are allowed",
 					left, right, result, length, MaxMergedLength)
@@ -111,37 +111,41 @@ func (v *View) joins(left, right, result int32) bool {
 		bytes.Equal(whole[:len(a)], a) && bytes.Equal(whole[len(a):], b)
 }
 
-// checkIndex looks every word up, and counts that there is nothing else.
+// checkIndex makes sure that the index has every word once and nothing else, and that each is found.
 func (v *View) checkIndex() error {
 	if len(v.index) == 0 {
 		return nil
 	}
-	outside := make(map[int32]bool)
-	for _, a := range v.Added {
-		outside[a.ID] = !a.Word
-	}
-	words := 0
+	words := newSet(v.tokens)
+	outside, count := outsideWords(v.Added, int(v.tokens)), 0
 	for id := range v.tokens {
-		token := v.Token(id)
-		if len(token) == 0 || outside[id] {
-			continue
-		}
-		words++
-		if found, ok := v.Find(token); !ok || found > id {
-			return corrupt("the index does not find token %d", id)
+		if v.Length(id) > 0 && !outside.has(id) {
+			words.add(id)
+			count++
 		}
 	}
+	missing := words.clone()
 	for place := range len(v.index) / indexEntrySize {
 		id := int32(binary.LittleEndian.Uint32(v.index[indexEntrySize*place:]))
 		if id == None {
 			continue
 		}
-		if words--; !v.known(id) || outside[id] || v.Length(id) == 0 {
-			return corrupt("the index has token %d of %d", uint32(id), v.tokens)
+		if !v.known(id) || !missing.has(id) {
+			return corrupt("the index has token %d of %d, which is no word or is there twice", uint32(id), v.tokens)
 		}
+		missing.remove(id)
+		count--
 	}
-	if words != 0 {
-		return corrupt("the index lacks or repeats %d tokens", words)
+	if count != 0 {
+		return corrupt("the index lacks %d tokens", count)
+	}
+	for id := range v.tokens {
+		if !words.has(id) {
+			continue
+		}
+		if found, ok := v.Find(v.Token(id)); !ok || found > id {
+			return corrupt("the index does not find token %d", id)
+		}
 	}
 	return nil
 }

@@ -18,9 +18,10 @@ type cutFinder struct {
 	failed  bool
 }
 
-// newCutFinder returns nil where there is no such character.
-func newCutFinder(s *Settings) *cutFinder {
-	if s.Unit != Characters {
+// newCutFinder returns nil where there is no such character, or where characters may be lost: then others may be neighbours
+// that are none in the text. bytes says that every byte has a token.
+func newCutFinder(s *Settings, bytes bool) *cutFinder {
+	if s.Unit != Characters || s.Unknown == nil && !bytes {
 		return nil
 	}
 	f := &cutFinder{unknown: None}
@@ -53,7 +54,7 @@ func (f *cutFinder) see(left, right []byte, id int32) {
 		f.after = append(f.after, last...)
 	}
 	_, spelled := SpelledByte(string(left)) // it stands for a character that its text does not end with
-	f.failed = spelled || id == f.unknown || len(f.after) > maxStepText
+	f.failed = spelled || id == f.unknown || len(f.after) > MaxStepText
 }
 
 // cut returns what has been found, nil for nothing. present says that there is a token for the character.
@@ -64,16 +65,20 @@ func (f *cutFinder) cut(present bool) *Cut {
 	return &Cut{Before: string(f.before), After: string(f.after)}
 }
 
-// findCut finds the cut of a definition.
-func (d *Definition) findCut() *Cut {
-	f := newCutFinder(&d.Settings)
+// findCut finds the cut of a definition, of which the tokens of bytes are given.
+func (d *Definition) findCut(bytes []int32) *Cut {
+	f := newCutFinder(&d.Settings, !slices.Contains(bytes, None))
 	if f == nil {
 		return nil
 	}
 	for _, m := range d.Merges {
 		f.see([]byte(d.Tokens[m.Left]), []byte(d.Tokens[m.Right]), m.Left)
 	}
-	return f.cut(slices.Contains(d.Tokens, string(f.before)))
+	outside, present := outsideWords(d.Added, len(d.Tokens)), false
+	for id, token := range d.Tokens {
+		present = present || token == string(f.before) && !outside.has(int32(id))
+	}
+	return f.cut(present)
 }
 
 // checkCut makes sure that no merge reaches over the places where words are cut. The merges have been checked.
@@ -82,7 +87,12 @@ func (v *View) checkCut() error {
 	if want == nil {
 		return nil
 	}
-	f := newCutFinder(&v.Settings)
+	bytes := true
+	for b := range byteTokens {
+		_, ok := v.Byte(byte(b))
+		bytes = bytes && ok
+	}
+	f := newCutFinder(&v.Settings, bytes)
 	if f != nil {
 		slot := int32(0)
 		for left := range v.tokens {

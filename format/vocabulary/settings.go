@@ -150,31 +150,49 @@ const (
 	decoding
 )
 
-// stepTypes has a check for every type of step that a stage may have. A check gets the step without what it is to
-// look at, and reports whether this makes sense.
-var stepTypes = map[stage]map[string]func(s *Step) bool{
+// stepType is what there is to know of a type of step in a stage.
+type stepType struct {
+	// check gets the step without its type, takes from it what it looks at, and reports whether this makes sense.
+	check func(s *Step) bool
+	// growth is how many times as long a text may become by the step, nil for a step that makes none longer.
+	growth func(s Step) int
+}
+
+// stepTypes are the types of steps that a stage may have.
+var stepTypes = map[stage]map[string]stepType{
 	normalizing: {
-		NFC:     func(*Step) bool { return true },
-		Prepend: func(s *Step) bool { return take(&s.Text) != "" },
-		Replace: func(s *Step) bool { take(&s.With); return take(&s.Text) != "" },
+		NFC:     {anything, func(Step) int { return 3 }}, // U+1D160, for one; Unicode's FAQ on normalization knows no worse
+		Prepend: {func(s *Step) bool { return take(&s.Text) != "" }, func(s Step) int { return 1 + len(s.Text) }},
+		Replace: {(*Step).takeReplace, replaceGrowth},
 	},
 	preTokenizing: {
-		Split:     (*Step).takeSplit,
-		Digits:    func(s *Step) bool { take(&s.Each); return true },
-		ByteLevel: func(s *Step) bool { take(&s.Space); p := take(&s.Pattern); return p == "" || p == GPT2Pattern },
-		Metaspace: func(s *Step) bool { take(&s.Split); return s.takeMetaspace() },
+		Split:  {(*Step).takeSplit, nil},
+		Digits: {func(s *Step) bool { take(&s.Each); return true }, nil},
+		ByteLevel: {func(s *Step) bool { take(&s.Space); p := take(&s.Pattern); return p == "" || p == GPT2Pattern }, func(s Step) int {
+			if s.Space {
+				return 2
+			}
+			return 1
+		}},
+		Metaspace: {func(s *Step) bool { take(&s.Split); return s.takeMetaspace() }, func(s Step) int { return 1 + len(s.Text) }},
 	},
 	decoding: {
-		Replace:      func(s *Step) bool { take(&s.With); return take(&s.Text) != "" },
-		ByteLevel:    func(*Step) bool { return true },
-		ByteFallback: func(*Step) bool { return true },
-		Fuse:         func(*Step) bool { return true },
-		Strip: func(s *Step) bool {
-			return utf8.RuneCountInString(take(&s.Text)) == 1 && take(&s.Start) > 0
-		},
-		Metaspace: (*Step).takeMetaspace,
+		Replace:      {(*Step).takeReplace, replaceGrowth},
+		ByteLevel:    {anything, nil},
+		ByteFallback: {anything, nil},
+		Fuse:         {anything, nil},
+		Strip: {func(s *Step) bool {
+			text, start := take(&s.Text), take(&s.Start)
+			return utf8.RuneCountInString(text) == 1 && start > 0
+		}, nil},
+		Metaspace: {(*Step).takeMetaspace, nil},
 	},
 }
+
+func anything(*Step) bool { return true }
+
+// replaceGrowth rounds up.
+func replaceGrowth(s Step) int { return max(1, (len(s.With)+len(s.Text)-1)/len(s.Text)) }
 
 // take returns a value and leaves zero in its place.
 func take[T any](value *T) (taken T) {
@@ -190,16 +208,28 @@ func (s *Step) takeSplit() bool {
 		(behavior == Isolated || behavior == Removed || behavior == MergedWithPrevious)
 }
 
+func (s *Step) takeReplace() bool {
+	take(&s.With)
+	return take(&s.Text) != ""
+}
+
 func (s *Step) takeMetaspace() bool {
 	scheme := take(&s.Scheme)
 	return utf8.RuneCountInString(take(&s.Text)) == 1 && (scheme == Always || scheme == First || scheme == Never)
 }
 
-// maxSteps bounds the steps of a stage. The longest list in use has four.
-const maxSteps = 16
+// MaxSteps bounds the steps of a stage. The longest list in use has four.
+const MaxSteps = 16
 
-// maxStepText bounds the texts of a step, and with maxSteps what a step may make of a text.
-const maxStepText = 64
+// MaxStepText bounds the texts of a step, and what a character may be merged to in [Cut], in bytes.
+const MaxStepText = 64
+
+// MaxGrowth bounds how many times as long normalizers and pre-tokenizers may make a text together, and decoders a token: a
+// few steps could make gigabytes of a word otherwise. Those in use reach 12.
+const MaxGrowth = 64
+
+// MaxAround bounds the tokens that the post-processor puts before a text, and those that it puts after it. Those in use put one.
+const MaxAround = 1024
 
 // Validate returns an error for settings that no tokenizer has. Ids are those of a vocabulary of the given size. A step or
 // pattern that is unknown is format.ErrUnsupported: a later version may know it.
@@ -207,22 +237,22 @@ func (s *Settings) Validate(tokens int) error {
 	if s.Unit != Bytes && s.Unit != Characters {
 		return fmt.Errorf("%w: unit %.60q", format.ErrUnsupported, s.Unit)
 	}
-	for _, list := range []struct {
-		name  string
-		stage stage
-		steps []Step
-	}{{"normalizer", normalizing, s.Normalizer}, {"pre_tokenizer", preTokenizing, s.PreTokenizer}, {"decoder", decoding, s.Decoder}} {
-		if len(list.steps) > maxSteps {
-			return fmt.Errorf("%s: %d steps, at most %d are allowed", list.name, len(list.steps), maxSteps)
+	for _, list := range s.stages() {
+		if err := list.validate(); err != nil {
+			return fmt.Errorf("%s: %w", list.name, err)
 		}
-		for _, step := range list.steps {
-			if err := step.validate(list.stage); err != nil {
-				return fmt.Errorf("%s: %w", list.name, err)
-			}
-		}
+	}
+	if s.growth(normalizing)*s.growth(preTokenizing) > MaxGrowth {
+		return fmt.Errorf("normalizer and pre_tokenizer make a text more than %d times as long", MaxGrowth)
+	}
+	if s.growth(decoding) > MaxGrowth {
+		return fmt.Errorf("decoder makes a token more than %d times as long", MaxGrowth)
 	}
 	if err := s.validateUnit(); err != nil {
 		return err
+	}
+	if most := max(len(s.Prefix), len(s.Suffix)); most > MaxAround {
+		return fmt.Errorf("%d tokens before or after a text, at most %d are allowed", most, MaxAround)
 	}
 	ids := append(append(append([]int32{}, s.Prefix...), s.Suffix...), s.End...)
 	if s.Unknown != nil {
@@ -233,26 +263,80 @@ func (s *Settings) Validate(tokens int) error {
 			return fmt.Errorf("token %d of %d", id, tokens)
 		}
 	}
-	if c := s.Cut; c != nil && utf8.RuneCountInString(c.Before) != 1 {
-		return fmt.Errorf("cut before %.60q", c.Before)
+	if c := s.Cut; c != nil && (utf8.RuneCountInString(c.Before) != 1 || len(c.After) > MaxStepText) {
+		return fmt.Errorf("cut before %.60q unless after %.60q", c.Before, c.After)
+	}
+	return s.validateTexts()
+}
+
+// validateTexts makes sure that JSON can hold what was not read from JSON.
+func (s *Settings) validateTexts() error {
+	for name, template := range s.Templates {
+		if !utf8.ValidString(name) || !utf8.ValidString(template) {
+			return fmt.Errorf("chat template %.60q is not UTF-8", name)
+		}
+	}
+	for _, text := range []*string{s.BOS, s.EOS, s.UNK, s.PAD} {
+		if text != nil && !utf8.ValidString(*text) {
+			return fmt.Errorf("special token %.60q is not UTF-8", *text)
+		}
 	}
 	return nil
 }
 
+// steps is the list of a stage, by the name it has in the settings.
+type steps struct {
+	name  string
+	stage stage
+	list  []Step
+}
+
+func (s *Settings) stages() [3]steps {
+	return [3]steps{
+		{"normalizer", normalizing, s.Normalizer}, {"pre_tokenizer", preTokenizing, s.PreTokenizer}, {"decoder", decoding, s.Decoder},
+	}
+}
+
+func (s steps) validate() error {
+	if len(s.list) > MaxSteps {
+		return fmt.Errorf("%d steps, at most %d are allowed", len(s.list), MaxSteps)
+	}
+	for _, step := range s.list {
+		if err := step.validate(s.stage); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// growth returns how many times as long a text may become in a stage whose steps have been validated, or a number beyond
+// MaxGrowth if it is more than that.
+func (s *Settings) growth(in stage) int {
+	growth := 1
+	for _, step := range s.stages()[in].list {
+		if by := stepTypes[in][step.Type].growth; by != nil {
+			growth = min(growth*by(step), MaxGrowth+1)
+		}
+	}
+	return growth
+}
+
 func (step Step) validate(in stage) error {
-	check, ok := stepTypes[in][step.Type]
+	kind, ok := stepTypes[in][step.Type]
 	if !ok {
 		return fmt.Errorf("%w: step %.60q", format.ErrUnsupported, step.Type)
 	}
-	if len(step.Text) > maxStepText || len(step.With) > maxStepText {
-		return fmt.Errorf("step %s: a text longer than %d bytes", step.Type, maxStepText)
+	for _, text := range []string{step.Text, step.With} {
+		if len(text) > MaxStepText || !utf8.ValidString(text) {
+			return fmt.Errorf("step %s: a text that is longer than %d bytes or not UTF-8", step.Type, MaxStepText)
+		}
 	}
 	if step.Type == Split && step.Pattern != "" && Patterns[step.Pattern] == "" {
 		return fmt.Errorf("%w: pattern %.60q", format.ErrUnsupported, step.Pattern)
 	}
 	rest := step
 	rest.Type = ""
-	if !check(&rest) || rest != (Step{}) {
+	if !kind.check(&rest) || rest != (Step{}) {
 		return fmt.Errorf("step %s has settings that make no sense", step.Type)
 	}
 	return nil
@@ -281,12 +365,21 @@ func (s *Settings) validateUnit() error {
 	if has(s.PreTokenizer, ByteLevel)+has(s.Decoder, ByteLevel) > 0 {
 		return errors.New("ByteLevel of characters")
 	}
-	fused := false
-	for _, step := range s.Decoder {
-		if fused != (step.Type == Strip) {
-			return errors.New("decoder: Fuse, and nothing else, comes before Strip")
+	return validateEnd(s.Decoder)
+}
+
+// validateEnd makes sure that what decodes tokens one by one does the same: the pieces are fused at the end, and then the
+// start of the text may be stripped.
+func validateEnd(decoder []Step) error {
+	if last := len(decoder) - 1; last >= 0 && decoder[last].Type == Strip {
+		if decoder = decoder[:last]; last == 0 || decoder[last-1].Type != Fuse {
+			return errors.New("decoder: Strip without Fuse before it")
 		}
-		fused = fused || step.Type == Fuse
+	}
+	for i, step := range decoder {
+		if step.Type == Strip || step.Type == Fuse && i < len(decoder)-1 {
+			return errors.New("decoder: Fuse and Strip are not at the end")
+		}
 	}
 	return nil
 }
@@ -300,14 +393,15 @@ func (s *Settings) encode() ([]byte, error) {
 	return format.CanonicalJSON(text)
 }
 
-// parseSettings reads and validates what encode has written.
+// parseSettings reads and validates what encode has written, and nothing else: whatever is not known may change what the
+// tokenizer does.
 func parseSettings(text []byte, tokens int) (s Settings, err error) {
 	if err := strictjson.Unmarshal(text, &s); err != nil {
 		return s, fmt.Errorf("%w: settings: %w", format.ErrCorrupt, err)
 	}
-	canonical, err := format.CanonicalJSON(text)
+	canonical, err := s.encode()
 	if err != nil || !bytes.Equal(text, canonical) {
-		return s, fmt.Errorf("%w: settings: not canonical JSON", format.ErrCorrupt)
+		return s, otherwiseWritten(text)
 	}
 	if err := s.Validate(tokens); err != nil {
 		if errors.Is(err, format.ErrUnsupported) {
@@ -316,4 +410,14 @@ func parseSettings(text []byte, tokens int) (s Settings, err error) {
 		return s, fmt.Errorf("%w: settings: %w", format.ErrCorrupt, err)
 	}
 	return s, nil
+}
+
+// otherwiseWritten returns why a text is not what encode makes of the settings in it.
+func otherwiseWritten(text []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(new(Settings)); err != nil {
+		return fmt.Errorf("%w: settings: %w", format.ErrUnsupported, err)
+	}
+	return fmt.Errorf("%w: settings: not the canonical JSON of what they say", format.ErrCorrupt)
 }

@@ -128,14 +128,14 @@ func readHeader(section []byte) (c counts, end int32, err error) {
 		return c, None, corrupt("reserved bytes are not zero")
 	}
 	c.index, c.addedText, c.settings = field(atIndex), field(atAddedText), field(atSettings)
-	if c.settings > maxSettings {
-		return c, None, corrupt("settings of %d bytes, at most %d are allowed", c.settings, maxSettings)
+	if c.settings > MaxSettings {
+		return c, None, corrupt("settings of %d bytes, at most %d are allowed", c.settings, MaxSettings)
 	}
 	return c, None, nil
 }
 
-// maxSettings bounds the settings, in bytes. Chat templates are the most of them; the longest in use have 20 KB.
-const maxSettings = 4 << 20
+// MaxSettings bounds the settings, in bytes. Chat templates are the most of them; the longest in use have 20 KB.
+const MaxSettings = 4 << 20
 
 func checkPadding(section []byte, l *layout) error {
 	parts := l.parts()
@@ -216,14 +216,14 @@ func (v *View) Byte(b byte) (id int32, ok bool) {
 }
 
 // Find returns the token that is just this word, as long as the tokenizer looks up words: where its units are characters,
-// or it ignores merges. Added tokens that are no words are not found.
+// or it ignores merges. Added tokens that are no words are not found, nor is what lies more than MaxProbes places behind its own.
 func (v *View) Find(word []byte) (id int32, ok bool) {
 	places := len(v.index) / indexEntrySize
 	if places == 0 {
 		return None, false
 	}
 	place := int(xxhash.Sum64(word) & uint64(places-1))
-	for range places {
+	for range min(places, MaxProbes) {
 		id := int32(binary.LittleEndian.Uint32(v.index[indexEntrySize*place:]))
 		if id == None {
 			return None, false

@@ -363,6 +363,8 @@ func BenchmarkOpen(b *testing.B) {
 func FuzzOpen(f *testing.F) {
 	f.Add(build(f, alphabet()))
 	f.Add(build(f, small()))
+	f.Add(build(f, characters()))
+	f.Add(build(f, lookingUp()))
 	f.Fuzz(func(t *testing.T, section []byte) {
 		v, err := vocabulary.Open(section)
 		if err != nil || v.Check() != nil {
@@ -383,6 +385,11 @@ func FuzzOpen(f *testing.F) {
 		for b := range 256 {
 			if id, ok := v.Byte(byte(b)); ok {
 				v.Token(id)
+			}
+		}
+		for id := range int32(v.Tokens()) {
+			if found, ok := v.Find(v.Token(id)); ok && !bytes.Equal(v.Token(found), v.Token(id)) {
+				t.Fatalf("token %d is found as %d", id, found)
 			}
 		}
 		for _, a := range v.Added {

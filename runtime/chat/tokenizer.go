@@ -30,6 +30,13 @@ func FromTokenizer(t *tokenizer.Tokenizer) (*Template, error) {
 	return Parse(source)
 }
 
+// ParseFor compiles a template in the place of a model's own, with the special tokens of that model.
+func ParseFor(t *tokenizer.Tokenizer, template string) (*Template, error) {
+	source := sourceOf(t.Settings())
+	source.Template = template
+	return Parse(source)
+}
+
 // sourceOf returns the special tokens of a model.
 func sourceOf(settings *vocabulary.Settings) Source {
 	token := func(text *string) Token {

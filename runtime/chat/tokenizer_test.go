@@ -116,3 +116,33 @@ func TestNobodySpeaksInControlTokens(t *testing.T) {
 		}
 	}
 }
+
+// TestParseFor: a model's own template, given as if it were another's, gives the same ids, with the model's special tokens; another gives
+// what it says.
+func TestParseFor(t *testing.T) {
+	messages := []chat.Message{chat.Text("user", "Who are you?")}
+	for name, tok := range smallTokenizers(t) {
+		own, err := chat.FromTokenizer(tok)
+		if err != nil {
+			t.Fatal(err)
+		}
+		given, err := chat.ParseFor(tok, tok.Settings().Templates[vocabulary.DefaultTemplate])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := own.Encode(tok, messages, chat.Options{AddGenerationPrompt: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := given.Encode(tok, messages, chat.Options{AddGenerationPrompt: true}); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v (%v), want %v", name, got, err, want)
+		}
+		other, err := chat.ParseFor(tok, "{{ messages[0]['content'] }}!")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := other.Render(messages, chat.Options{}); err != nil || text != "Who are you?!" {
+			t.Errorf("%s: %q (%v)", name, text, err)
+		}
+	}
+}

@@ -71,7 +71,7 @@ func (s *Sampler) enterEach(c *contest, ids []int32, logits []float32, k int) {
 		random := c.random(id)
 		bound := float64(float64(logit)*inverse) - highest
 		bound += float64(math.Abs(bound)*precision) + slack
-		if bound+gumbelBound(random) < c.threshold || id == c.best {
+		if !(bound+gumbelBound(random) >= c.threshold) || id == c.best { // -Inf, of what is not allowed, has no bound
 			continue
 		}
 		if score := float64(logit)/s.Temperature - highest; score >= minimum && (k == 0 || s.isAmong(k, logits, i)) {

@@ -27,7 +27,8 @@ type FinishReason string
 
 const (
 	FinishStop      FinishReason = "stop"      // a token that ends a text, or a stop string
-	FinishLength    FinishReason = "length"    // the wanted number of tokens, or no position left
+	FinishLength    FinishReason = "length"    // the wanted number of tokens
+	FinishContext   FinishReason = "context"   // no position left in the model's context
 	FinishCancelled FinishReason = "cancelled" // the context is done
 )
 
@@ -57,8 +58,26 @@ func MaxTokens(n int) Option {
 		if n < 0 {
 			g.invalid = fmt.Errorf("%w: at most %d tokens", ErrOption, n)
 		}
-		g.limit = min(g.limit, n)
+		if n <= g.limit {
+			g.limit, g.atLimit = n, FinishLength
+		}
 	}
+}
+
+// MinTokens lets no token that ends a text be drawn before there are n others, unless no other is allowed. Stop strings and
+// MaxTokens end it all the same.
+func MinTokens(n int) Option {
+	return func(g *Generation) {
+		if n < 0 {
+			g.invalid = fmt.Errorf("%w: at least %d tokens", ErrOption, n)
+		}
+		g.rules.MinTokens = n
+	}
+}
+
+// Constrain lets only tokens be drawn that a constraint allows. begin is called once for each text.
+func Constrain(begin func() Allowed) Option {
+	return func(g *Generation) { g.rules.Allowed = begin() }
 }
 
 // Stop ends the text before the first occurrence of any of the strings.
@@ -80,7 +99,9 @@ func Report(o *Outcome) Option {
 // limits, recognizes the end and makes text of tokens.
 type Generation struct {
 	limit   int
+	atLimit FinishReason // what reaching the limit means
 	ends    []int32
+	rules   Rules
 	stops   []string
 	text    *TextStream
 	outcome *Outcome
@@ -107,6 +128,7 @@ func New(t *tokenizer.Tokenizer, limits Limits, prompt []int32, options ...Optio
 	g := &Generation{
 		// The last token needs no position of its own: nothing is computed from it.
 		limit:   limits.Context - promptTokens + 1,
+		atLimit: FinishContext,
 		ends:    limits.Ends,
 		outcome: new(Outcome),
 		start:   time.Now(),
@@ -122,9 +144,16 @@ func New(t *tokenizer.Tokenizer, limits Limits, prompt []int32, options ...Optio
 	g.text = NewTextStream(t.NewAnswer(prompt), g.stops...)
 	*g.outcome = Outcome{PromptTokens: promptTokens}
 	if g.limit == 0 {
-		g.outcome.Finish = FinishLength
+		g.outcome.Finish = g.atLimit
 	}
 	return g, nil
+}
+
+// Rules returns what the Sampler of the text has to know of it.
+func (g *Generation) Rules() Rules {
+	r := g.rules
+	r.Prompt, r.Ends = g.outcome.PromptTokens, g.ends
+	return r
 }
 
 // Done reports whether the text has ended.
@@ -156,7 +185,7 @@ func (g *Generation) Accept(id int32) (Token, error) {
 	case ended:
 		g.outcome.Finish = FinishStop
 	case g.Remaining() <= 0:
-		g.outcome.Finish = FinishLength
+		g.outcome.Finish = g.atLimit
 	}
 	if g.Done() {
 		token.Text += g.text.Flush()

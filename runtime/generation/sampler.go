@@ -2,23 +2,24 @@ package generation
 
 import (
 	"math"
-	"slices"
 
 	"github.com/tti-llm/tti/kernels"
 )
 
-// Sampler draws tokens by one [Sampling]. It keeps memory between draws, never state: drawing again
+// Sampler draws tokens by one [Sampling] and the [Rules] of a text. It keeps memory between draws, never state: drawing again
 // with the same arguments gives the same token. It is not safe for concurrent use.
 type Sampler struct {
 	Sampling
 	kernels *kernels.Set
-	logits  []float32 // a copy, where the repetition penalty changes some
+	rules   Rules
+	logits  []float32 // a copy, where bias, mask or penalties change some
 	ids     []int32   // of the tokens that may pass the filters, or passed them so far
 	values  []float32 // their logits, where top-k is the only one
 	scores  []float64 // logit / temperature, less the highest of all, otherwise
 	edge    []edge    // of the nucleus
 	heap    []rank
-	seen    []uint64 // bit set of tokens, for the penalty
+	seen    []uint64 // bit set of tokens, for the repetition penalty
+	counts  []int32  // of tokens, for the frequency penalty; zeros between draws
 }
 
 // NewSampler returns a Sampler for the settings, which must be valid, on some set of kernels.
@@ -30,7 +31,7 @@ func NewSampler(set *kernels.Set, s Sampling) (*Sampler, error) {
 }
 
 // Draw returns the token that follows the preceding ones, prompt included, whose last one gave
-// these logits. It fails with ErrNotANumber.
+// these logits. It fails with ErrNotANumber and ErrNothingAllowed.
 func (s *Sampler) Draw(logits []float32, preceding []int32) (int32, error) {
 	id, _, err := s.draw(logits, preceding, false)
 	return id, err
@@ -48,10 +49,13 @@ func (s *Sampler) DrawMargin(logits []float32, preceding []int32) (int32, float6
 }
 
 func (s *Sampler) draw(logits []float32, preceding []int32, wantMargin bool) (id int32, margin float64, err error) {
-	logits = s.penalize(logits, preceding)
+	logits = s.adjust(logits, preceding)
 	best, nan := s.kernels.ArgMax(logits)
-	if nan {
+	switch {
+	case nan:
 		return 0, 0, ErrNotANumber
+	case math.IsInf(float64(logits[best]), -1):
+		return 0, 0, ErrNothingAllowed
 	}
 	if s.Temperature == 0 {
 		if wantMargin {
@@ -83,28 +87,4 @@ func (s *Sampler) lead(logits []float32, best int) float64 {
 		}
 	}
 	return min(float64(logits[best])-float64(second), LargestMargin)
-}
-
-// penalize returns the logits after the repetition penalty, in memory of the sampler if it changes
-// any.
-func (s *Sampler) penalize(logits []float32, preceding []int32) []float32 {
-	penalty := float32(s.RepetitionPenalty)
-	if penalty == 0 || penalty == 1 {
-		return logits
-	}
-	s.logits = append(s.logits[:0], logits...)
-	words := (len(logits) + 63) / 64
-	s.seen = slices.Grow(s.seen[:0], words)[:words]
-	clear(s.seen)
-	for _, id := range preceding {
-		if word, bit := id/64, uint64(1)<<(id%64); s.seen[word]&bit == 0 {
-			s.seen[word] |= bit
-			if s.logits[id] > 0 {
-				s.logits[id] /= penalty
-			} else {
-				s.logits[id] *= penalty
-			}
-		}
-	}
-	return s.logits
 }

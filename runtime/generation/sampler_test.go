@@ -165,7 +165,7 @@ func TestGumbelBoundHolds(t *testing.T) {
 func TestRepetitionPenalty(t *testing.T) {
 	logits := []float32{2, -1, 3, 0.5}
 	s := sampler(t, Sampling{RepetitionPenalty: 2})
-	if got := s.penalize(logits, []int32{2, 1, 2, 2}); !slices.Equal(got, []float32{2, -2, 1.5, 0.5}) {
+	if got := s.adjust(logits, []int32{2, 1, 2, 2}); !slices.Equal(got, []float32{2, -2, 1.5, 0.5}) {
 		t.Errorf("penalized to %v", got)
 	}
 	if !slices.Equal(logits, []float32{2, -1, 3, 0.5}) {
@@ -202,7 +202,8 @@ func TestDrawRefusesNaN(t *testing.T) {
 
 func TestSamplingValidate(t *testing.T) {
 	for _, s := range []Sampling{{Temperature: -1}, {Temperature: math.NaN()}, {Temperature: math.Inf(1)}, {TopK: -1}, {TopP: 1.1}, {TopP: -0.1},
-		{MinP: 2}, {MinP: math.NaN()}, {RepetitionPenalty: -1}, {RepetitionPenalty: math.Inf(1)}} {
+		{MinP: 2}, {MinP: math.NaN()}, {RepetitionPenalty: -1}, {RepetitionPenalty: math.Inf(1)},
+		{FrequencyPenalty: math.NaN()}, {PresencePenalty: 1e39}, {LogitBias: map[int32]float32{-1: 1}}, {LogitBias: map[int32]float32{3: float32(math.Inf(-1))}}} {
 		if _, err := NewSampler(kernels.Sets()[0], s); !errors.Is(err, ErrOption) {
 			t.Errorf("%+v: %v", s, err)
 		}

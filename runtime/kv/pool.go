@@ -66,6 +66,9 @@ func NewPool(layout kernels.KVLayout, limit int64) (*Pool, error) {
 // Layout returns the layout of the pages.
 func (p *Pool) Layout() kernels.KVLayout { return p.layout }
 
+// Limit returns how many bytes of pages can be in use at once, 0 if there is no bound.
+func (p *Pool) Limit() int64 { return int64(p.limit) * int64(p.layout.PageBytes()) }
+
 // Taken returns how many bytes of pages are in use. Pages that sequences share count once.
 func (p *Pool) Taken() int64 {
 	p.mutex.Lock()

@@ -16,16 +16,37 @@ type finder struct {
 }
 
 func newFinder(added []vocabulary.Added) finder {
-	f := finder{added: added, parent: make([]int32, len(added))}
-	for i, a := range added {
+	f := finder{added: foundable(added)}
+	f.parent = make([]int32, len(f.added))
+	for i, a := range f.added {
 		f.first[a.Pattern[0]] = true
 		// What a pattern begins with comes before it, and is one of those that the one just before begins with, or that one.
 		f.parent[i] = int32(i) - 1
-		for f.parent[i] >= 0 && !strings.HasPrefix(a.Pattern, added[f.parent[i]].Pattern) {
+		for f.parent[i] >= 0 && !strings.HasPrefix(a.Pattern, f.added[f.parent[i]].Pattern) {
 			f.parent[i] = f.parent[f.parent[i]]
 		}
 	}
 	return f
+}
+
+// foundable leaves out tokens that are never found: of several with the same pattern, all but the first control token and
+// the first other one.
+func foundable(added []vocabulary.Added) (kept []vocabulary.Added) {
+	var seen [2]bool // of the pattern at hand: other tokens, control tokens
+	for i, a := range added {
+		if i > 0 && a.Pattern != added[i-1].Pattern {
+			seen = [2]bool{}
+		}
+		kind := 0
+		if a.Control {
+			kind = 1
+		}
+		if !seen[kind] {
+			seen[kind] = true
+			kept = append(kept, a)
+		}
+	}
+	return kept
 }
 
 // match is an added token found in a text.
@@ -55,22 +76,34 @@ func (f *finder) longest(text string, at int, allowed func(m match) bool) (found
 	here := text[at:min(len(text), at+vocabulary.MaxAddedLength)]
 	// All that here begins with are the last pattern that does not come after it, or what that begins with.
 	i := int32(sort.Search(len(f.added), func(i int) bool { return f.added[i].Pattern > here })) - 1
+	if i < 0 {
+		return found
+	}
+	common := commonPrefix(here, f.added[i].Pattern)
 	for ; i >= 0; i = f.parent[i] {
 		a := &f.added[i]
 		if found.added != nil && len(a.Pattern) < found.end-at {
 			break
 		}
-		if m := (match{at, at + len(a.Pattern), a}); strings.HasPrefix(here, a.Pattern) && allowed(m) {
+		if m := (match{at, at + len(a.Pattern), a}); len(a.Pattern) <= common && allowed(m) {
 			found = m // of several that are the same the first is meant, which comes last here
 		}
 	}
 	return found
 }
 
+// commonPrefix returns how many bytes two texts have in common at their start.
+func commonPrefix(a, b string) (n int) {
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
 // split cuts a text at added tokens and calls yield for these and, with nil, for what lies between, until it returns
 // false. It returns whether it never did.
 func (f *finder) split(text string, allowed func(m match) bool, yield func(start, end int, added *vocabulary.Added) bool) bool {
-	done := 0
+	done, blank := 0, 0 // up to where all is yielded, and where white space ends that a token has swallowed
 	for at := 0; ; {
 		m := f.next(text, at, allowed)
 		if m.added == nil {
@@ -81,10 +114,14 @@ func (f *finder) split(text string, allowed func(m match) bool, yield func(start
 			continue // nor is anything else found in it
 		}
 		if m.added.LeftStrip { // but not what the token before has taken
-			m.start = max(done, len(strings.TrimRightFunc(text[:m.start], isSpace)))
+			m.start = max(m.start, done)
+			m.start = done + len(strings.TrimRightFunc(text[done:m.start], isSpace))
 		}
 		if m.added.RightStrip {
-			m.end += len(text) - m.end - len(strings.TrimLeftFunc(text[m.end:], isSpace))
+			if blank <= m.end {
+				blank = len(text) - len(strings.TrimLeftFunc(text[m.end:], isSpace))
+			}
+			m.end = blank
 		}
 		if done < m.start && !yield(done, m.start, nil) || !yield(m.start, m.end, m.added) {
 			return false

@@ -3,6 +3,7 @@ package tokenizer_test
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -13,10 +14,20 @@ import (
 	"github.com/tti-llm/tti/runtime/tokenizer"
 )
 
-// changeable returns a small section and its tokenizer, which goes on when the section is written to.
-func changeable(t testing.TB) ([]byte, *tokenizer.Tokenizer) {
+// changeableDefinitions are small ones of both versions and both units.
+func changeableDefinitions() map[string]vocabulary.Definition {
+	bytes := randomDefinition(rand.New(rand.NewPCG(29, 31)))
+	lookingUp := bytes
+	lookingUp.IgnoreMerges = true
+	characters := randomCharacters(rand.New(rand.NewPCG(83, 89)))
+	characters.Decoder = documented().Decoder
+	return map[string]vocabulary.Definition{"version 1": bytes, "version 2, bytes": lookingUp, "version 2, characters": characters}
+}
+
+// changeable returns the section of a definition and its tokenizer, which goes on when the section is written to.
+func changeable(t testing.TB, d vocabulary.Definition) ([]byte, *tokenizer.Tokenizer) {
 	t.Helper()
-	d := randomDefinition(rand.New(rand.NewPCG(29, 31)))
+	d.Added, d.Tokens = nil, slices.Clone(d.Tokens)
 	for _, token := range []string{"<end>", "<e", "ab"} {
 		d.Added = append(d.Added, vocabulary.Added{ID: int32(len(d.Tokens)), Control: token == "<end>"})
 		d.Tokens = append(d.Tokens, token)
@@ -73,8 +84,14 @@ var changedTexts = []string{"abcabab <end> <e ab cc", strings.Repeat("abcab", 60
 // TestChangedSection writes to a section that has been checked: numbers that point anywhere. What is read then may make
 // no sense, but nothing outside of the section is read and every call ends.
 func TestChangedSection(t *testing.T) {
+	for name, d := range changeableDefinitions() {
+		t.Run(name, func(t *testing.T) { changeSection(t, d) })
+	}
+}
+
+func changeSection(t *testing.T, d vocabulary.Definition) {
 	random := rand.New(rand.NewPCG(37, 41))
-	section, tok := changeable(t)
+	section, tok := changeable(t, d)
 	whole := slices.Clone(section)
 	corrupt := 0
 	for round := range 3000 {
@@ -102,8 +119,16 @@ func TestChangedSection(t *testing.T) {
 
 // FuzzChangedSection replaces a part of a section that has been checked.
 func FuzzChangedSection(f *testing.F) {
-	section, tok := changeable(f)
-	whole := slices.Clone(section)
+	type changed struct {
+		section, whole []byte
+		tok            *tokenizer.Tokenizer
+	}
+	var all []changed
+	definitions := changeableDefinitions()
+	for _, name := range slices.Sorted(maps.Keys(definitions)) {
+		section, tok := changeable(f, definitions[name])
+		all = append(all, changed{section, slices.Clone(section), tok})
+	}
 	for i, text := range changedTexts {
 		f.Add(uint16(i*1000), []byte{255, 255, 0, 1}, text)
 	}
@@ -111,8 +136,10 @@ func FuzzChangedSection(f *testing.F) {
 		if len(text) > 4096 {
 			return
 		}
-		copy(section, whole)
-		copy(section[int(at)%len(section):], part)
-		useChanged(t, tok, text)
+		for _, c := range all {
+			copy(c.section, c.whole)
+			copy(c.section[int(at)%len(c.section):], part)
+			useChanged(t, c.tok, text)
+		}
 	})
 }

@@ -2,56 +2,69 @@ package tokenizer
 
 import (
 	"bytes"
+	"strconv"
+	"strings"
 
 	"github.com/tti-llm/tti/format/vocabulary"
 )
 
 // decoder turns tokens into text one by one. What acts at the start of the text only is told so.
 type decoder struct {
-	replace   [][2][]byte
-	fallback  bool   // tokens such as <0xE2> are bytes
-	metaspace []byte // stands for a space
-	dropFirst bool   // and for nothing in the first token
-	strip     []byte // is taken away from the start of the text, up to stripCount times
-	count     int
+	steps []decodeStep
+	strip []byte // is taken away from the start of the text, up to count times
+	count int
 }
+
+// decodeStep makes something of a token: the byte that it spells or, where from is there, a text with another one for from.
+type decodeStep struct{ from, first, later []byte }
 
 func newDecoder(steps []vocabulary.Step) (d decoder) {
 	for _, step := range steps {
+		text, with := []byte(step.Text), []byte(step.With)
 		switch step.Type {
 		case vocabulary.Replace:
-			d.replace = append(d.replace, [2][]byte{[]byte(step.Text), []byte(step.With)})
+			d.steps = append(d.steps, decodeStep{text, with, with})
 		case vocabulary.ByteFallback:
-			d.fallback = true
+			d.steps = append(d.steps, decodeStep{})
 		case vocabulary.Metaspace:
-			d.metaspace, d.dropFirst = []byte(step.Text), step.Scheme != vocabulary.Never
+			s := decodeStep{from: text, first: []byte(" "), later: []byte(" ")}
+			if step.Scheme != vocabulary.Never {
+				s.first = nil
+			}
+			d.steps = append(d.steps, s)
 		case vocabulary.Strip:
-			d.strip, d.count = []byte(step.Text), step.Start
+			d.strip, d.count = text, step.Start
 		}
 	}
 	return d
 }
 
-// append adds the bytes of a token's text.
+// append adds the bytes of a token's text. What follows ByteFallback leaves the bytes alone that tokens spell.
 func (d *decoder) append(text, token []byte, first bool) []byte {
-	if d.fallback {
-		if b, ok := vocabulary.SpelledByte(string(token)); ok {
-			return append(text, b)
+	for _, step := range d.steps {
+		if step.from == nil {
+			if b, ok := spelledByte(token); ok {
+				return append(text, b)
+			}
+		} else if bytes.Contains(token, step.from) {
+			with := step.later
+			if first {
+				with = step.first
+			}
+			token = bytes.ReplaceAll(token, step.from, with)
 		}
-	}
-	for _, r := range d.replace {
-		if bytes.Contains(token, r[0]) {
-			token = bytes.ReplaceAll(token, r[0], r[1])
-		}
-	}
-	if d.metaspace != nil && bytes.Contains(token, d.metaspace) {
-		space := []byte(" ")
-		if first && d.dropFirst {
-			space = nil
-		}
-		token = bytes.ReplaceAll(token, d.metaspace, space)
 	}
 	return append(text, token...)
+}
+
+// spelledByte is vocabulary.SpelledByte for what HuggingFace's decoder takes for a byte as well: small letters, and a plus.
+func spelledByte(token []byte) (byte, bool) {
+	if len(token) != 6 || string(token[:3]) != "<0x" || token[5] != '>' {
+		return 0, false
+	}
+	digits := strings.TrimPrefix(string(token[3:5]), "+")
+	b, err := strconv.ParseUint(digits, 16, 8)
+	return byte(b), err == nil
 }
 
 // stripStart takes away what does not belong to the start of a text, at most count times, and returns how often it did.

@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -41,6 +42,7 @@ type encoder struct {
 	merger    merger
 	waiting   []item
 	bytes     int // of the words that wait
+	total     int // bytes of all words
 	ids       []int32
 	cache     []cached
 	err       error
@@ -90,7 +92,18 @@ func (e *encoder) text(text string) bool {
 // normalized normalizes a text and finds the other added tokens.
 func (e *encoder) normalized(text string, first bool) bool {
 	allowed := func(m match) bool { return !m.added.Control || e.request.control }
-	return e.plain(Normalize(e.tokenizer.vocabulary.Settings.Normalizer, text), first, allowed)
+	text, ok := e.normalize(text)
+	return ok && e.plain(text, first, allowed)
+}
+
+func (e *encoder) normalize(text string) (normalized string, ok bool) {
+	normalized, err := Normalize(e.tokenizer.vocabulary.Settings.Normalizer, text)
+	return normalized, err == nil || e.fail(err)
+}
+
+func (e *encoder) fail(err error) bool {
+	e.ids, e.err = nil, err
+	return false
 }
 
 // plain cuts a normalized text into words.
@@ -105,15 +118,17 @@ func (e *encoder) plain(text string, first bool, allowed func(match) bool) bool 
 
 // reserved is normalized for a text with the reserved character in it. It finds control tokens first.
 func (e *encoder) reserved(text string, first bool) bool {
-	steps := e.tokenizer.vocabulary.Settings.Normalizer
-	text = Normalize(steps, text)
+	text, ok := e.normalize(text)
+	if !ok {
+		return false
+	}
 	control := func(m match) bool { return m.added.Control }
 	return e.tokenizer.normalized.split(text, control, func(start, end int, added *vocabulary.Added) bool {
 		if added != nil {
 			return e.add(item{id: added.ID})
 		}
 		rest := strings.ReplaceAll(text[start:end], e.request.reserved, "")
-		for _, step := range steps {
+		for _, step := range e.tokenizer.vocabulary.Settings.Normalizer {
 			if step.Type == vocabulary.NFC { // what the character has kept apart
 				rest = compose(rest)
 			}
@@ -148,6 +163,9 @@ func (e *encoder) word(p piece) bool {
 }
 
 func (e *encoder) add(i item) bool {
+	if e.total += len(i.word); e.total > math.MaxInt32 {
+		return e.fail(ErrTooLong)
+	}
 	e.waiting = append(e.waiting, i)
 	if e.bytes += len(i.word) + 1; e.bytes < stepBytes {
 		return true
@@ -157,7 +175,7 @@ func (e *encoder) add(i item) bool {
 
 // flush makes ids of what waits.
 func (e *encoder) flush() bool {
-	e.err = e.tokenizer.guard(func() error {
+	err := e.tokenizer.guard(func() error {
 		for _, i := range e.waiting {
 			if i.word == "" {
 				e.ids = append(e.ids, i.id)
@@ -168,10 +186,7 @@ func (e *encoder) flush() bool {
 		return nil
 	})
 	e.waiting, e.bytes = e.waiting[:0], 0
-	if e.err != nil {
-		e.ids = nil
-	}
-	return e.err == nil
+	return err == nil || e.fail(err)
 }
 
 // merge adds the ids of a word.

@@ -67,31 +67,31 @@ func (m *merger) spellBytes(word string) {
 func (m *merger) add(id int32) { m.parts = append(m.parts, part{id: id, rank: notYet}) }
 
 // spellCharacters makes tokens of characters. One without a token becomes those of its bytes, or the unknown token. That
-// comes only before the next character that is known, after any bytes in between, as in HuggingFace's tokenizers.
+// comes only before the next character that has a token or is unknown too, after any bytes in between, as in HuggingFace's
+// tokenizers.
 func (m *merger) spellCharacters(word string) {
-	pending := 0 // unknown tokens
+	pending := false // an unknown token
 	for word != "" {
 		_, n := utf8.DecodeRuneInString(word)
 		character := word[:n]
 		word = word[n:]
 		if id := m.character(character); id != vocabulary.None {
 			m.addUnknown(pending)
-			pending = 0
+			pending = false
 			m.add(id)
 			continue
 		}
 		if m.settings.ByteFallback && m.fallBack(character) || m.settings.Unknown == nil {
 			continue
 		}
-		if pending == 0 || !m.settings.FuseUnknown {
-			pending++
-		}
+		m.addUnknown(pending && !m.settings.FuseUnknown)
+		pending = true
 	}
 	m.addUnknown(pending)
 }
 
-func (m *merger) addUnknown(count int) {
-	for range count {
+func (m *merger) addUnknown(pending bool) {
+	if pending {
 		m.add(*m.settings.Unknown)
 	}
 }

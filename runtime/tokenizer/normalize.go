@@ -1,18 +1,16 @@
 package tokenizer
 
 import (
+	"math"
 	"strings"
-	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/tti-llm/tti/format/vocabulary"
-	"github.com/tti-llm/tti/runtime/tokenizer/unicode16"
 )
 
-// Normalize applies normalizers to a text, in their order.
-func Normalize(steps []vocabulary.Step, text string) string {
+// Normalize applies normalizers to a text, in their order. It fails with ErrTooLong.
+func Normalize(steps []vocabulary.Step, text string) (string, error) {
 	for _, step := range steps {
+		length := int64(len(text))
 		switch step.Type {
 		case vocabulary.NFC:
 			text = compose(text)
@@ -21,32 +19,16 @@ func Normalize(steps []vocabulary.Step, text string) string {
 				text = step.Text + text
 			}
 		case vocabulary.Replace:
-			text = strings.ReplaceAll(text, step.Text, step.With)
-		}
-	}
-	return text
-}
-
-// compose returns the NFC of a text, of which characters that Unicode 9.0 does not know are no part: the tables that
-// HuggingFace's tokenizers normalize by are that old, and Unicode promises that for older characters NFC never changes.
-func compose(text string) string {
-	if norm.NFC.IsNormalString(text) {
-		return text // and so are its parts
-	}
-	var composed strings.Builder
-	for text != "" {
-		end, length := 0, 0
-		for end < len(text) {
-			r, n := utf8.DecodeRuneInString(text[end:])
-			if unicode16.Of(r)&unicode16.Assigned9 == 0 {
-				length = n
-				break
+			if more := len(step.With) - len(step.Text); more > 0 {
+				length += int64(more) * int64(strings.Count(text, step.Text))
 			}
-			end += n
+			if length <= math.MaxInt32 {
+				text = strings.ReplaceAll(text, step.Text, step.With)
+			}
 		}
-		composed.WriteString(norm.NFC.String(text[:end]))
-		composed.WriteString(text[end : end+length])
-		text = text[end+length:]
+		if max(length, int64(len(text))) > math.MaxInt32 {
+			return "", ErrTooLong
+		}
 	}
-	return composed.String()
+	return text, nil
 }

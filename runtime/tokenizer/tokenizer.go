@@ -1,7 +1,7 @@
 // Package tokenizer is byte-pair encoding over a tokenizer section: text to ids and back, exactly as HuggingFace's
 // tokenizers do it for the tokenizer.json that the section was made from. It works in place on the section.
 //
-// A text goes through four rooms. added.go finds added tokens in it; normalize.go and pretokenize.go turn what lies between
+// A text goes through four rooms. added.go finds added tokens in it; normalize.go, compose.go and pretokenize.go turn what lies between
 // into words, scan.go by the published patterns; merge.go makes tokens of a word. decode.go and stream.go are the way back.
 //
 // HuggingFace's library takes valid UTF-8 alone. Here any bytes may come: one that is not part of valid UTF-8 counts as the
@@ -22,7 +22,7 @@ import (
 	"github.com/tti-llm/tti/format/vocabulary"
 )
 
-// ErrTooLong refuses texts whose positions do not fit 32 bits.
+// ErrTooLong refuses texts whose positions do not fit 32 bits, as they are or as normalizers and pre-tokenizers make them.
 var ErrTooLong = errors.New("text is longer than 2 GiB")
 
 // ErrUnknownToken is wrapped by errors about ids outside the vocabulary.
@@ -48,11 +48,14 @@ type Guard func(read func() error) error
 // New returns the tokenizer of a section, which it reads for as long as it is used. The section must not change any more;
 // for one that may, see NewGuarded. Its tables are checked first; a caller that trusts them calls NewGuarded.
 func New(section []byte) (*Tokenizer, error) {
-	t, err := NewGuarded(section, func(read func() error) error { return read() })
+	view, err := vocabulary.Open(section)
 	if err != nil {
 		return nil, err
 	}
-	return t, t.vocabulary.Check()
+	if err := view.Check(); err != nil {
+		return nil, err
+	}
+	return newTokenizer(view, func(read func() error) error { return read() }), nil
 }
 
 // NewGuarded is New for a section of a mapped file, which others may truncate, write to or close. From then on it is
@@ -63,6 +66,10 @@ func NewGuarded(section []byte, guard Guard) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newTokenizer(view, guard), nil
+}
+
+func newTokenizer(view *vocabulary.View, guard Guard) *Tokenizer {
 	settings := &view.Settings
 	t := &Tokenizer{vocabulary: view, guard: guard, decoder: newDecoder(settings.Decoder), control: make(map[int32]bool), shown: make(map[int32]string)}
 	first := slices.IndexFunc(view.Added, func(a vocabulary.Added) bool { return a.Normalized })
@@ -86,7 +93,7 @@ func NewGuarded(section []byte, guard Guard) (*Tokenizer, error) {
 			t.ascii[c], _ = view.Find([]byte{byte(c)})
 		}
 	}
-	return t, nil
+	return t
 }
 
 // Check checks the tables of the section, each once.

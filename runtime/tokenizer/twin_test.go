@@ -63,10 +63,15 @@ func (w *twin) merge(word string) (ids []int32) {
 	for _, b := range []byte(word) {
 		ids = append(ids, w.bytes[b])
 	}
+	return mergeSlowly(ids, w.merges)
+}
+
+// mergeSlowly makes the merge of the lowest rank, the leftmost of these, until none applies. merges has ranks and results.
+func mergeSlowly(ids []int32, merges map[[2]int32][2]int32) []int32 {
 	for {
 		lowest, at, result := int32(-1), 0, int32(0)
 		for i := 1; i < len(ids); i++ {
-			if m, ok := w.merges[[2]int32{ids[i-1], ids[i]}]; ok && (lowest < 0 || m[0] < lowest) {
+			if m, ok := merges[[2]int32{ids[i-1], ids[i]}]; ok && (lowest < 0 || m[0] < lowest) {
 				lowest, at, result = m[0], i, m[1]
 			}
 		}

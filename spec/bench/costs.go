@@ -100,6 +100,11 @@ func (m *costMeter) run(ctx context.Context, k int) (s seconds, err error) {
 		m.text = m.text[:len(m.prompt)]
 	}
 	m.session.Truncate(len(m.text) - 1)
+	if missing := m.text[m.session.Len() : len(m.text)-1]; len(missing) > 0 { // of a prompt nobody needs the logits
+		if _, err := m.session.AppendContext(ctx, missing); err != nil {
+			return seconds{}, err
+		}
+	}
 	end := len(m.text) + k
 	if k > 0 {
 		start := time.Now()

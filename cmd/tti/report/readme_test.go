@@ -7,13 +7,21 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the committed report's tables into README.md")
+var update = flag.Bool("update", false, "draw the committed report again, and write its tables into the documents")
 
-// TestREADME compares the tables of README.md with the committed reports. A table is all between
+// documents show tables of the committed reports.
+var documents = []string{"quant/README.md", "runtime/bench/README.md", "spec/README.md"}
+
+// TestREADME compares the tables of documents with the committed reports. A table is all between
 // <!-- report: NAME --> or <!-- report-gpt2: NAME --> and <!-- end -->, the latter from the folder of
 // that name beside the first.
 func TestREADME(t *testing.T) {
-	const path = "../../../README.md"
+	for _, document := range documents {
+		t.Run(document, func(t *testing.T) { testTables(t, "../../../"+document) })
+	}
+}
+
+func testTables(t *testing.T, path string) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +32,7 @@ func TestREADME(t *testing.T) {
 		parts := block.FindSubmatch(found)
 		table, ok := tables[string(parts[3])]
 		if !ok {
-			t.Fatalf("README.md asks for table %q, which there is not", parts[3])
+			t.Fatalf("the document asks for table %q, which there is not", parts[3])
 		}
 		r, err := Read(committed + string(parts[2]))
 		if err != nil {
@@ -34,7 +42,7 @@ func TestREADME(t *testing.T) {
 		return []byte(string(parts[1]) + "\n" + table(r) + "\n" + string(parts[4]))
 	})
 	if shown == 0 {
-		t.Error("README.md shows no table of the report")
+		t.Error("it shows no table of a report")
 	}
 	if string(want) == string(text) {
 		return
@@ -45,5 +53,5 @@ func TestREADME(t *testing.T) {
 		}
 		return
 	}
-	t.Error("README.md shows other figures than the committed report; make readme mends it")
+	t.Error("it shows other figures than the committed report; make readme mends it")
 }

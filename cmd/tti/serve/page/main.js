@@ -1,0 +1,336 @@
+// The page: what there is, and what the controls do.
+
+import * as api from "./api.js";
+import { again, curl, fitting, run } from "./answer.js";
+import * as tree from "./conversation.js";
+import { askForKey, compare, openDialog, showCommand } from "./dialogs.js";
+import { visible } from "./markdown.js";
+import * as settings from "./settings.js";
+import * as store from "./store.js";
+import * as tokens from "./tokens.js";
+import { View } from "./view.js";
+
+const byID = (id) => document.getElementById(id);
+const prompt = byID("prompt"), search = byID("search"), model = byID("model");
+
+let conversations = [];
+let current = null;
+const running = new Map(); // what stops an answer, by its id
+
+const saver = new store.Saver(() => notice("This browser keeps no conversations: they are gone with the page."));
+const view = new View(byID("messages"), {
+  choose: (message) => change(() => tree.choose(current, message)),
+  edit: (message) => view.edit(message),
+  edited: (message, content) => send(message.parent, content),
+  copy: (message) => copy(message.content),
+  another: (answer) => ask(current, tree.path(current, answer.parent).at(-1), answer.asked.first),
+  reproduce, shorten, tokens: toggleTokens,
+  curl: (answer) => showCommand(curl(current, answer)),
+});
+
+function keep(conversation) { return conversations.includes(conversation) && saver.now(conversation); }
+function keepSoon(conversation) { if (conversations.includes(conversation)) saver.soon(conversation); }
+
+function notice(text) { byID("notice").textContent = text; }
+function announce(text) { byID("announcements").textContent = text; }
+
+// change changes the conversation that is shown, and shows and keeps it.
+function change(act) {
+  act();
+  view.show(current);
+  showControls();
+  listConversations();
+  keepSoon(current);
+}
+
+// Answers.
+
+// send asks a question that follows a message, null for none.
+function send(parent, content) {
+  if (content.trim() === "" || !current) return;
+  if (!conversations.includes(current)) conversations.push(current);
+  ask(current, tree.addQuestion(current, parent, content));
+}
+
+function ask(conversation, question, first = null) {
+  notice("");
+  const before = tree.path(conversation, question.id).findLast((message) => message.role === "assistant");
+  const answer = tree.addAnswer(conversation, question, first ?? before?.asked.first);
+  change(() => {});
+  alone(answer, () => follow(conversation, answer));
+}
+
+// follow asks for an answer and shows it as it comes, at most once for each picture that the screen shows.
+async function follow(conversation, answer) {
+  const stop = new AbortController();
+  running.set(answer.id, stop);
+  showControls();
+  await keep(conversation); // the seed, with which a page that is loaded again goes on
+  let drawing = 0;
+  await run(conversation, answer, stop.signal, () => {
+    keepSoon(conversation);
+    drawing ||= requestAnimationFrame(() => {
+      drawing = 0;
+      if (conversation === current) view.update(answer);
+    });
+  });
+  cancelAnimationFrame(drawing);
+  running.delete(answer.id);
+  keep(conversation);
+  if (conversation === current) {
+    view.update(answer);
+    announce(answer.problem ?? answer.content.slice(0, 2000));
+  }
+  showControls();
+}
+
+// alone acts unless another tab does so for the same answer.
+function alone(answer, act) {
+  if (!navigator.locks) return act(); // there are none on pages without TLS
+  return navigator.locks.request(answer.id, { ifAvailable: true }, (lock) => lock && act());
+}
+
+// resume goes on with answers that were not whole when the page was left.
+function resume(conversation) {
+  for (const answer of conversation.messages.filter((message) => message.state === "running")) {
+    alone(answer, () => follow(conversation, answer));
+  }
+}
+
+const runningHere = () => tree.path(current).find((message) => running.has(message.id));
+
+function stop() {
+  const answer = runningHere();
+  if (answer) running.get(answer.id).abort();
+  prompt.focus();
+}
+
+function reproduce(answer) {
+  compare(visible(answer.content), again(current, answer).then((second) => ({ text: visible(second.text), verdict: verdict(answer, second) })));
+}
+
+function verdict(answer, second) {
+  if (second.same) return answer.state === "done" ? `Equal: all ${second.text.length} characters.` : `Equal as far as the first goes: ${answer.content.length} characters.`;
+  const files = second.fingerprint === answer.fingerprint ? "" : " The model's file or the arithmetic is another one now.";
+  const at = [...answer.content].findIndex((character, i) => character !== [...second.text][i]);
+  return `Different from character ${at < 0 ? answer.content.length : at} on.${files}`;
+}
+
+const alternatives = 5;
+
+// toggleTokens shows an answer's tokens, for which it is asked for again: an answer can be had again.
+async function toggleTokens(answer, control) {
+  if (control.ariaPressed === "true") {
+    control.ariaPressed = "false";
+    view.showInstead(answer, null);
+    return;
+  }
+  control.disabled = true;
+  try {
+    const second = await again(current, answer, alternatives);
+    control.ariaPressed = "true";
+    view.showInstead(answer, tokens.show(second.tokens));
+    if (!second.same) notice("These are the tokens of another text: the model's file or the arithmetic is another one now.");
+  } catch (error) {
+    notice(error.message);
+  }
+  control.disabled = false;
+}
+
+// shorten asks a question again without the oldest messages, which the model's context has no room for.
+async function shorten(answer) {
+  const conversation = current;
+  try {
+    const left = await fitting(conversation, answer);
+    if (left === undefined) return notice("The last message alone is too long for this model.");
+    const before = tree.path(conversation, answer.parent);
+    ask(conversation, before.at(-1), left ? before[left].id : null);
+  } catch (error) {
+    notice(error.message);
+  }
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    announce("Copied");
+  } catch {
+    notice("This browser lets no page without TLS copy.");
+  }
+}
+
+// Conversations.
+
+function open(conversation) {
+  current = conversation;
+  notice("");
+  view.show(conversation);
+  if (conversation.settings.model) model.value = conversation.settings.model;
+  showControls();
+  listConversations();
+  byID("sidebar").classList.remove("shown");
+  byID("menu").ariaExpanded = "false";
+}
+
+function begin() {
+  open(tree.create({ ...current?.settings, model: model.value }));
+  prompt.focus();
+}
+
+function showControls() {
+  const busy = Boolean(current && runningHere());
+  byID("send").hidden = busy;
+  byID("stop").hidden = !busy;
+}
+
+const latest = (conversation) => conversation.messages.at(-1)?.created ?? conversation.created;
+
+function listConversations() {
+  const wanted = search.value.trim();
+  const items = [];
+  for (const conversation of conversations.toSorted((a, b) => latest(b) - latest(a))) {
+    const found = wanted ? tree.find(conversation, wanted) : null;
+    if (!wanted || found) items.push(listItem(conversation, found));
+  }
+  byID("conversations").replaceChildren(...items);
+}
+
+function listItem(conversation, found) {
+  const item = document.createElement("li");
+  const choice = document.createElement("button");
+  choice.type = "button";
+  choice.className = "open";
+  choice.append(visible(tree.title(conversation)));
+  if (found) {
+    const excerpt = document.createElement("small");
+    excerpt.textContent = visible(found.excerpt);
+    choice.append(excerpt);
+  }
+  if (conversation === current) choice.setAttribute("aria-current", "true");
+  choice.addEventListener("click", () => {
+    if (found && !tree.path(conversation).includes(found.message)) tree.choose(conversation, found.message);
+    open(conversation);
+    if (found) view.goTo(found.message); else prompt.focus();
+  });
+  const remove = document.createElement("button");
+  remove.type = "button";
+  remove.textContent = "×";
+  remove.setAttribute("aria-label", `Delete ${tree.title(conversation)}`);
+  remove.addEventListener("click", () => removeConversation(conversation));
+  item.append(choice, remove);
+  return item;
+}
+
+function removeConversation(conversation) {
+  if (!confirm(`Delete "${tree.title(conversation)}"?`)) return;
+  for (const message of conversation.messages) running.get(message.id)?.abort();
+  conversations = conversations.filter((other) => other !== conversation);
+  saver.remove(conversation);
+  if (conversation === current) begin(); else listConversations();
+}
+
+function exportAll() {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([tree.written(conversations)], { type: "application/json" }));
+  link.download = `conversations-${new Date().toISOString().slice(0, 10)}.json`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+async function importFile(file) {
+  try {
+    const ids = new Set(conversations.map(({ id }) => id));
+    const read = tree.read(await file.text(), (id) => ids.has(id));
+    conversations.push(...read);
+    for (const conversation of read) keep(conversation);
+    if (read.length > 0) open(read[0]);
+    announce(`${read.length} conversations imported`);
+  } catch (error) {
+    notice(`${file.name}: ${error.message}`);
+  }
+}
+
+// Settings.
+
+async function editSettings() {
+  const form = byID("settings").querySelector("form");
+  const conversation = current;
+  byID("system").value = conversation.settings.system ?? "";
+  settings.fill(form, conversation.settings);
+  if (!await openDialog("settings")) return;
+  conversation.settings = { model: conversation.settings.model, ...settings.read(form) };
+  if (byID("system").value.trim()) conversation.settings.system = byID("system").value;
+  keepSoon(conversation);
+}
+
+async function listModels() {
+  try {
+    model.replaceChildren(...(await api.models()).map((name) => new Option(name)));
+  } catch (error) {
+    notice(error.message);
+  }
+}
+
+// What the controls do.
+
+function bindControls() {
+  const click = (id, act) => byID(id).addEventListener("click", act);
+  click("new", begin);
+  click("stop", stop);
+  click("open-settings", editSettings);
+  click("export", exportAll);
+  click("import", () => byID("file").click());
+  click("menu", () => { byID("menu").ariaExpanded = String(byID("sidebar").classList.toggle("shown")); });
+  search.addEventListener("input", listConversations);
+  byID("file").addEventListener("change", async ({ target }) => {
+    if (target.files[0]) await importFile(target.files[0]);
+    target.value = "";
+  });
+  model.addEventListener("change", () => {
+    current.settings.model = model.value;
+    keepSoon(current);
+  });
+  byID("composer").addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit();
+  });
+  prompt.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    submit();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !document.querySelector("dialog[open], .edit")) stop();
+  });
+}
+
+function submit() {
+  if (runningHere()) return;
+  const content = prompt.value;
+  prompt.value = "";
+  send(end(), content);
+}
+
+// end returns what the next question follows: not an answer that failed without a word, but what its question followed.
+function end() {
+  const [question, last] = tree.path(current).slice(-2);
+  return last?.state === "failed" && last.content === "" ? question.parent : current.leaf;
+}
+
+async function start() {
+  api.wantKey(askForKey);
+  settings.build(byID("sampling"));
+  bindControls();
+  try {
+    conversations = await store.load();
+  } catch {
+    notice("This browser keeps no conversations: they are gone with the page.");
+  }
+  await listModels();
+  const last = conversations.toSorted((a, b) => latest(b) - latest(a))[0];
+  if (last) open(last); else begin();
+  for (const conversation of conversations) resume(conversation);
+  document.body.dataset.ready = "true";
+}
+
+start();

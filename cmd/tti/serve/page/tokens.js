@@ -1,0 +1,81 @@
+// The tokens of an answer, and on hover or focus what might have stood there.
+
+import { visible } from "./markdown.js";
+
+// doubts are the probabilities below which a token is marked, ever more strongly.
+const doubts = [0.5, 0.2, 0.05];
+
+const popup = document.getElementById("alternatives");
+
+const percent = (logprob) => `${(Math.exp(logprob) * 100).toFixed(1)} %`;
+
+// show returns an element with the tokens. The arrow keys go from one to the next.
+export function show(tokens) {
+  const box = document.createElement("div");
+  box.className = "tokens";
+  box.setAttribute("role", "group");
+  box.setAttribute("aria-label", "Tokens; arrow keys go from one to the next");
+  box.append(...whole(tokens).map((token) => {
+    const span = document.createElement("span");
+    span.textContent = visible(token.text);
+    span.tabIndex = -1;
+    span.dataset.doubt = doubts.filter((doubt) => Math.exp(token.logprob) < doubt).length;
+    span.addEventListener("mouseenter", () => open(span, token));
+    span.addEventListener("focus", () => open(span, token));
+    span.addEventListener("mouseleave", close);
+    span.addEventListener("blur", close);
+    return span;
+  }));
+  if (box.firstChild) box.firstChild.tabIndex = 0;
+  box.addEventListener("keydown", move);
+  return box;
+}
+
+// whole puts the bytes of a character that are tokens of their own together: the first of them stands for all.
+function whole(tokens) {
+  const list = [];
+  let open = null; // a token whose last character is not whole
+  for (const token of tokens) {
+    if (open) open.bytes.push(...token.bytes); else open = { ...token, bytes: [...token.bytes] };
+    open.text = new TextDecoder().decode(new Uint8Array(open.bytes));
+    if (!open.text.endsWith("\ufffd")) {
+      list.push(open);
+      open = null;
+    }
+  }
+  if (open) list.push(open);
+  return list;
+}
+
+function move(event) {
+  const step = { ArrowRight: "nextElementSibling", ArrowLeft: "previousElementSibling" }[event.key];
+  const next = step && event.target[step];
+  if (!next) return;
+  event.preventDefault();
+  event.target.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+}
+
+function open(span, token) {
+  const table = document.createElement("table");
+  const listed = token.top_logprobs.some((other) => other.token === token.token) ? token.top_logprobs : [...token.top_logprobs, token];
+  for (const { token: text, logprob } of listed) {
+    const line = table.insertRow();
+    line.className = text === token.token ? "drawn" : "";
+    line.insertCell().textContent = JSON.stringify(visible(text));
+    line.insertCell().textContent = percent(logprob);
+  }
+  popup.replaceChildren(table);
+  popup.hidden = false;
+  span.setAttribute("aria-describedby", popup.id);
+  const at = span.getBoundingClientRect();
+  const below = at.bottom + popup.offsetHeight + 8 < innerHeight;
+  popup.style.top = `${below ? at.bottom + 4 : at.top - popup.offsetHeight - 4}px`;
+  popup.style.left = `${Math.max(4, Math.min(at.left, innerWidth - popup.offsetWidth - 4))}px`;
+}
+
+function close(event) {
+  popup.hidden = true;
+  event.target.removeAttribute("aria-describedby");
+}
