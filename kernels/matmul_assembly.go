@@ -30,29 +30,6 @@ const (
 	blockPanels = 12
 )
 
-// matMulStreams returns the matrix product by one of two tables of kernels. Weights that the tokens pass through once come
-// from memory, unless the matrix is so small that its whole model is likely to stay in the cache: streams are for these. Else
-// it is as matMulTiles by blocks.
-func matMulStreams(blocks, streams [][]tile) matMulKernel {
-	fromCache, fromMemory := matMulTiles(blocks), matMulTiles(streams)
-	return func(out []float32, stride int, w *panel.Matrix, x *Activations, bias []float32, first, last int) {
-		product := fromCache
-		if x.Tokens <= len(streams) && len(w.Codes) > blockBytes {
-			product = fromMemory
-		}
-		product(out, stride, w, x, bias, first, last)
-	}
-}
-
-// singlePanels returns the kernels of a table that take one panel.
-func singlePanels(kernels [][]tile) [][]tile {
-	single := make([][]tile, len(kernels))
-	for i, tiles := range kernels {
-		single[i] = tiles[len(tiles)-1:]
-	}
-	return single
-}
-
 // matMulTiles returns the matrix product by kernels for 1, 2, 3, ... tokens, the largest tiles of
 // panels first.
 func matMulTiles(kernels [][]tile) matMulKernel {
