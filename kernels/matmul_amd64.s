@@ -5500,10 +5500,10 @@ tile:
 	MOVQ    xSums+32(FP), R8
 
 group:
-	MOVL         $0x0f0f0f0f, BX
-	VMOVD        BX, X0
-	VPBROADCASTD X0, Z1
 	LEAQ         8192(CX), BX
+	MOVL         $0x0f0f0f0f, R10
+	VMOVD        R10, X0
+	VPBROADCASTD X0, Z1
 	VPXORD       Z2, Z2, Z2
 	VPBROADCASTD (R8), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -5664,21 +5664,21 @@ tile:
 	MOVQ    xSums+32(FP), R13
 
 group:
-	MOVL         $0x0f0f0f0f, R10
-	VMOVD        R10, X0
-	VPBROADCASTD X0, Z16
-	LEAQ         4096(CX), R10
-	CMPQ         1096(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R10
+	CMPQ 1096(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R10)(DI*1), R10
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R15
+	VMOVD        R15, X0
+	VPBROADCASTD X0, Z16
 	VPXORD       Z9, Z9, Z9
 	VPBROADCASTD (R13), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -5987,21 +5987,21 @@ tile:
 	MOVQ    xSums+32(FP), R11
 
 group:
-	MOVL         $0x0f0f0f0f, R8
-	VMOVD        R8, X0
-	VPBROADCASTD X0, Z8
-	LEAQ         4096(CX), R8
-	CMPQ         584(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R8
+	CMPQ 584(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R8)(BX*1), R8
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X0
+	VPBROADCASTD X0, Z8
 	VPXORD       Z5, Z5, Z5
 	VPBROADCASTD (R11), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -6227,10 +6227,10 @@ tile:
 	MOVQ    xSums+32(FP), R9
 
 group:
-	MOVL         $0x0f0f0f0f, SI
-	VMOVD        SI, X0
-	VPBROADCASTD X0, Z2
 	LEAQ         8192(CX), SI
+	MOVL         $0x0f0f0f0f, R11
+	VMOVD        R11, X0
+	VPBROADCASTD X0, Z2
 	VPXORD       Z3, Z3, Z3
 	VPBROADCASTD (R9), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -6451,21 +6451,21 @@ tile:
 	MOVQ    xSums+32(FP), R13
 
 group:
-	MOVL         $0x0f0f0f0f, R10
-	VMOVD        R10, X0
-	VPBROADCASTD X0, Z24
-	LEAQ         4096(CX), R10
-	CMPQ         1608(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R10
+	CMPQ 1608(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R10)(DI*1), R10
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R15
+	VMOVD        R15, X0
+	VPBROADCASTD X0, Z24
 	VPXORD       Z17, Z17, Z17
 	VPBROADCASTD (R13), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -6866,21 +6866,21 @@ tile:
 	MOVQ    xSums+32(FP), R11
 
 group:
-	MOVL         $0x0f0f0f0f, R8
-	VMOVD        R8, X0
-	VPBROADCASTD X0, Z12
-	LEAQ         4096(CX), R8
-	CMPQ         840(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R8
+	CMPQ 840(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R8)(BX*1), R8
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X0
+	VPBROADCASTD X0, Z12
 	VPXORD       Z9, Z9, Z9
 	VPBROADCASTD (R11), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -7165,10 +7165,10 @@ tile:
 	MOVQ    xSums+32(FP), R9
 
 group:
-	MOVL         $0x0f0f0f0f, SI
-	VMOVD        SI, X0
-	VPBROADCASTD X0, Z3
 	LEAQ         8192(CX), SI
+	MOVL         $0x0f0f0f0f, R11
+	VMOVD        R11, X0
+	VPBROADCASTD X0, Z3
 	VPXORD       Z4, Z4, Z4
 	VPBROADCASTD (R9), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -7441,21 +7441,21 @@ tile:
 	MOVQ    xSums+32(FP), R13
 
 group:
-	MOVL         $0x0f0f0f0f, R10
-	VMOVD        R10, X0
-	VPBROADCASTD X0, Z24
-	LEAQ         4096(CX), R10
-	CMPQ         1608(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R10
+	CMPQ 1608(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R10)(SI*1), R10
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R15
+	VMOVD        R15, X0
+	VPBROADCASTD X0, Z24
 	VPXORD       Z19, Z19, Z19
 	VPBROADCASTD (R13), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -7842,21 +7842,21 @@ tile:
 	MOVQ    xSums+32(FP), R11
 
 group:
-	MOVL         $0x0f0f0f0f, R8
-	VMOVD        R8, X0
-	VPBROADCASTD X0, Z8
-	LEAQ         4096(CX), R8
-	CMPQ         584(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R8
+	CMPQ 584(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R8)(DX*1), R8
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X0
+	VPBROADCASTD X0, Z8
 	VPXORD       Z7, Z7, Z7
 	VPBROADCASTD (R11), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -8077,10 +8077,10 @@ tile:
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Z4
 	LEAQ         8192(CX), DI
+	MOVL         $0x0f0f0f0f, R12
+	VMOVD        R12, X0
+	VPBROADCASTD X0, Z4
 	VPXORD       Z5, Z5, Z5
 	VPBROADCASTD (R10), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -8306,21 +8306,21 @@ tile:
 	MOVQ    xSums+32(FP), R12
 
 group:
-	MOVL         $0x0f0f0f0f, R9
-	VMOVD        R9, X0
-	VPBROADCASTD X0, Z20
-	LEAQ         4096(CX), R9
-	CMPQ         1352(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R9
+	CMPQ 1352(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R9)(BX*1), R9
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R14
+	VMOVD        R14, X0
+	VPBROADCASTD X0, Z20
 	VPXORD       Z17, Z17, Z17
 	VPBROADCASTD (R12), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -8654,10 +8654,10 @@ tile:
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Z5
 	LEAQ         8192(CX), DI
+	MOVL         $0x0f0f0f0f, R12
+	VMOVD        R12, X0
+	VPBROADCASTD X0, Z5
 	VPXORD       Z6, Z6, Z6
 	VPBROADCASTD (R10), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -8920,21 +8920,21 @@ tile:
 	MOVQ    xSums+32(FP), R13
 
 group:
-	MOVL         $0x0f0f0f0f, R10
-	VMOVD        R10, X0
-	VPBROADCASTD X0, Z24
-	LEAQ         4096(CX), R10
-	CMPQ         1608(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R10
+	CMPQ 1608(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R10)(BX*1), R10
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R15
+	VMOVD        R15, X0
+	VPBROADCASTD X0, Z24
 	VPXORD       Z21, Z21, Z21
 	VPBROADCASTD (R13), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -9318,10 +9318,10 @@ tile:
 	MOVQ    xSums+32(FP), R11
 
 group:
-	MOVL         $0x0f0f0f0f, R8
-	VMOVD        R8, X0
-	VPBROADCASTD X0, Z6
 	LEAQ         8192(CX), R8
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X0
+	VPBROADCASTD X0, Z6
 	VPXORD       Z7, Z7, Z7
 	VPBROADCASTD (R11), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -9612,21 +9612,21 @@ tile:
 	MOVQ    xSums+32(FP), R12
 
 group:
-	MOVL         $0x0f0f0f0f, R9
-	VMOVD        R9, X0
-	VPBROADCASTD X0, Z21
-	LEAQ         4096(CX), R9
-	CMPQ         1416(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R9
+	CMPQ 1416(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R9)(DX*2), R9
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R14
+	VMOVD        R14, X0
+	VPBROADCASTD X0, Z21
 	VPXORD       Z19, Z19, Z19
 	VPBROADCASTD (R12), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -9987,21 +9987,21 @@ tile:
 	MOVQ    xSums+32(FP), R12
 
 group:
-	MOVL         $0x0f0f0f0f, R9
-	VMOVD        R9, X0
-	VPBROADCASTD X0, Z14
-	LEAQ         4096(CX), R9
-	CMPQ         968(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R9
+	CMPQ 968(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R9)(DX*1), R9
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R14
+	VMOVD        R14, X0
+	VPBROADCASTD X0, Z14
 	VPXORD       Z13, Z13, Z13
 	VPBROADCASTD (R12), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -10276,10 +10276,10 @@ tile:
 	MOVQ    xSums+32(FP), R11
 
 group:
-	MOVL         $0x0f0f0f0f, R8
-	VMOVD        R8, X0
-	VPBROADCASTD X0, Z7
 	LEAQ         8192(CX), R8
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X0
+	VPBROADCASTD X0, Z7
 	VPXORD       Z8, Z8, Z8
 	VPBROADCASTD (R11), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -10540,21 +10540,21 @@ tile:
 	MOVQ    xSums+32(FP), R13
 
 group:
-	MOVL         $0x0f0f0f0f, R10
-	VMOVD        R10, X0
-	VPBROADCASTD X0, Z24
-	LEAQ         4096(CX), R10
-	CMPQ         1608(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R10
+	CMPQ 1608(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R10)(DX*2), R10
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R15
+	VMOVD        R15, X0
+	VPBROADCASTD X0, Z24
 	VPXORD       Z22, Z22, Z22
 	VPBROADCASTD (R13), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -10956,21 +10956,21 @@ tile:
 	MOVQ    xSums+32(FP), R13
 
 group:
-	MOVL         $0x0f0f0f0f, R10
-	VMOVD        R10, X0
-	VPBROADCASTD X0, Z16
-	LEAQ         4096(CX), R10
-	CMPQ         1096(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R10
+	CMPQ 1096(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R10)(DX*1), R10
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R15
+	VMOVD        R15, X0
+	VPBROADCASTD X0, Z16
 	VPXORD       Z15, Z15, Z15
 	VPBROADCASTD (R13), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -11275,10 +11275,10 @@ tile:
 	MOVQ    xSums+32(FP), R12
 
 group:
-	MOVL         $0x0f0f0f0f, R9
-	VMOVD        R9, X0
-	VPBROADCASTD X0, Z8
 	LEAQ         8192(CX), R9
+	MOVL         $0x0f0f0f0f, R14
+	VMOVD        R14, X0
+	VPBROADCASTD X0, Z8
 	VPXORD       Z9, Z9, Z9
 	VPBROADCASTD (R12), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -18857,13 +18857,13 @@ tile:
 	MOVQ    xSums+32(FP), R8
 
 group:
-	MOVL           $0x0f0f0f0f, BX
-	VMOVD          BX, X0
-	VPBROADCASTD   X0, Z1
-	MOVQ           $0x1020408000000000, BX
-	VMOVQ          BX, X0
-	VPBROADCASTQ   X0, Z2
 	LEAQ           8192(CX), BX
+	MOVL           $0x0f0f0f0f, R10
+	VMOVD          R10, X0
+	VPBROADCASTD   X0, Z1
+	MOVQ           $0x1020408000000000, R10
+	VMOVQ          R10, X0
+	VPBROADCASTQ   X0, Z2
 	VPXORD         Z3, Z3, Z3
 	VPBROADCASTD   (R8), Z0
 	VPSLLD         $0x03, Z0, Z0
@@ -18999,13 +18999,13 @@ tile:
 	MOVQ    xSums+32(FP), R9
 
 group:
-	MOVL           $0x0f0f0f0f, SI
-	VMOVD          SI, X0
-	VPBROADCASTD   X0, Z2
-	MOVQ           $0x1020408000000000, SI
-	VMOVQ          SI, X0
-	VPBROADCASTQ   X0, Z3
 	LEAQ           8192(CX), SI
+	MOVL           $0x0f0f0f0f, R11
+	VMOVD          R11, X0
+	VPBROADCASTD   X0, Z2
+	MOVQ           $0x1020408000000000, R11
+	VMOVQ          R11, X0
+	VPBROADCASTQ   X0, Z3
 	VPXORD         Z4, Z4, Z4
 	VPBROADCASTD   (R9), Z0
 	VPSLLD         $0x03, Z0, Z0
@@ -19194,13 +19194,13 @@ tile:
 	MOVQ    xSums+32(FP), R9
 
 group:
-	MOVL           $0x0f0f0f0f, SI
-	VMOVD          SI, X0
-	VPBROADCASTD   X0, Z3
-	MOVQ           $0x1020408000000000, SI
-	VMOVQ          SI, X0
-	VPBROADCASTQ   X0, Z4
 	LEAQ           8192(CX), SI
+	MOVL           $0x0f0f0f0f, R11
+	VMOVD          R11, X0
+	VPBROADCASTD   X0, Z3
+	MOVQ           $0x1020408000000000, R11
+	VMOVQ          R11, X0
+	VPBROADCASTQ   X0, Z4
 	VPXORD         Z5, Z5, Z5
 	VPBROADCASTD   (R9), Z0
 	VPSLLD         $0x03, Z0, Z0
@@ -19443,13 +19443,13 @@ tile:
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Z4
-	MOVQ         $0x1020408000000000, DI
-	VMOVQ        DI, X0
-	VPBROADCASTQ X0, Z5
 	LEAQ         8192(CX), DI
+	MOVL         $0x0f0f0f0f, R12
+	VMOVD        R12, X0
+	VPBROADCASTD X0, Z4
+	MOVQ         $0x1020408000000000, R12
+	VMOVQ        R12, X0
+	VPBROADCASTQ X0, Z5
 	VPXORD       Z6, Z6, Z6
 	VPBROADCASTD (R10), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -19655,13 +19655,13 @@ tile:
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Z5
-	MOVQ         $0x1020408000000000, DI
-	VMOVQ        DI, X0
-	VPBROADCASTQ X0, Z6
 	LEAQ         8192(CX), DI
+	MOVL         $0x0f0f0f0f, R12
+	VMOVD        R12, X0
+	VPBROADCASTD X0, Z5
+	MOVQ         $0x1020408000000000, R12
+	VMOVQ        R12, X0
+	VPBROADCASTQ X0, Z6
 	VPXORD       Z7, Z7, Z7
 	VPBROADCASTD (R10), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -19901,13 +19901,13 @@ tile:
 	MOVQ    xSums+32(FP), R11
 
 group:
-	MOVL         $0x0f0f0f0f, R8
-	VMOVD        R8, X0
-	VPBROADCASTD X0, Z6
-	MOVQ         $0x1020408000000000, R8
-	VMOVQ        R8, X0
-	VPBROADCASTQ X0, Z7
 	LEAQ         8192(CX), R8
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X0
+	VPBROADCASTD X0, Z6
+	MOVQ         $0x1020408000000000, R13
+	VMOVQ        R13, X0
+	VPBROADCASTQ X0, Z7
 	VPXORD       Z8, Z8, Z8
 	VPBROADCASTD (R11), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -20180,13 +20180,13 @@ tile:
 	MOVQ    xSums+32(FP), R11
 
 group:
-	MOVL         $0x0f0f0f0f, R8
-	VMOVD        R8, X0
-	VPBROADCASTD X0, Z7
-	MOVQ         $0x1020408000000000, R8
-	VMOVQ        R8, X0
-	VPBROADCASTQ X0, Z8
 	LEAQ         8192(CX), R8
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X0
+	VPBROADCASTD X0, Z7
+	MOVQ         $0x1020408000000000, R13
+	VMOVQ        R13, X0
+	VPBROADCASTQ X0, Z8
 	VPXORD       Z9, Z9, Z9
 	VPBROADCASTD (R11), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -20429,13 +20429,13 @@ tile:
 	MOVQ    xSums+32(FP), R12
 
 group:
-	MOVL         $0x0f0f0f0f, R9
-	VMOVD        R9, X0
-	VPBROADCASTD X0, Z8
-	MOVQ         $0x1020408000000000, R9
-	VMOVQ        R9, X0
-	VPBROADCASTQ X0, Z9
 	LEAQ         8192(CX), R9
+	MOVL         $0x0f0f0f0f, R14
+	VMOVD        R14, X0
+	VPBROADCASTD X0, Z8
+	MOVQ         $0x1020408000000000, R14
+	VMOVQ        R14, X0
+	VPBROADCASTQ X0, Z9
 	VPXORD       Z10, Z10, Z10
 	VPBROADCASTD (R12), Z0
 	VPSLLD       $0x03, Z0, Z0
@@ -26565,21 +26565,21 @@ tile:
 	MOVQ    xSums+32(FP), R11
 
 group:
-	MOVL         $0x0f0f0f0f, R8
-	VMOVD        R8, X0
-	VPBROADCASTD X0, Y12
-	LEAQ         4096(CX), R8
-	CMPQ         456(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R8
+	CMPQ 456(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R8)(SI*1), R8
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X0
+	VPBROADCASTD X0, Y12
 	VPXOR        Y1, Y1, Y1
 	VPBROADCASTD (R11), Y0
 	VPSLLD       $0x03, Y0, Y0
@@ -26925,10 +26925,10 @@ tile:
 	MOVQ    xSums+32(FP), R8
 
 group:
-	MOVL         $0x0f0f0f0f, BX
-	VMOVD        BX, X0
-	VPBROADCASTD X0, Y2
 	LEAQ         8192(CX), BX
+	MOVL         $0x0f0f0f0f, R10
+	VMOVD        R10, X0
+	VPBROADCASTD X0, Y2
 	VPXOR        Y1, Y1, Y1
 	VPBROADCASTD (R8), Y0
 	VPSLLD       $0x03, Y0, Y0
@@ -27145,21 +27145,21 @@ tile:
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y12
-	LEAQ         4096(CX), DI
-	CMPQ         456(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), DI
+	CMPQ 456(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (DI)(DX*2), DI
 
 this_tile:
+	MOVL         $0x0f0f0f0f, R12
+	VMOVD        R12, X0
+	VPBROADCASTD X0, Y12
 	VPXOR        Y7, Y7, Y7
 	VPBROADCASTD (R10), Y0
 	VPSLLD       $0x03, Y0, Y0
@@ -27448,10 +27448,10 @@ tile:
 	MOVQ    xSums+32(FP), R9
 
 group:
-	MOVL         $0x0f0f0f0f, SI
-	VMOVD        SI, X0
-	VPBROADCASTD X0, Y4
 	LEAQ         8192(CX), SI
+	MOVL         $0x0f0f0f0f, R11
+	VMOVD        R11, X0
+	VPBROADCASTD X0, Y4
 	VPXOR        Y3, Y3, Y3
 	VPBROADCASTD (R9), Y0
 	VPSLLD       $0x03, Y0, Y0
@@ -27650,10 +27650,10 @@ tile:
 	MOVQ    xSums+32(FP), R9
 
 group:
-	MOVL         $0x0f0f0f0f, SI
-	VMOVD        SI, X0
-	VPBROADCASTD X0, Y6
 	LEAQ         8192(CX), SI
+	MOVL         $0x0f0f0f0f, R11
+	VMOVD        R11, X0
+	VPBROADCASTD X0, Y6
 	VPXOR        Y5, Y5, Y5
 	VPBROADCASTD (R9), Y0
 	VPSLLD       $0x03, Y0, Y0
@@ -27905,10 +27905,10 @@ tile:
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y8
 	LEAQ         8192(CX), DI
+	MOVL         $0x0f0f0f0f, R12
+	VMOVD        R12, X0
+	VPBROADCASTD X0, Y8
 	VPXOR        Y7, Y7, Y7
 	VPBROADCASTD (R10), Y0
 	VPSLLD       $0x03, Y0, Y0
@@ -28130,10 +28130,10 @@ tile:
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y10
 	LEAQ         8192(CX), DI
+	MOVL         $0x0f0f0f0f, R12
+	VMOVD        R12, X0
+	VPBROADCASTD X0, Y10
 	VPXOR        Y9, Y9, Y9
 	VPBROADCASTD (R10), Y0
 	VPSLLD       $0x03, Y0, Y0
@@ -28392,10 +28392,10 @@ tile:
 	MOVQ    xSums+32(FP), R11
 
 group:
-	MOVL         $0x0f0f0f0f, R8
-	VMOVD        R8, X0
-	VPBROADCASTD X0, Y12
 	LEAQ         8192(CX), R8
+	MOVL         $0x0f0f0f0f, R13
+	VMOVD        R13, X0
+	VPBROADCASTD X0, Y12
 	VPXOR        Y11, Y11, Y11
 	VPBROADCASTD (R11), Y0
 	VPSLLD       $0x03, Y0, Y0
@@ -28687,21 +28687,21 @@ tile:
 	MOVQ    xSums+32(FP), R11
 
 group:
-	MOVL         $0x00ff00ff, R8
-	VMOVD        R8, X0
-	VPBROADCASTD X0, Y12
-	LEAQ         4096(CX), R8
-	CMPQ         456(SP), $+4
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), R8
+	CMPQ 456(SP), $+4
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (R8)(SI*1), R8
 
 this_tile:
+	MOVL         $0x00ff00ff, R12
+	VMOVD        R12, X0
+	VPBROADCASTD X0, Y12
 	VPXOR        Y1, Y1, Y1
 	VPBROADCASTD (R11), Y0
 	VPSLLD       $0x0f, Y0, Y0
@@ -29051,10 +29051,10 @@ tile:
 	MOVQ    xSums+32(FP), R8
 
 group:
-	MOVL         $0x00ff00ff, BX
-	VMOVD        BX, X0
-	VPBROADCASTD X0, Y2
 	LEAQ         8192(CX), BX
+	MOVL         $0x00ff00ff, R9
+	VMOVD        R9, X0
+	VPBROADCASTD X0, Y2
 	VPXOR        Y1, Y1, Y1
 	VPBROADCASTD (R8), Y0
 	VPSLLD       $0x0f, Y0, Y0
@@ -29284,21 +29284,21 @@ tile:
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x00ff00ff, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y8
-	LEAQ         4096(CX), DI
-	CMPQ         328(SP), $+4
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), DI
+	CMPQ 328(SP), $+4
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (DI)(DX*1), DI
 
 this_tile:
+	MOVL         $0x00ff00ff, R11
+	VMOVD        R11, X0
+	VPBROADCASTD X0, Y8
 	VPXOR        Y5, Y5, Y5
 	VPBROADCASTD (R10), Y0
 	VPSLLD       $0x0f, Y0, Y0
@@ -29540,10 +29540,10 @@ tile:
 	MOVQ    xSums+32(FP), R9
 
 group:
-	MOVL         $0x00ff00ff, SI
-	VMOVD        SI, X0
-	VPBROADCASTD X0, Y4
 	LEAQ         8192(CX), SI
+	MOVL         $0x00ff00ff, R10
+	VMOVD        R10, X0
+	VPBROADCASTD X0, Y4
 	VPXOR        Y3, Y3, Y3
 	VPBROADCASTD (R9), Y0
 	VPSLLD       $0x0f, Y0, Y0
@@ -29767,10 +29767,10 @@ tile:
 	MOVQ    xSums+32(FP), R9
 
 group:
-	MOVL         $0x00ff00ff, SI
-	VMOVD        SI, X0
-	VPBROADCASTD X0, Y6
 	LEAQ         8192(CX), SI
+	MOVL         $0x00ff00ff, R10
+	VMOVD        R10, X0
+	VPBROADCASTD X0, Y6
 	VPXOR        Y5, Y5, Y5
 	VPBROADCASTD (R9), Y0
 	VPSLLD       $0x0f, Y0, Y0
@@ -30069,10 +30069,10 @@ tile:
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x00ff00ff, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y8
 	LEAQ         8192(CX), DI
+	MOVL         $0x00ff00ff, R11
+	VMOVD        R11, X0
+	VPBROADCASTD X0, Y8
 	VPXOR        Y7, Y7, Y7
 	VPBROADCASTD (R10), Y0
 	VPSLLD       $0x0f, Y0, Y0
@@ -30335,10 +30335,10 @@ tile:
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x00ff00ff, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y10
 	LEAQ         8192(CX), DI
+	MOVL         $0x00ff00ff, R11
+	VMOVD        R11, X0
+	VPBROADCASTD X0, Y10
 	VPXOR        Y9, Y9, Y9
 	VPBROADCASTD (R10), Y0
 	VPSLLD       $0x0f, Y0, Y0
@@ -30620,60 +30620,60 @@ line:
 // func int4AVX2x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int4AVX2x4x1(SB), $592-88
-	MOVQ groups+64(FP), AX
-	MOVQ codes+0(FP), CX
-	MOVQ AX, DX
-	SHLQ $0x09, DX
-	LEAQ (DX)(DX*2), BX
-	MOVQ AX, SI
-	SHLQ $0x06, SI
-	LEAQ 63(SP), R8
-	ANDQ $-64, R8
-	MOVQ scales+8(FP), R11
-	MOVQ $+0, 576(SP)
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	LEAQ         (DX)(DX*2), BX
+	MOVQ         AX, SI
+	SHLQ         $0x06, SI
+	LEAQ         63(SP), R8
+	ANDQ         $-64, R8
+	MOVQ         scales+8(FP), R11
+	MOVL         $0x0f0f0f0f, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00010001, SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         $+0, 576(SP)
 
 tile:
 	MOVQ    x+16(FP), SI
 	MOVQ    AX, 584(SP)
-	VPXOR   Y0, Y0, Y0
-	VMOVUPS Y0, (R8)
-	VMOVUPS Y0, 32(R8)
-	VMOVUPS Y0, 64(R8)
-	VMOVUPS Y0, 96(R8)
-	VMOVUPS Y0, 128(R8)
-	VMOVUPS Y0, 160(R8)
-	VMOVUPS Y0, 192(R8)
-	VMOVUPS Y0, 224(R8)
+	VPXOR   Y2, Y2, Y2
+	VMOVUPS Y2, (R8)
+	VMOVUPS Y2, 32(R8)
+	VMOVUPS Y2, 64(R8)
+	VMOVUPS Y2, 96(R8)
+	VMOVUPS Y2, 128(R8)
+	VMOVUPS Y2, 160(R8)
+	VMOVUPS Y2, 192(R8)
+	VMOVUPS Y2, 224(R8)
 	MOVQ    xScales+24(FP), R9
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y8
-	MOVL         $0x00010001, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y9
-	LEAQ         4096(CX), DI
-	CMPQ         584(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), DI
+	CMPQ 584(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (DI)(BX*1), DI
 
 this_tile:
-	VPXOR   Y0, Y0, Y0
-	VPXOR   Y1, Y1, Y1
 	VPXOR   Y2, Y2, Y2
 	VPXOR   Y3, Y3, Y3
 	VPXOR   Y4, Y4, Y4
 	VPXOR   Y5, Y5, Y5
 	VPXOR   Y6, Y6, Y6
 	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
 	MOVQ    $+2, R12
 	PCALIGN $0x40
 
@@ -30683,141 +30683,141 @@ first_half:
 	PREFETCHT1   (DI)(DX*2)
 	PREFETCHT1   (DI)(BX*1)
 	VPBROADCASTD (SI), Y10
-	VPAND        (CX), Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y0, Y0
-	VPAND        32(CX), Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y1, Y1
-	VPAND        (CX)(DX*1), Y8, Y11
+	VPAND        (CX), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y2, Y2
-	VPAND        32(CX)(DX*1), Y8, Y11
+	VPAND        32(CX), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y3, Y3
-	VPAND        (CX)(DX*2), Y8, Y11
+	VPAND        (CX)(DX*1), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y4, Y4
-	VPAND        32(CX)(DX*2), Y8, Y11
+	VPAND        32(CX)(DX*1), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y5, Y5
-	VPAND        (CX)(BX*1), Y8, Y11
+	VPAND        (CX)(DX*2), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y6, Y6
-	VPAND        32(CX)(BX*1), Y8, Y11
+	VPAND        32(CX)(DX*2), Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y7, Y7
+	VPAND        (CX)(BX*1), Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y8, Y8
+	VPAND        32(CX)(BX*1), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	VPBROADCASTD 4(SI), Y10
 	VMOVDQU      (CX), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y0, Y0
-	VMOVDQU      32(CX), Y11
-	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y1, Y1
-	VMOVDQU      (CX)(DX*1), Y11
-	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y2, Y2
-	VMOVDQU      32(CX)(DX*1), Y11
+	VMOVDQU      32(CX), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y3, Y3
-	VMOVDQU      (CX)(DX*2), Y11
+	VMOVDQU      (CX)(DX*1), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y4, Y4
-	VMOVDQU      32(CX)(DX*2), Y11
+	VMOVDQU      32(CX)(DX*1), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y5, Y5
-	VMOVDQU      (CX)(BX*1), Y11
+	VMOVDQU      (CX)(DX*2), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y6, Y6
+	VMOVDQU      32(CX)(DX*2), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y7, Y7
+	VMOVDQU      (CX)(BX*1), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y8, Y8
 	VMOVDQU      32(CX)(BX*1), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	PREFETCHT1   64(DI)
 	PREFETCHT1   64(DI)(DX*1)
 	PREFETCHT1   64(DI)(DX*2)
 	PREFETCHT1   64(DI)(BX*1)
 	VPBROADCASTD 8(SI), Y10
-	VPAND        64(CX), Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y0, Y0
-	VPAND        96(CX), Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y1, Y1
-	VPAND        64(CX)(DX*1), Y8, Y11
+	VPAND        64(CX), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y2, Y2
-	VPAND        96(CX)(DX*1), Y8, Y11
+	VPAND        96(CX), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y3, Y3
-	VPAND        64(CX)(DX*2), Y8, Y11
+	VPAND        64(CX)(DX*1), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y4, Y4
-	VPAND        96(CX)(DX*2), Y8, Y11
+	VPAND        96(CX)(DX*1), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y5, Y5
-	VPAND        64(CX)(BX*1), Y8, Y11
+	VPAND        64(CX)(DX*2), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y6, Y6
-	VPAND        96(CX)(BX*1), Y8, Y11
+	VPAND        96(CX)(DX*2), Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y7, Y7
+	VPAND        64(CX)(BX*1), Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y8, Y8
+	VPAND        96(CX)(BX*1), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	VPBROADCASTD 12(SI), Y10
 	VMOVDQU      64(CX), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y0, Y0
-	VMOVDQU      96(CX), Y11
-	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y1, Y1
-	VMOVDQU      64(CX)(DX*1), Y11
-	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y2, Y2
-	VMOVDQU      96(CX)(DX*1), Y11
+	VMOVDQU      96(CX), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y3, Y3
-	VMOVDQU      64(CX)(DX*2), Y11
+	VMOVDQU      64(CX)(DX*1), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y4, Y4
-	VMOVDQU      96(CX)(DX*2), Y11
+	VMOVDQU      96(CX)(DX*1), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y5, Y5
-	VMOVDQU      64(CX)(BX*1), Y11
+	VMOVDQU      64(CX)(DX*2), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y6, Y6
+	VMOVDQU      96(CX)(DX*2), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y7, Y7
+	VMOVDQU      64(CX)(BX*1), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y8, Y8
 	VMOVDQU      96(CX)(BX*1), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	ADDQ         $+128, CX
 	ADDQ         $+16, SI
 	ADDQ         $+128, DI
@@ -30825,38 +30825,38 @@ first_half:
 	JNZ          first_half
 	VPBROADCASTD (R10), Y10
 	VPSLLD       $0x03, Y10, Y10
-	VPMADDWD     Y9, Y0, Y0
-	VPSUBD       Y10, Y0, Y0
-	VMOVDQU      Y0, 256(R8)
-	VPMADDWD     Y9, Y1, Y1
-	VPSUBD       Y10, Y1, Y1
-	VMOVDQU      Y1, 288(R8)
-	VPMADDWD     Y9, Y2, Y2
+	VPMADDWD     Y1, Y2, Y2
 	VPSUBD       Y10, Y2, Y2
-	VMOVDQU      Y2, 320(R8)
-	VPMADDWD     Y9, Y3, Y3
+	VMOVDQU      Y2, 256(R8)
+	VPMADDWD     Y1, Y3, Y3
 	VPSUBD       Y10, Y3, Y3
-	VMOVDQU      Y3, 352(R8)
-	VPMADDWD     Y9, Y4, Y4
+	VMOVDQU      Y3, 288(R8)
+	VPMADDWD     Y1, Y4, Y4
 	VPSUBD       Y10, Y4, Y4
-	VMOVDQU      Y4, 384(R8)
-	VPMADDWD     Y9, Y5, Y5
+	VMOVDQU      Y4, 320(R8)
+	VPMADDWD     Y1, Y5, Y5
 	VPSUBD       Y10, Y5, Y5
-	VMOVDQU      Y5, 416(R8)
-	VPMADDWD     Y9, Y6, Y6
+	VMOVDQU      Y5, 352(R8)
+	VPMADDWD     Y1, Y6, Y6
 	VPSUBD       Y10, Y6, Y6
-	VMOVDQU      Y6, 448(R8)
-	VPMADDWD     Y9, Y7, Y7
+	VMOVDQU      Y6, 384(R8)
+	VPMADDWD     Y1, Y7, Y7
 	VPSUBD       Y10, Y7, Y7
-	VMOVDQU      Y7, 480(R8)
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
+	VMOVDQU      Y7, 416(R8)
+	VPMADDWD     Y1, Y8, Y8
+	VPSUBD       Y10, Y8, Y8
+	VMOVDQU      Y8, 448(R8)
+	VPMADDWD     Y1, Y9, Y9
+	VPSUBD       Y10, Y9, Y9
+	VMOVDQU      Y9, 480(R8)
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
 	MOVQ         $+2, R12
 	PCALIGN      $0x40
 
@@ -30866,217 +30866,217 @@ second_half:
 	PREFETCHT1   (DI)(DX*2)
 	PREFETCHT1   (DI)(BX*1)
 	VPBROADCASTD (SI), Y10
-	VPAND        (CX), Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y0, Y0
-	VPAND        32(CX), Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y1, Y1
-	VPAND        (CX)(DX*1), Y8, Y11
+	VPAND        (CX), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y2, Y2
-	VPAND        32(CX)(DX*1), Y8, Y11
+	VPAND        32(CX), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y3, Y3
-	VPAND        (CX)(DX*2), Y8, Y11
+	VPAND        (CX)(DX*1), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y4, Y4
-	VPAND        32(CX)(DX*2), Y8, Y11
+	VPAND        32(CX)(DX*1), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y5, Y5
-	VPAND        (CX)(BX*1), Y8, Y11
+	VPAND        (CX)(DX*2), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y6, Y6
-	VPAND        32(CX)(BX*1), Y8, Y11
+	VPAND        32(CX)(DX*2), Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y7, Y7
+	VPAND        (CX)(BX*1), Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y8, Y8
+	VPAND        32(CX)(BX*1), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	VPBROADCASTD 4(SI), Y10
 	VMOVDQU      (CX), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y0, Y0
-	VMOVDQU      32(CX), Y11
-	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y1, Y1
-	VMOVDQU      (CX)(DX*1), Y11
-	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y2, Y2
-	VMOVDQU      32(CX)(DX*1), Y11
+	VMOVDQU      32(CX), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y3, Y3
-	VMOVDQU      (CX)(DX*2), Y11
+	VMOVDQU      (CX)(DX*1), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y4, Y4
-	VMOVDQU      32(CX)(DX*2), Y11
+	VMOVDQU      32(CX)(DX*1), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y5, Y5
-	VMOVDQU      (CX)(BX*1), Y11
+	VMOVDQU      (CX)(DX*2), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y6, Y6
+	VMOVDQU      32(CX)(DX*2), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y7, Y7
+	VMOVDQU      (CX)(BX*1), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y8, Y8
 	VMOVDQU      32(CX)(BX*1), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	PREFETCHT1   64(DI)
 	PREFETCHT1   64(DI)(DX*1)
 	PREFETCHT1   64(DI)(DX*2)
 	PREFETCHT1   64(DI)(BX*1)
 	VPBROADCASTD 8(SI), Y10
-	VPAND        64(CX), Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y0, Y0
-	VPAND        96(CX), Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y1, Y1
-	VPAND        64(CX)(DX*1), Y8, Y11
+	VPAND        64(CX), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y2, Y2
-	VPAND        96(CX)(DX*1), Y8, Y11
+	VPAND        96(CX), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y3, Y3
-	VPAND        64(CX)(DX*2), Y8, Y11
+	VPAND        64(CX)(DX*1), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y4, Y4
-	VPAND        96(CX)(DX*2), Y8, Y11
+	VPAND        96(CX)(DX*1), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y5, Y5
-	VPAND        64(CX)(BX*1), Y8, Y11
+	VPAND        64(CX)(DX*2), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y6, Y6
-	VPAND        96(CX)(BX*1), Y8, Y11
+	VPAND        96(CX)(DX*2), Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y7, Y7
+	VPAND        64(CX)(BX*1), Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y8, Y8
+	VPAND        96(CX)(BX*1), Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	VPBROADCASTD 12(SI), Y10
 	VMOVDQU      64(CX), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y0, Y0
-	VMOVDQU      96(CX), Y11
-	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
-	VPMADDUBSW   Y10, Y11, Y11
-	VPADDW       Y11, Y1, Y1
-	VMOVDQU      64(CX)(DX*1), Y11
-	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y2, Y2
-	VMOVDQU      96(CX)(DX*1), Y11
+	VMOVDQU      96(CX), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y3, Y3
-	VMOVDQU      64(CX)(DX*2), Y11
+	VMOVDQU      64(CX)(DX*1), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y4, Y4
-	VMOVDQU      96(CX)(DX*2), Y11
+	VMOVDQU      96(CX)(DX*1), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y5, Y5
-	VMOVDQU      64(CX)(BX*1), Y11
+	VMOVDQU      64(CX)(DX*2), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y11
 	VPADDW       Y11, Y6, Y6
+	VMOVDQU      96(CX)(DX*2), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y7, Y7
+	VMOVDQU      64(CX)(BX*1), Y11
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y11, Y0, Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPADDW       Y11, Y8, Y8
 	VMOVDQU      96(CX)(BX*1), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPMADDUBSW   Y10, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	ADDQ         $+128, CX
 	ADDQ         $+16, SI
 	ADDQ         $+128, DI
 	DECQ         R12
 	JNZ          second_half
-	VPMADDWD     Y9, Y0, Y0
-	VPADDD       256(R8), Y0, Y0
-	VPMADDWD     Y9, Y1, Y1
-	VPADDD       288(R8), Y1, Y1
-	VPMADDWD     Y9, Y2, Y2
-	VPADDD       320(R8), Y2, Y2
-	VPMADDWD     Y9, Y3, Y3
-	VPADDD       352(R8), Y3, Y3
-	VPMADDWD     Y9, Y4, Y4
-	VPADDD       384(R8), Y4, Y4
-	VPMADDWD     Y9, Y5, Y5
-	VPADDD       416(R8), Y5, Y5
-	VPMADDWD     Y9, Y6, Y6
-	VPADDD       448(R8), Y6, Y6
-	VPMADDWD     Y9, Y7, Y7
-	VPADDD       480(R8), Y7, Y7
+	VPMADDWD     Y1, Y2, Y2
+	VPADDD       256(R8), Y2, Y2
+	VPMADDWD     Y1, Y3, Y3
+	VPADDD       288(R8), Y3, Y3
+	VPMADDWD     Y1, Y4, Y4
+	VPADDD       320(R8), Y4, Y4
+	VPMADDWD     Y1, Y5, Y5
+	VPADDD       352(R8), Y5, Y5
+	VPMADDWD     Y1, Y6, Y6
+	VPADDD       384(R8), Y6, Y6
+	VPMADDWD     Y1, Y7, Y7
+	VPADDD       416(R8), Y7, Y7
+	VPMADDWD     Y1, Y8, Y8
+	VPADDD       448(R8), Y8, Y8
+	VPMADDWD     Y1, Y9, Y9
+	VPADDD       480(R8), Y9, Y9
 	MOVQ         AX, DI
 	SHLQ         $0x05, DI
 	MOVQ         R11, R12
-	VBROADCASTSS (R9), Y8
-	VCVTPH2PS    (R12), Y9
-	VMULPS       Y9, Y8, Y9
-	VCVTDQ2PS    Y0, Y0
-	VFMADD213PS  (R8), Y9, Y0
-	VMOVUPS      Y0, (R8)
-	VCVTPH2PS    16(R12), Y0
-	VMULPS       Y0, Y8, Y0
-	VCVTDQ2PS    Y1, Y1
-	VFMADD213PS  32(R8), Y0, Y1
-	VMOVUPS      Y1, 32(R8)
-	ADDQ         DI, R12
-	VCVTPH2PS    (R12), Y0
-	VMULPS       Y0, Y8, Y0
+	VBROADCASTSS (R9), Y10
+	VCVTPH2PS    (R12), Y11
+	VMULPS       Y11, Y10, Y11
 	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  64(R8), Y0, Y2
-	VMOVUPS      Y2, 64(R8)
-	VCVTPH2PS    16(R12), Y0
-	VMULPS       Y0, Y8, Y0
+	VFMADD213PS  (R8), Y11, Y2
+	VMOVUPS      Y2, (R8)
+	VCVTPH2PS    16(R12), Y2
+	VMULPS       Y2, Y10, Y2
 	VCVTDQ2PS    Y3, Y3
-	VFMADD213PS  96(R8), Y0, Y3
-	VMOVUPS      Y3, 96(R8)
+	VFMADD213PS  32(R8), Y2, Y3
+	VMOVUPS      Y3, 32(R8)
 	ADDQ         DI, R12
-	VCVTPH2PS    (R12), Y0
-	VMULPS       Y0, Y8, Y0
+	VCVTPH2PS    (R12), Y2
+	VMULPS       Y2, Y10, Y2
 	VCVTDQ2PS    Y4, Y4
-	VFMADD213PS  128(R8), Y0, Y4
-	VMOVUPS      Y4, 128(R8)
-	VCVTPH2PS    16(R12), Y0
-	VMULPS       Y0, Y8, Y0
+	VFMADD213PS  64(R8), Y2, Y4
+	VMOVUPS      Y4, 64(R8)
+	VCVTPH2PS    16(R12), Y2
+	VMULPS       Y2, Y10, Y2
 	VCVTDQ2PS    Y5, Y5
-	VFMADD213PS  160(R8), Y0, Y5
-	VMOVUPS      Y5, 160(R8)
+	VFMADD213PS  96(R8), Y2, Y5
+	VMOVUPS      Y5, 96(R8)
 	ADDQ         DI, R12
-	VCVTPH2PS    (R12), Y0
-	VMULPS       Y0, Y8, Y0
+	VCVTPH2PS    (R12), Y2
+	VMULPS       Y2, Y10, Y2
 	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  192(R8), Y0, Y6
-	VMOVUPS      Y6, 192(R8)
-	VCVTPH2PS    16(R12), Y0
-	ADDQ         DI, R12
-	PREFETCHT1   (R12)
-	ADDQ         DI, R12
-	PREFETCHT1   (R12)
-	ADDQ         DI, R12
-	PREFETCHT1   (R12)
-	ADDQ         DI, R12
-	PREFETCHT1   (R12)
-	VMULPS       Y0, Y8, Y0
+	VFMADD213PS  128(R8), Y2, Y6
+	VMOVUPS      Y6, 128(R8)
+	VCVTPH2PS    16(R12), Y2
+	VMULPS       Y2, Y10, Y2
 	VCVTDQ2PS    Y7, Y7
-	VFMADD213PS  224(R8), Y0, Y7
-	VMOVUPS      Y7, 224(R8)
+	VFMADD213PS  160(R8), Y2, Y7
+	VMOVUPS      Y7, 160(R8)
+	ADDQ         DI, R12
+	VCVTPH2PS    (R12), Y2
+	VMULPS       Y2, Y10, Y2
+	VCVTDQ2PS    Y8, Y8
+	VFMADD213PS  192(R8), Y2, Y8
+	VMOVUPS      Y8, 192(R8)
+	VCVTPH2PS    16(R12), Y2
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	VMULPS       Y2, Y10, Y2
+	VCVTDQ2PS    Y9, Y9
+	VFMADD213PS  224(R8), Y2, Y9
+	VMOVUPS      Y9, 224(R8)
 	ADDQ         $+4, R9
 	ADDQ         $+4, R10
 	ADDQ         $+32, R11
@@ -31086,30 +31086,30 @@ second_half:
 	ADDQ         576(SP), SI
 	MOVQ         bias+40(FP), DI
 	ADDQ         576(SP), DI
-	VMOVUPS      (R8), Y0
-	VADDPS       (DI), Y0, Y0
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      32(R8), Y1
-	VADDPS       32(DI), Y1, Y1
-	VMOVUPS      Y1, 32(SI)
-	VMOVUPS      64(R8), Y2
-	VADDPS       64(DI), Y2, Y2
-	VMOVUPS      Y2, 64(SI)
-	VMOVUPS      96(R8), Y3
-	VADDPS       96(DI), Y3, Y3
-	VMOVUPS      Y3, 96(SI)
-	VMOVUPS      128(R8), Y4
-	VADDPS       128(DI), Y4, Y4
-	VMOVUPS      Y4, 128(SI)
-	VMOVUPS      160(R8), Y5
-	VADDPS       160(DI), Y5, Y5
-	VMOVUPS      Y5, 160(SI)
-	VMOVUPS      192(R8), Y6
-	VADDPS       192(DI), Y6, Y6
-	VMOVUPS      Y6, 192(SI)
-	VMOVUPS      224(R8), Y7
-	VADDPS       224(DI), Y7, Y7
-	VMOVUPS      Y7, 224(SI)
+	VMOVUPS      (R8), Y2
+	VADDPS       (DI), Y2, Y2
+	VMOVUPS      Y2, (SI)
+	VMOVUPS      32(R8), Y3
+	VADDPS       32(DI), Y3, Y3
+	VMOVUPS      Y3, 32(SI)
+	VMOVUPS      64(R8), Y4
+	VADDPS       64(DI), Y4, Y4
+	VMOVUPS      Y4, 64(SI)
+	VMOVUPS      96(R8), Y5
+	VADDPS       96(DI), Y5, Y5
+	VMOVUPS      Y5, 96(SI)
+	VMOVUPS      128(R8), Y6
+	VADDPS       128(DI), Y6, Y6
+	VMOVUPS      Y6, 128(SI)
+	VMOVUPS      160(R8), Y7
+	VADDPS       160(DI), Y7, Y7
+	VMOVUPS      Y7, 160(SI)
+	VMOVUPS      192(R8), Y8
+	VADDPS       192(DI), Y8, Y8
+	VMOVUPS      Y8, 192(SI)
+	VMOVUPS      224(R8), Y9
+	VADDPS       224(DI), Y9, Y9
+	VMOVUPS      Y9, 224(SI)
 	LEAQ         (CX)(BX*1), CX
 	MOVQ         AX, SI
 	SHLQ         $0x05, SI
@@ -31124,224 +31124,224 @@ second_half:
 // func int4AVX2x1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int4AVX2x1x1(SB), $208-88
-	MOVQ groups+64(FP), AX
-	MOVQ codes+0(FP), CX
-	MOVQ AX, DX
-	SHLQ $0x09, DX
-	MOVQ AX, DX
-	SHLQ $0x06, DX
-	LEAQ 63(SP), SI
-	ANDQ $-64, SI
-	MOVQ scales+8(FP), R9
-	MOVQ $+0, 192(SP)
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	MOVQ         AX, DX
+	SHLQ         $0x06, DX
+	LEAQ         63(SP), SI
+	ANDQ         $-64, SI
+	MOVQ         scales+8(FP), R9
+	MOVL         $0x0f0f0f0f, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00010001, DX
+	VMOVD        DX, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         $+0, 192(SP)
 
 tile:
 	MOVQ    x+16(FP), DX
 	MOVQ    AX, 200(SP)
-	VPXOR   Y0, Y0, Y0
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y0, 32(SI)
+	VPXOR   Y2, Y2, Y2
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y2, 32(SI)
 	MOVQ    xScales+24(FP), DI
 	MOVQ    xSums+32(FP), R8
 
 group:
-	MOVL         $0x0f0f0f0f, BX
-	VMOVD        BX, X0
-	VPBROADCASTD X0, Y2
-	MOVL         $0x00010001, BX
-	VMOVD        BX, X0
-	VPBROADCASTD X0, Y3
 	LEAQ         8192(CX), BX
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
 	PREFETCHNTA  (BX)
 	VPBROADCASTD (DX), Y4
-	VPAND        (CX), Y2, Y5
+	VPAND        (CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
-	VPAND        32(CX), Y2, Y5
+	VPADDW       Y5, Y2, Y2
+	VPAND        32(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	VPBROADCASTD 4(DX), Y4
 	VMOVDQU      (CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
+	VPADDW       Y5, Y2, Y2
 	VMOVDQU      32(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	PREFETCHNTA  64(BX)
 	VPBROADCASTD 8(DX), Y4
-	VPAND        64(CX), Y2, Y5
+	VPAND        64(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
-	VPAND        96(CX), Y2, Y5
+	VPADDW       Y5, Y2, Y2
+	VPAND        96(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	VPBROADCASTD 12(DX), Y4
 	VMOVDQU      64(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
+	VPADDW       Y5, Y2, Y2
 	VMOVDQU      96(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	PREFETCHNTA  128(BX)
 	VPBROADCASTD 16(DX), Y4
-	VPAND        128(CX), Y2, Y5
+	VPAND        128(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
-	VPAND        160(CX), Y2, Y5
+	VPADDW       Y5, Y2, Y2
+	VPAND        160(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	VPBROADCASTD 20(DX), Y4
 	VMOVDQU      128(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
+	VPADDW       Y5, Y2, Y2
 	VMOVDQU      160(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	PREFETCHNTA  192(BX)
 	VPBROADCASTD 24(DX), Y4
-	VPAND        192(CX), Y2, Y5
+	VPAND        192(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
-	VPAND        224(CX), Y2, Y5
+	VPADDW       Y5, Y2, Y2
+	VPAND        224(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	VPBROADCASTD 28(DX), Y4
 	VMOVDQU      192(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
+	VPADDW       Y5, Y2, Y2
 	VMOVDQU      224(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	ADDQ         $+256, CX
 	ADDQ         $+32, DX
 	ADDQ         $+256, BX
 	VPBROADCASTD (R8), Y4
 	VPSLLD       $0x03, Y4, Y4
-	VPMADDWD     Y3, Y0, Y0
-	VPSUBD       Y4, Y0, Y0
-	VMOVDQU      Y0, 64(SI)
-	VPMADDWD     Y3, Y1, Y1
-	VPSUBD       Y4, Y1, Y1
-	VMOVDQU      Y1, 96(SI)
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
+	VPMADDWD     Y1, Y2, Y2
+	VPSUBD       Y4, Y2, Y2
+	VMOVDQU      Y2, 64(SI)
+	VPMADDWD     Y1, Y3, Y3
+	VPSUBD       Y4, Y3, Y3
+	VMOVDQU      Y3, 96(SI)
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
 	PREFETCHNTA  (BX)
 	VPBROADCASTD (DX), Y4
-	VPAND        (CX), Y2, Y5
+	VPAND        (CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
-	VPAND        32(CX), Y2, Y5
+	VPADDW       Y5, Y2, Y2
+	VPAND        32(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	VPBROADCASTD 4(DX), Y4
 	VMOVDQU      (CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
+	VPADDW       Y5, Y2, Y2
 	VMOVDQU      32(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	PREFETCHNTA  64(BX)
 	VPBROADCASTD 8(DX), Y4
-	VPAND        64(CX), Y2, Y5
+	VPAND        64(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
-	VPAND        96(CX), Y2, Y5
+	VPADDW       Y5, Y2, Y2
+	VPAND        96(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	VPBROADCASTD 12(DX), Y4
 	VMOVDQU      64(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
+	VPADDW       Y5, Y2, Y2
 	VMOVDQU      96(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	PREFETCHNTA  128(BX)
 	VPBROADCASTD 16(DX), Y4
-	VPAND        128(CX), Y2, Y5
+	VPAND        128(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
-	VPAND        160(CX), Y2, Y5
+	VPADDW       Y5, Y2, Y2
+	VPAND        160(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	VPBROADCASTD 20(DX), Y4
 	VMOVDQU      128(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
+	VPADDW       Y5, Y2, Y2
 	VMOVDQU      160(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	PREFETCHNTA  192(BX)
 	VPBROADCASTD 24(DX), Y4
-	VPAND        192(CX), Y2, Y5
+	VPAND        192(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
-	VPAND        224(CX), Y2, Y5
+	VPADDW       Y5, Y2, Y2
+	VPAND        224(CX), Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y4
-	VPADDW       Y4, Y1, Y1
+	VPADDW       Y4, Y3, Y3
 	VPBROADCASTD 28(DX), Y4
 	VMOVDQU      192(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
+	VPAND        Y5, Y0, Y5
 	VPMADDUBSW   Y4, Y5, Y5
-	VPADDW       Y5, Y0, Y0
+	VPADDW       Y5, Y2, Y2
 	VMOVDQU      224(CX), Y5
 	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y5, Y2, Y5
-	VPMADDUBSW   Y4, Y5, Y2
-	VPADDW       Y2, Y1, Y1
+	VPAND        Y5, Y0, Y5
+	VPMADDUBSW   Y4, Y5, Y4
+	VPADDW       Y4, Y3, Y3
 	ADDQ         $+256, CX
 	ADDQ         $+32, DX
 	ADDQ         $+256, BX
-	VPMADDWD     Y3, Y0, Y0
-	VPADDD       64(SI), Y0, Y0
-	VPMADDWD     Y3, Y1, Y1
-	VPADDD       96(SI), Y1, Y1
+	VPMADDWD     Y1, Y2, Y2
+	VPADDD       64(SI), Y2, Y2
+	VPMADDWD     Y1, Y3, Y3
+	VPADDD       96(SI), Y3, Y3
 	MOVQ         AX, BX
 	SHLQ         $0x05, BX
 	MOVQ         R9, R10
-	VBROADCASTSS (DI), Y2
-	VCVTPH2PS    (R10), Y3
-	VMULPS       Y3, Y2, Y3
-	VCVTDQ2PS    Y0, Y0
-	VFMADD213PS  (SI), Y3, Y0
-	VMOVUPS      Y0, (SI)
-	VCVTPH2PS    16(R10), Y0
+	VBROADCASTSS (DI), Y4
+	VCVTPH2PS    (R10), Y5
+	VMULPS       Y5, Y4, Y5
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  (SI), Y5, Y2
+	VMOVUPS      Y2, (SI)
+	VCVTPH2PS    16(R10), Y2
 	ADDQ         BX, R10
 	PREFETCHT1   (R10)
-	VMULPS       Y0, Y2, Y0
-	VCVTDQ2PS    Y1, Y1
-	VFMADD213PS  32(SI), Y0, Y1
-	VMOVUPS      Y1, 32(SI)
+	VMULPS       Y2, Y4, Y2
+	VCVTDQ2PS    Y3, Y3
+	VFMADD213PS  32(SI), Y2, Y3
+	VMOVUPS      Y3, 32(SI)
 	ADDQ         $+4, DI
 	ADDQ         $+4, R8
 	ADDQ         $+32, R9
@@ -31351,12 +31351,12 @@ group:
 	ADDQ         192(SP), DX
 	MOVQ         bias+40(FP), BX
 	ADDQ         192(SP), BX
-	VMOVUPS      (SI), Y0
-	VADDPS       (BX), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      32(SI), Y1
-	VADDPS       32(BX), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
+	VMOVUPS      (SI), Y2
+	VADDPS       (BX), Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VMOVUPS      32(SI), Y3
+	VADDPS       32(BX), Y3, Y3
+	VMOVUPS      Y3, 32(DX)
 	LEAQ         (CX), CX
 	MOVQ         AX, DX
 	SHLQ         $0x05, DX
@@ -31371,59 +31371,59 @@ group:
 // func int4AVX2x2x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int4AVX2x2x2(SB), $592-88
-	MOVQ groups+64(FP), AX
-	MOVQ codes+0(FP), CX
-	MOVQ AX, DX
-	SHLQ $0x09, DX
-	MOVQ AX, SI
-	SHLQ $0x06, SI
-	LEAQ 63(SP), R8
-	ANDQ $-64, R8
-	MOVQ scales+8(FP), R11
-	MOVQ $+0, 576(SP)
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	MOVQ         AX, SI
+	SHLQ         $0x06, SI
+	LEAQ         63(SP), R8
+	ANDQ         $-64, R8
+	MOVQ         scales+8(FP), R11
+	MOVL         $0x0f0f0f0f, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00010001, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         $+0, 576(SP)
 
 tile:
 	MOVQ    x+16(FP), BX
 	MOVQ    AX, 584(SP)
-	VPXOR   Y0, Y0, Y0
-	VMOVUPS Y0, (R8)
-	VMOVUPS Y0, 32(R8)
-	VMOVUPS Y0, 64(R8)
-	VMOVUPS Y0, 96(R8)
-	VMOVUPS Y0, 128(R8)
-	VMOVUPS Y0, 160(R8)
-	VMOVUPS Y0, 192(R8)
-	VMOVUPS Y0, 224(R8)
+	VPXOR   Y2, Y2, Y2
+	VMOVUPS Y2, (R8)
+	VMOVUPS Y2, 32(R8)
+	VMOVUPS Y2, 64(R8)
+	VMOVUPS Y2, 96(R8)
+	VMOVUPS Y2, 128(R8)
+	VMOVUPS Y2, 160(R8)
+	VMOVUPS Y2, 192(R8)
+	VMOVUPS Y2, 224(R8)
 	MOVQ    xScales+24(FP), R9
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y8
-	MOVL         $0x00010001, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y9
-	LEAQ         4096(CX), DI
-	CMPQ         584(SP), $+8
-	JGT          this_tile
-	CMPQ         tiles+72(FP), $+1
-	JGT          next_tile
-	CMPQ         follow+80(FP), $+0
-	JEQ          this_tile
+	LEAQ 4096(CX), DI
+	CMPQ 584(SP), $+8
+	JGT  this_tile
+	CMPQ tiles+72(FP), $+1
+	JGT  next_tile
+	CMPQ follow+80(FP), $+0
+	JEQ  this_tile
 
 next_tile:
 	LEAQ (DI)(DX*1), DI
 
 this_tile:
-	VPXOR   Y0, Y0, Y0
-	VPXOR   Y1, Y1, Y1
 	VPXOR   Y2, Y2, Y2
 	VPXOR   Y3, Y3, Y3
 	VPXOR   Y4, Y4, Y4
 	VPXOR   Y5, Y5, Y5
 	VPXOR   Y6, Y6, Y6
 	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
 	MOVQ    $+2, R12
 	PCALIGN $0x40
 
@@ -31432,110 +31432,110 @@ first_half:
 	PREFETCHT1   (DI)(DX*1)
 	VPBROADCASTD (BX), Y10
 	VPBROADCASTD (BX)(SI*1), Y11
-	VPAND        (CX), Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y0, Y0
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y4, Y4
-	VPAND        32(CX), Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y1, Y1
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y5, Y5
-	VPAND        (CX)(DX*1), Y8, Y12
+	VPAND        (CX), Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y13
 	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y11, Y12, Y12
 	VPADDW       Y12, Y6, Y6
-	VPAND        32(CX)(DX*1), Y8, Y12
+	VPAND        32(CX), Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y3, Y3
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y7, Y7
+	VPAND        (CX)(DX*1), Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y4, Y4
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y8, Y8
+	VPAND        32(CX)(DX*1), Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPMADDUBSW   Y11, Y12, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	VPBROADCASTD 4(BX), Y10
 	VPBROADCASTD 4(BX)(SI*1), Y11
 	VMOVDQU      (CX), Y12
 	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y0, Y0
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y4, Y4
-	VMOVDQU      32(CX), Y12
-	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y1, Y1
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y5, Y5
-	VMOVDQU      (CX)(DX*1), Y12
-	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
+	VPAND        Y12, Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y13
 	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y11, Y12, Y12
 	VPADDW       Y12, Y6, Y6
+	VMOVDQU      32(CX), Y12
+	VPSRLW       $0x04, Y12, Y12
+	VPAND        Y12, Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y3, Y3
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y7, Y7
+	VMOVDQU      (CX)(DX*1), Y12
+	VPSRLW       $0x04, Y12, Y12
+	VPAND        Y12, Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y4, Y4
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y8, Y8
 	VMOVDQU      32(CX)(DX*1), Y12
 	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
+	VPAND        Y12, Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPMADDUBSW   Y11, Y12, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	PREFETCHT1   64(DI)
 	PREFETCHT1   64(DI)(DX*1)
 	VPBROADCASTD 8(BX), Y10
 	VPBROADCASTD 8(BX)(SI*1), Y11
-	VPAND        64(CX), Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y0, Y0
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y4, Y4
-	VPAND        96(CX), Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y1, Y1
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y5, Y5
-	VPAND        64(CX)(DX*1), Y8, Y12
+	VPAND        64(CX), Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y13
 	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y11, Y12, Y12
 	VPADDW       Y12, Y6, Y6
-	VPAND        96(CX)(DX*1), Y8, Y12
+	VPAND        96(CX), Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y3, Y3
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y7, Y7
+	VPAND        64(CX)(DX*1), Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y4, Y4
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y8, Y8
+	VPAND        96(CX)(DX*1), Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPMADDUBSW   Y11, Y12, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	VPBROADCASTD 12(BX), Y10
 	VPBROADCASTD 12(BX)(SI*1), Y11
 	VMOVDQU      64(CX), Y12
 	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y0, Y0
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y4, Y4
-	VMOVDQU      96(CX), Y12
-	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y1, Y1
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y5, Y5
-	VMOVDQU      64(CX)(DX*1), Y12
-	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
+	VPAND        Y12, Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y13
 	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y11, Y12, Y12
 	VPADDW       Y12, Y6, Y6
+	VMOVDQU      96(CX), Y12
+	VPSRLW       $0x04, Y12, Y12
+	VPAND        Y12, Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y3, Y3
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y7, Y7
+	VMOVDQU      64(CX)(DX*1), Y12
+	VPSRLW       $0x04, Y12, Y12
+	VPAND        Y12, Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y4, Y4
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y8, Y8
 	VMOVDQU      96(CX)(DX*1), Y12
 	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
+	VPAND        Y12, Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPMADDUBSW   Y11, Y12, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	ADDQ         $+128, CX
 	ADDQ         $+16, BX
 	ADDQ         $+128, DI
@@ -31543,41 +31543,41 @@ first_half:
 	JNZ          first_half
 	VPBROADCASTD (R10), Y10
 	VPSLLD       $0x03, Y10, Y10
-	VPMADDWD     Y9, Y0, Y0
-	VPSUBD       Y10, Y0, Y0
-	VMOVDQU      Y0, 256(R8)
-	VPMADDWD     Y9, Y1, Y1
-	VPSUBD       Y10, Y1, Y1
-	VMOVDQU      Y1, 288(R8)
-	VPMADDWD     Y9, Y2, Y2
+	VPMADDWD     Y1, Y2, Y2
 	VPSUBD       Y10, Y2, Y2
-	VMOVDQU      Y2, 320(R8)
-	VPMADDWD     Y9, Y3, Y3
+	VMOVDQU      Y2, 256(R8)
+	VPMADDWD     Y1, Y3, Y3
 	VPSUBD       Y10, Y3, Y3
-	VMOVDQU      Y3, 352(R8)
+	VMOVDQU      Y3, 288(R8)
+	VPMADDWD     Y1, Y4, Y4
+	VPSUBD       Y10, Y4, Y4
+	VMOVDQU      Y4, 320(R8)
+	VPMADDWD     Y1, Y5, Y5
+	VPSUBD       Y10, Y5, Y5
+	VMOVDQU      Y5, 352(R8)
 	LEAQ         (R10)(AX*4), R12
-	VPBROADCASTD (R12), Y0
-	VPSLLD       $0x03, Y0, Y0
-	VPMADDWD     Y9, Y4, Y4
-	VPSUBD       Y0, Y4, Y4
-	VMOVDQU      Y4, 384(R8)
-	VPMADDWD     Y9, Y5, Y5
-	VPSUBD       Y0, Y5, Y5
-	VMOVDQU      Y5, 416(R8)
-	VPMADDWD     Y9, Y6, Y6
-	VPSUBD       Y0, Y6, Y6
-	VMOVDQU      Y6, 448(R8)
-	VPMADDWD     Y9, Y7, Y7
-	VPSUBD       Y0, Y7, Y7
-	VMOVDQU      Y7, 480(R8)
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
+	VPBROADCASTD (R12), Y2
+	VPSLLD       $0x03, Y2, Y2
+	VPMADDWD     Y1, Y6, Y6
+	VPSUBD       Y2, Y6, Y6
+	VMOVDQU      Y6, 384(R8)
+	VPMADDWD     Y1, Y7, Y7
+	VPSUBD       Y2, Y7, Y7
+	VMOVDQU      Y7, 416(R8)
+	VPMADDWD     Y1, Y8, Y8
+	VPSUBD       Y2, Y8, Y8
+	VMOVDQU      Y8, 448(R8)
+	VPMADDWD     Y1, Y9, Y9
+	VPSUBD       Y2, Y9, Y9
+	VMOVDQU      Y9, 480(R8)
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
 	MOVQ         $+2, R12
 	PCALIGN      $0x40
 
@@ -31586,178 +31586,178 @@ second_half:
 	PREFETCHT1   (DI)(DX*1)
 	VPBROADCASTD (BX), Y10
 	VPBROADCASTD (BX)(SI*1), Y11
-	VPAND        (CX), Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y0, Y0
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y4, Y4
-	VPAND        32(CX), Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y1, Y1
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y5, Y5
-	VPAND        (CX)(DX*1), Y8, Y12
+	VPAND        (CX), Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y13
 	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y11, Y12, Y12
 	VPADDW       Y12, Y6, Y6
-	VPAND        32(CX)(DX*1), Y8, Y12
+	VPAND        32(CX), Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y3, Y3
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y7, Y7
+	VPAND        (CX)(DX*1), Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y4, Y4
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y8, Y8
+	VPAND        32(CX)(DX*1), Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPMADDUBSW   Y11, Y12, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	VPBROADCASTD 4(BX), Y10
 	VPBROADCASTD 4(BX)(SI*1), Y11
 	VMOVDQU      (CX), Y12
 	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y0, Y0
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y4, Y4
-	VMOVDQU      32(CX), Y12
-	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y1, Y1
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y5, Y5
-	VMOVDQU      (CX)(DX*1), Y12
-	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
+	VPAND        Y12, Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y13
 	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y11, Y12, Y12
 	VPADDW       Y12, Y6, Y6
+	VMOVDQU      32(CX), Y12
+	VPSRLW       $0x04, Y12, Y12
+	VPAND        Y12, Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y3, Y3
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y7, Y7
+	VMOVDQU      (CX)(DX*1), Y12
+	VPSRLW       $0x04, Y12, Y12
+	VPAND        Y12, Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y4, Y4
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y8, Y8
 	VMOVDQU      32(CX)(DX*1), Y12
 	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
+	VPAND        Y12, Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPMADDUBSW   Y11, Y12, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	PREFETCHT1   64(DI)
 	PREFETCHT1   64(DI)(DX*1)
 	VPBROADCASTD 8(BX), Y10
 	VPBROADCASTD 8(BX)(SI*1), Y11
-	VPAND        64(CX), Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y0, Y0
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y4, Y4
-	VPAND        96(CX), Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y1, Y1
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y5, Y5
-	VPAND        64(CX)(DX*1), Y8, Y12
+	VPAND        64(CX), Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y13
 	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y11, Y12, Y12
 	VPADDW       Y12, Y6, Y6
-	VPAND        96(CX)(DX*1), Y8, Y12
+	VPAND        96(CX), Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y3, Y3
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y7, Y7
+	VPAND        64(CX)(DX*1), Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y4, Y4
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y8, Y8
+	VPAND        96(CX)(DX*1), Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPMADDUBSW   Y11, Y12, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	VPBROADCASTD 12(BX), Y10
 	VPBROADCASTD 12(BX)(SI*1), Y11
 	VMOVDQU      64(CX), Y12
 	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y0, Y0
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y4, Y4
-	VMOVDQU      96(CX), Y12
-	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
-	VPMADDUBSW   Y10, Y12, Y13
-	VPADDW       Y13, Y1, Y1
-	VPMADDUBSW   Y11, Y12, Y12
-	VPADDW       Y12, Y5, Y5
-	VMOVDQU      64(CX)(DX*1), Y12
-	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
+	VPAND        Y12, Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y13
 	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y11, Y12, Y12
 	VPADDW       Y12, Y6, Y6
+	VMOVDQU      96(CX), Y12
+	VPSRLW       $0x04, Y12, Y12
+	VPAND        Y12, Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y3, Y3
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y7, Y7
+	VMOVDQU      64(CX)(DX*1), Y12
+	VPSRLW       $0x04, Y12, Y12
+	VPAND        Y12, Y0, Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPADDW       Y13, Y4, Y4
+	VPMADDUBSW   Y11, Y12, Y12
+	VPADDW       Y12, Y8, Y8
 	VMOVDQU      96(CX)(DX*1), Y12
 	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y8, Y12
+	VPAND        Y12, Y0, Y12
 	VPMADDUBSW   Y10, Y12, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPMADDUBSW   Y11, Y12, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	ADDQ         $+128, CX
 	ADDQ         $+16, BX
 	ADDQ         $+128, DI
 	DECQ         R12
 	JNZ          second_half
-	VPMADDWD     Y9, Y0, Y0
-	VPADDD       256(R8), Y0, Y0
-	VPMADDWD     Y9, Y1, Y1
-	VPADDD       288(R8), Y1, Y1
-	VPMADDWD     Y9, Y2, Y2
-	VPADDD       320(R8), Y2, Y2
-	VPMADDWD     Y9, Y3, Y3
-	VPADDD       352(R8), Y3, Y3
-	VPMADDWD     Y9, Y4, Y4
-	VPADDD       384(R8), Y4, Y4
-	VPMADDWD     Y9, Y5, Y5
-	VPADDD       416(R8), Y5, Y5
-	VPMADDWD     Y9, Y6, Y6
-	VPADDD       448(R8), Y6, Y6
-	VPMADDWD     Y9, Y7, Y7
-	VPADDD       480(R8), Y7, Y7
+	VPMADDWD     Y1, Y2, Y2
+	VPADDD       256(R8), Y2, Y2
+	VPMADDWD     Y1, Y3, Y3
+	VPADDD       288(R8), Y3, Y3
+	VPMADDWD     Y1, Y4, Y4
+	VPADDD       320(R8), Y4, Y4
+	VPMADDWD     Y1, Y5, Y5
+	VPADDD       352(R8), Y5, Y5
+	VPMADDWD     Y1, Y6, Y6
+	VPADDD       384(R8), Y6, Y6
+	VPMADDWD     Y1, Y7, Y7
+	VPADDD       416(R8), Y7, Y7
+	VPMADDWD     Y1, Y8, Y8
+	VPADDD       448(R8), Y8, Y8
+	VPMADDWD     Y1, Y9, Y9
+	VPADDD       480(R8), Y9, Y9
 	MOVQ         AX, DI
 	SHLQ         $0x05, DI
 	MOVQ         R11, R12
-	VBROADCASTSS (R9), Y8
+	VBROADCASTSS (R9), Y10
 	LEAQ         (R9)(AX*4), R13
-	VBROADCASTSS (R13), Y9
-	VCVTPH2PS    (R12), Y10
-	VMULPS       Y10, Y8, Y11
-	VCVTDQ2PS    Y0, Y0
-	VFMADD213PS  (R8), Y11, Y0
-	VMOVUPS      Y0, (R8)
-	VMULPS       Y10, Y9, Y0
-	VCVTDQ2PS    Y4, Y4
-	VFMADD213PS  128(R8), Y0, Y4
-	VMOVUPS      Y4, 128(R8)
-	VCVTPH2PS    16(R12), Y0
-	VMULPS       Y0, Y8, Y4
-	VCVTDQ2PS    Y1, Y1
-	VFMADD213PS  32(R8), Y4, Y1
-	VMOVUPS      Y1, 32(R8)
-	VMULPS       Y0, Y9, Y0
-	VCVTDQ2PS    Y5, Y5
-	VFMADD213PS  160(R8), Y0, Y5
-	VMOVUPS      Y5, 160(R8)
-	ADDQ         DI, R12
-	VCVTPH2PS    (R12), Y0
-	VMULPS       Y0, Y8, Y1
+	VBROADCASTSS (R13), Y11
+	VCVTPH2PS    (R12), Y12
+	VMULPS       Y12, Y10, Y13
 	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  64(R8), Y1, Y2
-	VMOVUPS      Y2, 64(R8)
-	VMULPS       Y0, Y9, Y0
+	VFMADD213PS  (R8), Y13, Y2
+	VMOVUPS      Y2, (R8)
+	VMULPS       Y12, Y11, Y2
 	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  192(R8), Y0, Y6
-	VMOVUPS      Y6, 192(R8)
-	VCVTPH2PS    16(R12), Y0
-	ADDQ         DI, R12
-	PREFETCHT1   (R12)
-	ADDQ         DI, R12
-	PREFETCHT1   (R12)
-	VMULPS       Y0, Y8, Y1
+	VFMADD213PS  128(R8), Y2, Y6
+	VMOVUPS      Y6, 128(R8)
+	VCVTPH2PS    16(R12), Y2
+	VMULPS       Y2, Y10, Y6
 	VCVTDQ2PS    Y3, Y3
-	VFMADD213PS  96(R8), Y1, Y3
-	VMOVUPS      Y3, 96(R8)
-	VMULPS       Y0, Y9, Y0
+	VFMADD213PS  32(R8), Y6, Y3
+	VMOVUPS      Y3, 32(R8)
+	VMULPS       Y2, Y11, Y2
 	VCVTDQ2PS    Y7, Y7
-	VFMADD213PS  224(R8), Y0, Y7
-	VMOVUPS      Y7, 224(R8)
+	VFMADD213PS  160(R8), Y2, Y7
+	VMOVUPS      Y7, 160(R8)
+	ADDQ         DI, R12
+	VCVTPH2PS    (R12), Y2
+	VMULPS       Y2, Y10, Y3
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  64(R8), Y3, Y4
+	VMOVUPS      Y4, 64(R8)
+	VMULPS       Y2, Y11, Y2
+	VCVTDQ2PS    Y8, Y8
+	VFMADD213PS  192(R8), Y2, Y8
+	VMOVUPS      Y8, 192(R8)
+	VCVTPH2PS    16(R12), Y2
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	ADDQ         DI, R12
+	PREFETCHT1   (R12)
+	VMULPS       Y2, Y10, Y3
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  96(R8), Y3, Y5
+	VMOVUPS      Y5, 96(R8)
+	VMULPS       Y2, Y11, Y2
+	VCVTDQ2PS    Y9, Y9
+	VFMADD213PS  224(R8), Y2, Y9
+	VMOVUPS      Y9, 224(R8)
 	ADDQ         $+4, R9
 	ADDQ         $+4, R10
 	ADDQ         $+32, R11
@@ -31767,31 +31767,31 @@ second_half:
 	ADDQ         576(SP), BX
 	MOVQ         bias+40(FP), DI
 	ADDQ         576(SP), DI
-	VMOVUPS      (R8), Y0
-	VADDPS       (DI), Y0, Y0
-	VMOVUPS      Y0, (BX)
-	VMOVUPS      32(R8), Y1
-	VADDPS       32(DI), Y1, Y1
-	VMOVUPS      Y1, 32(BX)
-	VMOVUPS      64(R8), Y2
-	VADDPS       64(DI), Y2, Y2
-	VMOVUPS      Y2, 64(BX)
-	VMOVUPS      96(R8), Y3
-	VADDPS       96(DI), Y3, Y3
-	VMOVUPS      Y3, 96(BX)
+	VMOVUPS      (R8), Y2
+	VADDPS       (DI), Y2, Y2
+	VMOVUPS      Y2, (BX)
+	VMOVUPS      32(R8), Y3
+	VADDPS       32(DI), Y3, Y3
+	VMOVUPS      Y3, 32(BX)
+	VMOVUPS      64(R8), Y4
+	VADDPS       64(DI), Y4, Y4
+	VMOVUPS      Y4, 64(BX)
+	VMOVUPS      96(R8), Y5
+	VADDPS       96(DI), Y5, Y5
+	VMOVUPS      Y5, 96(BX)
 	ADDQ         outStride+56(FP), BX
-	VMOVUPS      128(R8), Y4
-	VADDPS       (DI), Y4, Y4
-	VMOVUPS      Y4, (BX)
-	VMOVUPS      160(R8), Y5
-	VADDPS       32(DI), Y5, Y5
-	VMOVUPS      Y5, 32(BX)
-	VMOVUPS      192(R8), Y6
-	VADDPS       64(DI), Y6, Y6
-	VMOVUPS      Y6, 64(BX)
-	VMOVUPS      224(R8), Y7
-	VADDPS       96(DI), Y7, Y7
-	VMOVUPS      Y7, 96(BX)
+	VMOVUPS      128(R8), Y6
+	VADDPS       (DI), Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VMOVUPS      160(R8), Y7
+	VADDPS       32(DI), Y7, Y7
+	VMOVUPS      Y7, 32(BX)
+	VMOVUPS      192(R8), Y8
+	VADDPS       64(DI), Y8, Y8
+	VMOVUPS      Y8, 64(BX)
+	VMOVUPS      224(R8), Y9
+	VADDPS       96(DI), Y9, Y9
+	VMOVUPS      Y9, 96(BX)
 	LEAQ         (CX)(DX*1), CX
 	MOVQ         AX, BX
 	SHLQ         $0x05, BX
@@ -31806,333 +31806,333 @@ second_half:
 // func int4AVX2x1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int4AVX2x1x2(SB), $336-88
-	MOVQ groups+64(FP), AX
-	MOVQ codes+0(FP), CX
-	MOVQ AX, DX
-	SHLQ $0x09, DX
-	MOVQ AX, BX
-	SHLQ $0x06, BX
-	LEAQ 63(SP), DI
-	ANDQ $-64, DI
-	MOVQ scales+8(FP), R10
-	MOVQ $+0, 320(SP)
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	MOVQ         AX, BX
+	SHLQ         $0x06, BX
+	LEAQ         63(SP), DI
+	ANDQ         $-64, DI
+	MOVQ         scales+8(FP), R10
+	MOVL         $0x0f0f0f0f, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00010001, DX
+	VMOVD        DX, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         $+0, 320(SP)
 
 tile:
 	MOVQ    x+16(FP), DX
 	MOVQ    AX, 328(SP)
-	VPXOR   Y0, Y0, Y0
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y0, 32(DI)
-	VMOVUPS Y0, 64(DI)
-	VMOVUPS Y0, 96(DI)
+	VPXOR   Y2, Y2, Y2
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y2, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y2, 96(DI)
 	MOVQ    xScales+24(FP), R8
 	MOVQ    xSums+32(FP), R9
 
 group:
-	MOVL         $0x0f0f0f0f, SI
-	VMOVD        SI, X0
-	VPBROADCASTD X0, Y4
-	MOVL         $0x00010001, SI
-	VMOVD        SI, X0
-	VPBROADCASTD X0, Y5
 	LEAQ         8192(CX), SI
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
 	PREFETCHNTA  (SI)
 	VPBROADCASTD (DX), Y6
 	VPBROADCASTD (DX)(BX*1), Y7
-	VPAND        (CX), Y4, Y8
+	VPAND        (CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
-	VPAND        32(CX), Y4, Y8
+	VPADDW       Y8, Y4, Y4
+	VPAND        32(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	VPBROADCASTD 4(DX), Y6
 	VPBROADCASTD 4(DX)(BX*1), Y7
 	VMOVDQU      (CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
+	VPADDW       Y8, Y4, Y4
 	VMOVDQU      32(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	PREFETCHNTA  64(SI)
 	VPBROADCASTD 8(DX), Y6
 	VPBROADCASTD 8(DX)(BX*1), Y7
-	VPAND        64(CX), Y4, Y8
+	VPAND        64(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
-	VPAND        96(CX), Y4, Y8
+	VPADDW       Y8, Y4, Y4
+	VPAND        96(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	VPBROADCASTD 12(DX), Y6
 	VPBROADCASTD 12(DX)(BX*1), Y7
 	VMOVDQU      64(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
+	VPADDW       Y8, Y4, Y4
 	VMOVDQU      96(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	PREFETCHNTA  128(SI)
 	VPBROADCASTD 16(DX), Y6
 	VPBROADCASTD 16(DX)(BX*1), Y7
-	VPAND        128(CX), Y4, Y8
+	VPAND        128(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
-	VPAND        160(CX), Y4, Y8
+	VPADDW       Y8, Y4, Y4
+	VPAND        160(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	VPBROADCASTD 20(DX), Y6
 	VPBROADCASTD 20(DX)(BX*1), Y7
 	VMOVDQU      128(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
+	VPADDW       Y8, Y4, Y4
 	VMOVDQU      160(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	PREFETCHNTA  192(SI)
 	VPBROADCASTD 24(DX), Y6
 	VPBROADCASTD 24(DX)(BX*1), Y7
-	VPAND        192(CX), Y4, Y8
+	VPAND        192(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
-	VPAND        224(CX), Y4, Y8
+	VPADDW       Y8, Y4, Y4
+	VPAND        224(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	VPBROADCASTD 28(DX), Y6
 	VPBROADCASTD 28(DX)(BX*1), Y7
 	VMOVDQU      192(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
+	VPADDW       Y8, Y4, Y4
 	VMOVDQU      224(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	ADDQ         $+256, CX
 	ADDQ         $+32, DX
 	ADDQ         $+256, SI
 	VPBROADCASTD (R9), Y6
 	VPSLLD       $0x03, Y6, Y6
-	VPMADDWD     Y5, Y0, Y0
-	VPSUBD       Y6, Y0, Y0
-	VMOVDQU      Y0, 128(DI)
-	VPMADDWD     Y5, Y1, Y1
-	VPSUBD       Y6, Y1, Y1
-	VMOVDQU      Y1, 160(DI)
+	VPMADDWD     Y1, Y2, Y2
+	VPSUBD       Y6, Y2, Y2
+	VMOVDQU      Y2, 128(DI)
+	VPMADDWD     Y1, Y3, Y3
+	VPSUBD       Y6, Y3, Y3
+	VMOVDQU      Y3, 160(DI)
 	LEAQ         (R9)(AX*4), R11
-	VPBROADCASTD (R11), Y0
-	VPSLLD       $0x03, Y0, Y0
-	VPMADDWD     Y5, Y2, Y2
-	VPSUBD       Y0, Y2, Y2
-	VMOVDQU      Y2, 192(DI)
-	VPMADDWD     Y5, Y3, Y3
-	VPSUBD       Y0, Y3, Y3
-	VMOVDQU      Y3, 224(DI)
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
+	VPBROADCASTD (R11), Y2
+	VPSLLD       $0x03, Y2, Y2
+	VPMADDWD     Y1, Y4, Y4
+	VPSUBD       Y2, Y4, Y4
+	VMOVDQU      Y4, 192(DI)
+	VPMADDWD     Y1, Y5, Y5
+	VPSUBD       Y2, Y5, Y5
+	VMOVDQU      Y5, 224(DI)
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
 	PREFETCHNTA  (SI)
 	VPBROADCASTD (DX), Y6
 	VPBROADCASTD (DX)(BX*1), Y7
-	VPAND        (CX), Y4, Y8
+	VPAND        (CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
-	VPAND        32(CX), Y4, Y8
+	VPADDW       Y8, Y4, Y4
+	VPAND        32(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	VPBROADCASTD 4(DX), Y6
 	VPBROADCASTD 4(DX)(BX*1), Y7
 	VMOVDQU      (CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
+	VPADDW       Y8, Y4, Y4
 	VMOVDQU      32(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	PREFETCHNTA  64(SI)
 	VPBROADCASTD 8(DX), Y6
 	VPBROADCASTD 8(DX)(BX*1), Y7
-	VPAND        64(CX), Y4, Y8
+	VPAND        64(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
-	VPAND        96(CX), Y4, Y8
+	VPADDW       Y8, Y4, Y4
+	VPAND        96(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	VPBROADCASTD 12(DX), Y6
 	VPBROADCASTD 12(DX)(BX*1), Y7
 	VMOVDQU      64(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
+	VPADDW       Y8, Y4, Y4
 	VMOVDQU      96(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	PREFETCHNTA  128(SI)
 	VPBROADCASTD 16(DX), Y6
 	VPBROADCASTD 16(DX)(BX*1), Y7
-	VPAND        128(CX), Y4, Y8
+	VPAND        128(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
-	VPAND        160(CX), Y4, Y8
+	VPADDW       Y8, Y4, Y4
+	VPAND        160(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	VPBROADCASTD 20(DX), Y6
 	VPBROADCASTD 20(DX)(BX*1), Y7
 	VMOVDQU      128(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
+	VPADDW       Y8, Y4, Y4
 	VMOVDQU      160(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	PREFETCHNTA  192(SI)
 	VPBROADCASTD 24(DX), Y6
 	VPBROADCASTD 24(DX)(BX*1), Y7
-	VPAND        192(CX), Y4, Y8
+	VPAND        192(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
-	VPAND        224(CX), Y4, Y8
+	VPADDW       Y8, Y4, Y4
+	VPAND        224(CX), Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y6
-	VPADDW       Y6, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y6
 	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	VPBROADCASTD 28(DX), Y6
 	VPBROADCASTD 28(DX)(BX*1), Y7
 	VMOVDQU      192(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
+	VPAND        Y8, Y0, Y8
 	VPMADDUBSW   Y6, Y8, Y9
-	VPADDW       Y9, Y0, Y0
+	VPADDW       Y9, Y2, Y2
 	VPMADDUBSW   Y7, Y8, Y8
-	VPADDW       Y8, Y2, Y2
+	VPADDW       Y8, Y4, Y4
 	VMOVDQU      224(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y4, Y8
-	VPMADDUBSW   Y6, Y8, Y4
-	VPADDW       Y4, Y1, Y1
-	VPMADDUBSW   Y7, Y8, Y4
-	VPADDW       Y4, Y3, Y3
+	VPAND        Y8, Y0, Y8
+	VPMADDUBSW   Y6, Y8, Y6
+	VPADDW       Y6, Y3, Y3
+	VPMADDUBSW   Y7, Y8, Y6
+	VPADDW       Y6, Y5, Y5
 	ADDQ         $+256, CX
 	ADDQ         $+32, DX
 	ADDQ         $+256, SI
-	VPMADDWD     Y5, Y0, Y0
-	VPADDD       128(DI), Y0, Y0
-	VPMADDWD     Y5, Y1, Y1
-	VPADDD       160(DI), Y1, Y1
-	VPMADDWD     Y5, Y2, Y2
-	VPADDD       192(DI), Y2, Y2
-	VPMADDWD     Y5, Y3, Y3
-	VPADDD       224(DI), Y3, Y3
+	VPMADDWD     Y1, Y2, Y2
+	VPADDD       128(DI), Y2, Y2
+	VPMADDWD     Y1, Y3, Y3
+	VPADDD       160(DI), Y3, Y3
+	VPMADDWD     Y1, Y4, Y4
+	VPADDD       192(DI), Y4, Y4
+	VPMADDWD     Y1, Y5, Y5
+	VPADDD       224(DI), Y5, Y5
 	MOVQ         AX, SI
 	SHLQ         $0x05, SI
 	MOVQ         R10, R11
-	VBROADCASTSS (R8), Y4
+	VBROADCASTSS (R8), Y6
 	LEAQ         (R8)(AX*4), R12
-	VBROADCASTSS (R12), Y5
-	VCVTPH2PS    (R11), Y6
-	VMULPS       Y6, Y4, Y7
-	VCVTDQ2PS    Y0, Y0
-	VFMADD213PS  (DI), Y7, Y0
-	VMOVUPS      Y0, (DI)
-	VMULPS       Y6, Y5, Y0
+	VBROADCASTSS (R12), Y7
+	VCVTPH2PS    (R11), Y8
+	VMULPS       Y8, Y6, Y9
 	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  64(DI), Y0, Y2
-	VMOVUPS      Y2, 64(DI)
-	VCVTPH2PS    16(R11), Y0
+	VFMADD213PS  (DI), Y9, Y2
+	VMOVUPS      Y2, (DI)
+	VMULPS       Y8, Y7, Y2
+	VCVTDQ2PS    Y4, Y4
+	VFMADD213PS  64(DI), Y2, Y4
+	VMOVUPS      Y4, 64(DI)
+	VCVTPH2PS    16(R11), Y2
 	ADDQ         SI, R11
 	PREFETCHT1   (R11)
-	VMULPS       Y0, Y4, Y2
-	VCVTDQ2PS    Y1, Y1
-	VFMADD213PS  32(DI), Y2, Y1
-	VMOVUPS      Y1, 32(DI)
-	VMULPS       Y0, Y5, Y0
+	VMULPS       Y2, Y6, Y4
 	VCVTDQ2PS    Y3, Y3
-	VFMADD213PS  96(DI), Y0, Y3
-	VMOVUPS      Y3, 96(DI)
+	VFMADD213PS  32(DI), Y4, Y3
+	VMOVUPS      Y3, 32(DI)
+	VMULPS       Y2, Y7, Y2
+	VCVTDQ2PS    Y5, Y5
+	VFMADD213PS  96(DI), Y2, Y5
+	VMOVUPS      Y5, 96(DI)
 	ADDQ         $+4, R8
 	ADDQ         $+4, R9
 	ADDQ         $+32, R10
@@ -32142,19 +32142,19 @@ group:
 	ADDQ         320(SP), DX
 	MOVQ         bias+40(FP), SI
 	ADDQ         320(SP), SI
-	VMOVUPS      (DI), Y0
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      32(DI), Y1
-	VADDPS       32(SI), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         outStride+56(FP), DX
-	VMOVUPS      64(DI), Y2
+	VMOVUPS      (DI), Y2
 	VADDPS       (SI), Y2, Y2
 	VMOVUPS      Y2, (DX)
-	VMOVUPS      96(DI), Y3
+	VMOVUPS      32(DI), Y3
 	VADDPS       32(SI), Y3, Y3
 	VMOVUPS      Y3, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      64(DI), Y4
+	VADDPS       (SI), Y4, Y4
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      96(DI), Y5
+	VADDPS       32(SI), Y5, Y5
+	VMOVUPS      Y5, 32(DX)
 	LEAQ         (CX), CX
 	MOVQ         AX, DX
 	SHLQ         $0x05, DX
@@ -32169,442 +32169,442 @@ group:
 // func int4AVX2x1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int4AVX2x1x3(SB), $464-88
-	MOVQ groups+64(FP), AX
-	MOVQ codes+0(FP), CX
-	MOVQ AX, DX
-	SHLQ $0x09, DX
-	MOVQ AX, BX
-	SHLQ $0x06, BX
-	LEAQ 63(SP), DI
-	ANDQ $-64, DI
-	MOVQ scales+8(FP), R10
-	MOVQ $+0, 448(SP)
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	MOVQ         AX, BX
+	SHLQ         $0x06, BX
+	LEAQ         63(SP), DI
+	ANDQ         $-64, DI
+	MOVQ         scales+8(FP), R10
+	MOVL         $0x0f0f0f0f, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00010001, DX
+	VMOVD        DX, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         $+0, 448(SP)
 
 tile:
 	MOVQ    x+16(FP), DX
 	MOVQ    AX, 456(SP)
-	VPXOR   Y0, Y0, Y0
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y0, 32(DI)
-	VMOVUPS Y0, 64(DI)
-	VMOVUPS Y0, 96(DI)
-	VMOVUPS Y0, 128(DI)
-	VMOVUPS Y0, 160(DI)
+	VPXOR   Y2, Y2, Y2
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y2, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y2, 96(DI)
+	VMOVUPS Y2, 128(DI)
+	VMOVUPS Y2, 160(DI)
 	MOVQ    xScales+24(FP), R8
 	MOVQ    xSums+32(FP), R9
 
 group:
-	MOVL         $0x0f0f0f0f, SI
-	VMOVD        SI, X0
-	VPBROADCASTD X0, Y6
-	MOVL         $0x00010001, SI
-	VMOVD        SI, X0
-	VPBROADCASTD X0, Y7
 	LEAQ         8192(CX), SI
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
 	PREFETCHNTA  (SI)
-	VPAND        (CX), Y6, Y8
-	VPAND        32(CX), Y6, Y9
+	VPAND        (CX), Y0, Y8
+	VPAND        32(CX), Y0, Y9
 	VPBROADCASTD (DX), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
+	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
+	VPADDW       Y10, Y3, Y3
 	VPBROADCASTD (DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y2, Y2
+	VPADDW       Y11, Y4, Y4
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD (DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	VMOVDQU      (CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y6, Y8
+	VPAND        Y8, Y0, Y8
 	VMOVDQU      32(CX), Y9
 	VPSRLW       $0x04, Y9, Y9
-	VPAND        Y9, Y6, Y9
+	VPAND        Y9, Y0, Y9
 	VPBROADCASTD 4(DX), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
+	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
+	VPADDW       Y10, Y3, Y3
 	VPBROADCASTD 4(DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y2, Y2
+	VPADDW       Y11, Y4, Y4
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD 4(DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	PREFETCHNTA  64(SI)
-	VPAND        64(CX), Y6, Y8
-	VPAND        96(CX), Y6, Y9
+	VPAND        64(CX), Y0, Y8
+	VPAND        96(CX), Y0, Y9
 	VPBROADCASTD 8(DX), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
+	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
+	VPADDW       Y10, Y3, Y3
 	VPBROADCASTD 8(DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y2, Y2
+	VPADDW       Y11, Y4, Y4
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD 8(DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	VMOVDQU      64(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y6, Y8
+	VPAND        Y8, Y0, Y8
 	VMOVDQU      96(CX), Y9
 	VPSRLW       $0x04, Y9, Y9
-	VPAND        Y9, Y6, Y9
+	VPAND        Y9, Y0, Y9
 	VPBROADCASTD 12(DX), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
+	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
+	VPADDW       Y10, Y3, Y3
 	VPBROADCASTD 12(DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y2, Y2
+	VPADDW       Y11, Y4, Y4
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD 12(DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	PREFETCHNTA  128(SI)
-	VPAND        128(CX), Y6, Y8
-	VPAND        160(CX), Y6, Y9
+	VPAND        128(CX), Y0, Y8
+	VPAND        160(CX), Y0, Y9
 	VPBROADCASTD 16(DX), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
+	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
+	VPADDW       Y10, Y3, Y3
 	VPBROADCASTD 16(DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y2, Y2
+	VPADDW       Y11, Y4, Y4
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD 16(DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	VMOVDQU      128(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y6, Y8
+	VPAND        Y8, Y0, Y8
 	VMOVDQU      160(CX), Y9
 	VPSRLW       $0x04, Y9, Y9
-	VPAND        Y9, Y6, Y9
+	VPAND        Y9, Y0, Y9
 	VPBROADCASTD 20(DX), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
+	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
+	VPADDW       Y10, Y3, Y3
 	VPBROADCASTD 20(DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y2, Y2
+	VPADDW       Y11, Y4, Y4
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD 20(DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	PREFETCHNTA  192(SI)
-	VPAND        192(CX), Y6, Y8
-	VPAND        224(CX), Y6, Y9
+	VPAND        192(CX), Y0, Y8
+	VPAND        224(CX), Y0, Y9
 	VPBROADCASTD 24(DX), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
+	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
+	VPADDW       Y10, Y3, Y3
 	VPBROADCASTD 24(DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y2, Y2
+	VPADDW       Y11, Y4, Y4
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD 24(DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	VMOVDQU      192(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y6, Y8
+	VPAND        Y8, Y0, Y8
 	VMOVDQU      224(CX), Y9
 	VPSRLW       $0x04, Y9, Y9
-	VPAND        Y9, Y6, Y9
+	VPAND        Y9, Y0, Y9
 	VPBROADCASTD 28(DX), Y10
-	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
-	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
-	VPBROADCASTD 28(DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
 	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y3, Y3
+	VPBROADCASTD 28(DX)(BX*1), Y10
+	VPMADDUBSW   Y10, Y8, Y11
+	VPADDW       Y11, Y4, Y4
+	VPMADDUBSW   Y10, Y9, Y10
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD 28(DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	ADDQ         $+256, CX
 	ADDQ         $+32, DX
 	ADDQ         $+256, SI
 	VPBROADCASTD (R9), Y8
 	VPSLLD       $0x03, Y8, Y8
-	VPMADDWD     Y7, Y0, Y0
-	VPSUBD       Y8, Y0, Y0
-	VMOVDQU      Y0, 192(DI)
-	VPMADDWD     Y7, Y1, Y1
-	VPSUBD       Y8, Y1, Y1
-	VMOVDQU      Y1, 224(DI)
+	VPMADDWD     Y1, Y2, Y2
+	VPSUBD       Y8, Y2, Y2
+	VMOVDQU      Y2, 192(DI)
+	VPMADDWD     Y1, Y3, Y3
+	VPSUBD       Y8, Y3, Y3
+	VMOVDQU      Y3, 224(DI)
 	LEAQ         (R9)(AX*4), R11
-	VPBROADCASTD (R11), Y0
-	VPSLLD       $0x03, Y0, Y0
-	VPMADDWD     Y7, Y2, Y2
-	VPSUBD       Y0, Y2, Y2
-	VMOVDQU      Y2, 256(DI)
-	VPMADDWD     Y7, Y3, Y3
-	VPSUBD       Y0, Y3, Y3
-	VMOVDQU      Y3, 288(DI)
+	VPBROADCASTD (R11), Y2
+	VPSLLD       $0x03, Y2, Y2
+	VPMADDWD     Y1, Y4, Y4
+	VPSUBD       Y2, Y4, Y4
+	VMOVDQU      Y4, 256(DI)
+	VPMADDWD     Y1, Y5, Y5
+	VPSUBD       Y2, Y5, Y5
+	VMOVDQU      Y5, 288(DI)
 	LEAQ         (R11)(AX*4), R11
-	VPBROADCASTD (R11), Y0
-	VPSLLD       $0x03, Y0, Y0
-	VPMADDWD     Y7, Y4, Y4
-	VPSUBD       Y0, Y4, Y4
-	VMOVDQU      Y4, 320(DI)
-	VPMADDWD     Y7, Y5, Y5
-	VPSUBD       Y0, Y5, Y5
-	VMOVDQU      Y5, 352(DI)
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
+	VPBROADCASTD (R11), Y2
+	VPSLLD       $0x03, Y2, Y2
+	VPMADDWD     Y1, Y6, Y6
+	VPSUBD       Y2, Y6, Y6
+	VMOVDQU      Y6, 320(DI)
+	VPMADDWD     Y1, Y7, Y7
+	VPSUBD       Y2, Y7, Y7
+	VMOVDQU      Y7, 352(DI)
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
 	PREFETCHNTA  (SI)
-	VPAND        (CX), Y6, Y8
-	VPAND        32(CX), Y6, Y9
+	VPAND        (CX), Y0, Y8
+	VPAND        32(CX), Y0, Y9
 	VPBROADCASTD (DX), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
+	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
+	VPADDW       Y10, Y3, Y3
 	VPBROADCASTD (DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y2, Y2
+	VPADDW       Y11, Y4, Y4
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD (DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	VMOVDQU      (CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y6, Y8
+	VPAND        Y8, Y0, Y8
 	VMOVDQU      32(CX), Y9
 	VPSRLW       $0x04, Y9, Y9
-	VPAND        Y9, Y6, Y9
+	VPAND        Y9, Y0, Y9
 	VPBROADCASTD 4(DX), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
+	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
+	VPADDW       Y10, Y3, Y3
 	VPBROADCASTD 4(DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y2, Y2
+	VPADDW       Y11, Y4, Y4
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD 4(DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	PREFETCHNTA  64(SI)
-	VPAND        64(CX), Y6, Y8
-	VPAND        96(CX), Y6, Y9
+	VPAND        64(CX), Y0, Y8
+	VPAND        96(CX), Y0, Y9
 	VPBROADCASTD 8(DX), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
+	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
+	VPADDW       Y10, Y3, Y3
 	VPBROADCASTD 8(DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y2, Y2
+	VPADDW       Y11, Y4, Y4
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD 8(DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	VMOVDQU      64(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y6, Y8
+	VPAND        Y8, Y0, Y8
 	VMOVDQU      96(CX), Y9
 	VPSRLW       $0x04, Y9, Y9
-	VPAND        Y9, Y6, Y9
+	VPAND        Y9, Y0, Y9
 	VPBROADCASTD 12(DX), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
+	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
+	VPADDW       Y10, Y3, Y3
 	VPBROADCASTD 12(DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y2, Y2
+	VPADDW       Y11, Y4, Y4
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD 12(DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	PREFETCHNTA  128(SI)
-	VPAND        128(CX), Y6, Y8
-	VPAND        160(CX), Y6, Y9
+	VPAND        128(CX), Y0, Y8
+	VPAND        160(CX), Y0, Y9
 	VPBROADCASTD 16(DX), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
+	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
+	VPADDW       Y10, Y3, Y3
 	VPBROADCASTD 16(DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y2, Y2
+	VPADDW       Y11, Y4, Y4
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD 16(DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	VMOVDQU      128(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y6, Y8
+	VPAND        Y8, Y0, Y8
 	VMOVDQU      160(CX), Y9
 	VPSRLW       $0x04, Y9, Y9
-	VPAND        Y9, Y6, Y9
+	VPAND        Y9, Y0, Y9
 	VPBROADCASTD 20(DX), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
+	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
+	VPADDW       Y10, Y3, Y3
 	VPBROADCASTD 20(DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y2, Y2
+	VPADDW       Y11, Y4, Y4
 	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y3, Y3
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD 20(DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	PREFETCHNTA  192(SI)
-	VPAND        192(CX), Y6, Y8
-	VPAND        224(CX), Y6, Y9
+	VPAND        192(CX), Y0, Y8
+	VPAND        224(CX), Y0, Y9
 	VPBROADCASTD 24(DX), Y10
-	VPMADDUBSW   Y10, Y8, Y11
-	VPADDW       Y11, Y0, Y0
-	VPMADDUBSW   Y10, Y9, Y10
-	VPADDW       Y10, Y1, Y1
-	VPBROADCASTD 24(DX)(BX*1), Y10
 	VPMADDUBSW   Y10, Y8, Y11
 	VPADDW       Y11, Y2, Y2
 	VPMADDUBSW   Y10, Y9, Y10
 	VPADDW       Y10, Y3, Y3
+	VPBROADCASTD 24(DX)(BX*1), Y10
+	VPMADDUBSW   Y10, Y8, Y11
+	VPADDW       Y11, Y4, Y4
+	VPMADDUBSW   Y10, Y9, Y10
+	VPADDW       Y10, Y5, Y5
 	VPBROADCASTD 24(DX)(BX*2), Y10
 	VPMADDUBSW   Y10, Y8, Y8
-	VPADDW       Y8, Y4, Y4
+	VPADDW       Y8, Y6, Y6
 	VPMADDUBSW   Y10, Y9, Y8
-	VPADDW       Y8, Y5, Y5
+	VPADDW       Y8, Y7, Y7
 	VMOVDQU      192(CX), Y8
 	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y8, Y6, Y8
+	VPAND        Y8, Y0, Y8
 	VMOVDQU      224(CX), Y9
 	VPSRLW       $0x04, Y9, Y9
-	VPAND        Y9, Y6, Y9
-	VPBROADCASTD 28(DX), Y6
-	VPMADDUBSW   Y6, Y8, Y10
-	VPADDW       Y10, Y0, Y0
-	VPMADDUBSW   Y6, Y9, Y6
-	VPADDW       Y6, Y1, Y1
-	VPBROADCASTD 28(DX)(BX*1), Y6
-	VPMADDUBSW   Y6, Y8, Y10
-	VPADDW       Y10, Y2, Y2
-	VPMADDUBSW   Y6, Y9, Y6
-	VPADDW       Y6, Y3, Y3
-	VPBROADCASTD 28(DX)(BX*2), Y6
-	VPMADDUBSW   Y6, Y8, Y8
-	VPADDW       Y8, Y4, Y4
-	VPMADDUBSW   Y6, Y9, Y6
-	VPADDW       Y6, Y5, Y5
+	VPAND        Y9, Y0, Y9
+	VPBROADCASTD 28(DX), Y10
+	VPMADDUBSW   Y10, Y8, Y11
+	VPADDW       Y11, Y2, Y2
+	VPMADDUBSW   Y10, Y9, Y10
+	VPADDW       Y10, Y3, Y3
+	VPBROADCASTD 28(DX)(BX*1), Y10
+	VPMADDUBSW   Y10, Y8, Y11
+	VPADDW       Y11, Y4, Y4
+	VPMADDUBSW   Y10, Y9, Y10
+	VPADDW       Y10, Y5, Y5
+	VPBROADCASTD 28(DX)(BX*2), Y10
+	VPMADDUBSW   Y10, Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDUBSW   Y10, Y9, Y8
+	VPADDW       Y8, Y7, Y7
 	ADDQ         $+256, CX
 	ADDQ         $+32, DX
 	ADDQ         $+256, SI
-	VPMADDWD     Y7, Y0, Y0
-	VPADDD       192(DI), Y0, Y0
-	VPMADDWD     Y7, Y1, Y1
-	VPADDD       224(DI), Y1, Y1
-	VPMADDWD     Y7, Y2, Y2
-	VPADDD       256(DI), Y2, Y2
-	VPMADDWD     Y7, Y3, Y3
-	VPADDD       288(DI), Y3, Y3
-	VPMADDWD     Y7, Y4, Y4
-	VPADDD       320(DI), Y4, Y4
-	VPMADDWD     Y7, Y5, Y5
-	VPADDD       352(DI), Y5, Y5
+	VPMADDWD     Y1, Y2, Y2
+	VPADDD       192(DI), Y2, Y2
+	VPMADDWD     Y1, Y3, Y3
+	VPADDD       224(DI), Y3, Y3
+	VPMADDWD     Y1, Y4, Y4
+	VPADDD       256(DI), Y4, Y4
+	VPMADDWD     Y1, Y5, Y5
+	VPADDD       288(DI), Y5, Y5
+	VPMADDWD     Y1, Y6, Y6
+	VPADDD       320(DI), Y6, Y6
+	VPMADDWD     Y1, Y7, Y7
+	VPADDD       352(DI), Y7, Y7
 	MOVQ         AX, SI
 	SHLQ         $0x05, SI
 	MOVQ         R10, R11
-	VCVTPH2PS    (R11), Y6
-	VCVTPH2PS    16(R11), Y7
+	VCVTPH2PS    (R11), Y8
+	VCVTPH2PS    16(R11), Y9
 	ADDQ         SI, R11
 	PREFETCHT1   (R11)
-	VBROADCASTSS (R8), Y8
-	VMULPS       Y6, Y8, Y9
-	VCVTDQ2PS    Y0, Y0
-	VFMADD213PS  (DI), Y9, Y0
-	VMOVUPS      Y0, (DI)
-	VMULPS       Y7, Y8, Y0
-	VCVTDQ2PS    Y1, Y1
-	VFMADD213PS  32(DI), Y0, Y1
-	VMOVUPS      Y1, 32(DI)
-	LEAQ         (R8)(AX*4), SI
-	VBROADCASTSS (SI), Y0
-	VMULPS       Y6, Y0, Y1
+	VBROADCASTSS (R8), Y10
+	VMULPS       Y8, Y10, Y11
 	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  64(DI), Y1, Y2
-	VMOVUPS      Y2, 64(DI)
-	VMULPS       Y7, Y0, Y0
+	VFMADD213PS  (DI), Y11, Y2
+	VMOVUPS      Y2, (DI)
+	VMULPS       Y9, Y10, Y2
 	VCVTDQ2PS    Y3, Y3
-	VFMADD213PS  96(DI), Y0, Y3
-	VMOVUPS      Y3, 96(DI)
-	LEAQ         (SI)(AX*4), SI
-	VBROADCASTSS (SI), Y0
-	VMULPS       Y6, Y0, Y1
+	VFMADD213PS  32(DI), Y2, Y3
+	VMOVUPS      Y3, 32(DI)
+	LEAQ         (R8)(AX*4), SI
+	VBROADCASTSS (SI), Y2
+	VMULPS       Y8, Y2, Y3
 	VCVTDQ2PS    Y4, Y4
-	VFMADD213PS  128(DI), Y1, Y4
-	VMOVUPS      Y4, 128(DI)
-	VMULPS       Y7, Y0, Y0
+	VFMADD213PS  64(DI), Y3, Y4
+	VMOVUPS      Y4, 64(DI)
+	VMULPS       Y9, Y2, Y2
 	VCVTDQ2PS    Y5, Y5
-	VFMADD213PS  160(DI), Y0, Y5
-	VMOVUPS      Y5, 160(DI)
+	VFMADD213PS  96(DI), Y2, Y5
+	VMOVUPS      Y5, 96(DI)
+	LEAQ         (SI)(AX*4), SI
+	VBROADCASTSS (SI), Y2
+	VMULPS       Y8, Y2, Y3
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  128(DI), Y3, Y6
+	VMOVUPS      Y6, 128(DI)
+	VMULPS       Y9, Y2, Y2
+	VCVTDQ2PS    Y7, Y7
+	VFMADD213PS  160(DI), Y2, Y7
+	VMOVUPS      Y7, 160(DI)
 	ADDQ         $+4, R8
 	ADDQ         $+4, R9
 	ADDQ         $+32, R10
@@ -32614,26 +32614,26 @@ group:
 	ADDQ         448(SP), DX
 	MOVQ         bias+40(FP), SI
 	ADDQ         448(SP), SI
-	VMOVUPS      (DI), Y0
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      32(DI), Y1
-	VADDPS       32(SI), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         outStride+56(FP), DX
-	VMOVUPS      64(DI), Y2
+	VMOVUPS      (DI), Y2
 	VADDPS       (SI), Y2, Y2
 	VMOVUPS      Y2, (DX)
-	VMOVUPS      96(DI), Y3
+	VMOVUPS      32(DI), Y3
 	VADDPS       32(SI), Y3, Y3
 	VMOVUPS      Y3, 32(DX)
 	ADDQ         outStride+56(FP), DX
-	VMOVUPS      128(DI), Y4
+	VMOVUPS      64(DI), Y4
 	VADDPS       (SI), Y4, Y4
 	VMOVUPS      Y4, (DX)
-	VMOVUPS      160(DI), Y5
+	VMOVUPS      96(DI), Y5
 	VADDPS       32(SI), Y5, Y5
 	VMOVUPS      Y5, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      128(DI), Y6
+	VADDPS       (SI), Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VMOVUPS      160(DI), Y7
+	VADDPS       32(SI), Y7, Y7
+	VMOVUPS      Y7, 32(DX)
 	LEAQ         (CX), CX
 	MOVQ         AX, DX
 	SHLQ         $0x05, DX
@@ -32648,151 +32648,151 @@ group:
 // func int4AVX2x1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int4AVX2x1x4(SB), $592-88
-	MOVQ groups+64(FP), AX
-	MOVQ codes+0(FP), CX
-	MOVQ AX, DX
-	SHLQ $0x09, DX
-	MOVQ AX, BX
-	SHLQ $0x06, BX
-	LEAQ (BX)(BX*2), SI
-	LEAQ 63(SP), R8
-	ANDQ $-64, R8
-	MOVQ scales+8(FP), R11
-	MOVQ $+0, 576(SP)
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	MOVQ         AX, BX
+	SHLQ         $0x06, BX
+	LEAQ         (BX)(BX*2), SI
+	LEAQ         63(SP), R8
+	ANDQ         $-64, R8
+	MOVQ         scales+8(FP), R11
+	MOVL         $0x0f0f0f0f, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00010001, DX
+	VMOVD        DX, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         $+0, 576(SP)
 
 tile:
 	MOVQ    x+16(FP), DX
 	MOVQ    AX, 584(SP)
-	VPXOR   Y0, Y0, Y0
-	VMOVUPS Y0, (R8)
-	VMOVUPS Y0, 32(R8)
-	VMOVUPS Y0, 64(R8)
-	VMOVUPS Y0, 96(R8)
-	VMOVUPS Y0, 128(R8)
-	VMOVUPS Y0, 160(R8)
-	VMOVUPS Y0, 192(R8)
-	VMOVUPS Y0, 224(R8)
+	VPXOR   Y2, Y2, Y2
+	VMOVUPS Y2, (R8)
+	VMOVUPS Y2, 32(R8)
+	VMOVUPS Y2, 64(R8)
+	VMOVUPS Y2, 96(R8)
+	VMOVUPS Y2, 128(R8)
+	VMOVUPS Y2, 160(R8)
+	VMOVUPS Y2, 192(R8)
+	VMOVUPS Y2, 224(R8)
 	MOVQ    xScales+24(FP), R9
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y8
-	MOVL         $0x00010001, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y9
-	LEAQ         8192(CX), DI
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPXOR        Y7, Y7, Y7
-	MOVQ         $+2, R12
-	PCALIGN      $0x40
+	LEAQ    8192(CX), DI
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	MOVQ    $+2, R12
+	PCALIGN $0x40
 
 first_half:
 	PREFETCHNTA  (DI)
-	VPAND        (CX), Y8, Y10
-	VPAND        32(CX), Y8, Y11
+	VPAND        (CX), Y0, Y10
+	VPAND        32(CX), Y0, Y11
 	VPBROADCASTD (DX), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y0, Y0
+	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y1, Y1
+	VPADDW       Y12, Y3, Y3
 	VPBROADCASTD (DX)(BX*1), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y2, Y2
+	VPADDW       Y13, Y4, Y4
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y3, Y3
+	VPADDW       Y12, Y5, Y5
 	VPBROADCASTD (DX)(BX*2), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y4, Y4
+	VPADDW       Y13, Y6, Y6
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y5, Y5
+	VPADDW       Y12, Y7, Y7
 	VPBROADCASTD (DX)(SI*1), Y12
 	VPMADDUBSW   Y12, Y10, Y10
-	VPADDW       Y10, Y6, Y6
+	VPADDW       Y10, Y8, Y8
 	VPMADDUBSW   Y12, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	VMOVDQU      (CX), Y10
 	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y10, Y8, Y10
+	VPAND        Y10, Y0, Y10
 	VMOVDQU      32(CX), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPBROADCASTD 4(DX), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y0, Y0
+	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y1, Y1
+	VPADDW       Y12, Y3, Y3
 	VPBROADCASTD 4(DX)(BX*1), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y2, Y2
+	VPADDW       Y13, Y4, Y4
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y3, Y3
+	VPADDW       Y12, Y5, Y5
 	VPBROADCASTD 4(DX)(BX*2), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y4, Y4
+	VPADDW       Y13, Y6, Y6
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y5, Y5
+	VPADDW       Y12, Y7, Y7
 	VPBROADCASTD 4(DX)(SI*1), Y12
 	VPMADDUBSW   Y12, Y10, Y10
-	VPADDW       Y10, Y6, Y6
+	VPADDW       Y10, Y8, Y8
 	VPMADDUBSW   Y12, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	PREFETCHNTA  64(DI)
-	VPAND        64(CX), Y8, Y10
-	VPAND        96(CX), Y8, Y11
+	VPAND        64(CX), Y0, Y10
+	VPAND        96(CX), Y0, Y11
 	VPBROADCASTD 8(DX), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y0, Y0
+	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y1, Y1
+	VPADDW       Y12, Y3, Y3
 	VPBROADCASTD 8(DX)(BX*1), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y2, Y2
+	VPADDW       Y13, Y4, Y4
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y3, Y3
+	VPADDW       Y12, Y5, Y5
 	VPBROADCASTD 8(DX)(BX*2), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y4, Y4
+	VPADDW       Y13, Y6, Y6
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y5, Y5
+	VPADDW       Y12, Y7, Y7
 	VPBROADCASTD 8(DX)(SI*1), Y12
 	VPMADDUBSW   Y12, Y10, Y10
-	VPADDW       Y10, Y6, Y6
+	VPADDW       Y10, Y8, Y8
 	VPMADDUBSW   Y12, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	VMOVDQU      64(CX), Y10
 	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y10, Y8, Y10
+	VPAND        Y10, Y0, Y10
 	VMOVDQU      96(CX), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPBROADCASTD 12(DX), Y12
-	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y0, Y0
-	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y1, Y1
-	VPBROADCASTD 12(DX)(BX*1), Y12
 	VPMADDUBSW   Y12, Y10, Y13
 	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y12, Y11, Y12
 	VPADDW       Y12, Y3, Y3
-	VPBROADCASTD 12(DX)(BX*2), Y12
+	VPBROADCASTD 12(DX)(BX*1), Y12
 	VPMADDUBSW   Y12, Y10, Y13
 	VPADDW       Y13, Y4, Y4
 	VPMADDUBSW   Y12, Y11, Y12
 	VPADDW       Y12, Y5, Y5
+	VPBROADCASTD 12(DX)(BX*2), Y12
+	VPMADDUBSW   Y12, Y10, Y13
+	VPADDW       Y13, Y6, Y6
+	VPMADDUBSW   Y12, Y11, Y12
+	VPADDW       Y12, Y7, Y7
 	VPBROADCASTD 12(DX)(SI*1), Y12
 	VPMADDUBSW   Y12, Y10, Y10
-	VPADDW       Y10, Y6, Y6
+	VPADDW       Y10, Y8, Y8
 	VPMADDUBSW   Y12, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	ADDQ         $+128, CX
 	ADDQ         $+16, DX
 	ADDQ         $+128, DI
@@ -32800,216 +32800,216 @@ first_half:
 	JNZ          first_half
 	VPBROADCASTD (R10), Y10
 	VPSLLD       $0x03, Y10, Y10
-	VPMADDWD     Y9, Y0, Y0
-	VPSUBD       Y10, Y0, Y0
-	VMOVDQU      Y0, 256(R8)
-	VPMADDWD     Y9, Y1, Y1
-	VPSUBD       Y10, Y1, Y1
-	VMOVDQU      Y1, 288(R8)
+	VPMADDWD     Y1, Y2, Y2
+	VPSUBD       Y10, Y2, Y2
+	VMOVDQU      Y2, 256(R8)
+	VPMADDWD     Y1, Y3, Y3
+	VPSUBD       Y10, Y3, Y3
+	VMOVDQU      Y3, 288(R8)
 	LEAQ         (R10)(AX*4), R12
-	VPBROADCASTD (R12), Y0
-	VPSLLD       $0x03, Y0, Y0
-	VPMADDWD     Y9, Y2, Y2
-	VPSUBD       Y0, Y2, Y2
-	VMOVDQU      Y2, 320(R8)
-	VPMADDWD     Y9, Y3, Y3
-	VPSUBD       Y0, Y3, Y3
-	VMOVDQU      Y3, 352(R8)
+	VPBROADCASTD (R12), Y2
+	VPSLLD       $0x03, Y2, Y2
+	VPMADDWD     Y1, Y4, Y4
+	VPSUBD       Y2, Y4, Y4
+	VMOVDQU      Y4, 320(R8)
+	VPMADDWD     Y1, Y5, Y5
+	VPSUBD       Y2, Y5, Y5
+	VMOVDQU      Y5, 352(R8)
 	LEAQ         (R12)(AX*4), R12
-	VPBROADCASTD (R12), Y0
-	VPSLLD       $0x03, Y0, Y0
-	VPMADDWD     Y9, Y4, Y4
-	VPSUBD       Y0, Y4, Y4
-	VMOVDQU      Y4, 384(R8)
-	VPMADDWD     Y9, Y5, Y5
-	VPSUBD       Y0, Y5, Y5
-	VMOVDQU      Y5, 416(R8)
+	VPBROADCASTD (R12), Y2
+	VPSLLD       $0x03, Y2, Y2
+	VPMADDWD     Y1, Y6, Y6
+	VPSUBD       Y2, Y6, Y6
+	VMOVDQU      Y6, 384(R8)
+	VPMADDWD     Y1, Y7, Y7
+	VPSUBD       Y2, Y7, Y7
+	VMOVDQU      Y7, 416(R8)
 	LEAQ         (R12)(AX*4), R12
-	VPBROADCASTD (R12), Y0
-	VPSLLD       $0x03, Y0, Y0
-	VPMADDWD     Y9, Y6, Y6
-	VPSUBD       Y0, Y6, Y6
-	VMOVDQU      Y6, 448(R8)
-	VPMADDWD     Y9, Y7, Y7
-	VPSUBD       Y0, Y7, Y7
-	VMOVDQU      Y7, 480(R8)
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
+	VPBROADCASTD (R12), Y2
+	VPSLLD       $0x03, Y2, Y2
+	VPMADDWD     Y1, Y8, Y8
+	VPSUBD       Y2, Y8, Y8
+	VMOVDQU      Y8, 448(R8)
+	VPMADDWD     Y1, Y9, Y9
+	VPSUBD       Y2, Y9, Y9
+	VMOVDQU      Y9, 480(R8)
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
 	MOVQ         $+2, R12
 	PCALIGN      $0x40
 
 second_half:
 	PREFETCHNTA  (DI)
-	VPAND        (CX), Y8, Y10
-	VPAND        32(CX), Y8, Y11
+	VPAND        (CX), Y0, Y10
+	VPAND        32(CX), Y0, Y11
 	VPBROADCASTD (DX), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y0, Y0
+	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y1, Y1
+	VPADDW       Y12, Y3, Y3
 	VPBROADCASTD (DX)(BX*1), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y2, Y2
+	VPADDW       Y13, Y4, Y4
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y3, Y3
+	VPADDW       Y12, Y5, Y5
 	VPBROADCASTD (DX)(BX*2), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y4, Y4
+	VPADDW       Y13, Y6, Y6
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y5, Y5
+	VPADDW       Y12, Y7, Y7
 	VPBROADCASTD (DX)(SI*1), Y12
 	VPMADDUBSW   Y12, Y10, Y10
-	VPADDW       Y10, Y6, Y6
+	VPADDW       Y10, Y8, Y8
 	VPMADDUBSW   Y12, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	VMOVDQU      (CX), Y10
 	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y10, Y8, Y10
+	VPAND        Y10, Y0, Y10
 	VMOVDQU      32(CX), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPBROADCASTD 4(DX), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y0, Y0
+	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y1, Y1
+	VPADDW       Y12, Y3, Y3
 	VPBROADCASTD 4(DX)(BX*1), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y2, Y2
+	VPADDW       Y13, Y4, Y4
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y3, Y3
+	VPADDW       Y12, Y5, Y5
 	VPBROADCASTD 4(DX)(BX*2), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y4, Y4
+	VPADDW       Y13, Y6, Y6
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y5, Y5
+	VPADDW       Y12, Y7, Y7
 	VPBROADCASTD 4(DX)(SI*1), Y12
 	VPMADDUBSW   Y12, Y10, Y10
-	VPADDW       Y10, Y6, Y6
+	VPADDW       Y10, Y8, Y8
 	VPMADDUBSW   Y12, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	PREFETCHNTA  64(DI)
-	VPAND        64(CX), Y8, Y10
-	VPAND        96(CX), Y8, Y11
+	VPAND        64(CX), Y0, Y10
+	VPAND        96(CX), Y0, Y11
 	VPBROADCASTD 8(DX), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y0, Y0
+	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y1, Y1
+	VPADDW       Y12, Y3, Y3
 	VPBROADCASTD 8(DX)(BX*1), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y2, Y2
+	VPADDW       Y13, Y4, Y4
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y3, Y3
+	VPADDW       Y12, Y5, Y5
 	VPBROADCASTD 8(DX)(BX*2), Y12
 	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y4, Y4
+	VPADDW       Y13, Y6, Y6
 	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y5, Y5
+	VPADDW       Y12, Y7, Y7
 	VPBROADCASTD 8(DX)(SI*1), Y12
 	VPMADDUBSW   Y12, Y10, Y10
-	VPADDW       Y10, Y6, Y6
+	VPADDW       Y10, Y8, Y8
 	VPMADDUBSW   Y12, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	VMOVDQU      64(CX), Y10
 	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y10, Y8, Y10
+	VPAND        Y10, Y0, Y10
 	VMOVDQU      96(CX), Y11
 	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y11, Y8, Y11
+	VPAND        Y11, Y0, Y11
 	VPBROADCASTD 12(DX), Y12
-	VPMADDUBSW   Y12, Y10, Y13
-	VPADDW       Y13, Y0, Y0
-	VPMADDUBSW   Y12, Y11, Y12
-	VPADDW       Y12, Y1, Y1
-	VPBROADCASTD 12(DX)(BX*1), Y12
 	VPMADDUBSW   Y12, Y10, Y13
 	VPADDW       Y13, Y2, Y2
 	VPMADDUBSW   Y12, Y11, Y12
 	VPADDW       Y12, Y3, Y3
-	VPBROADCASTD 12(DX)(BX*2), Y12
+	VPBROADCASTD 12(DX)(BX*1), Y12
 	VPMADDUBSW   Y12, Y10, Y13
 	VPADDW       Y13, Y4, Y4
 	VPMADDUBSW   Y12, Y11, Y12
 	VPADDW       Y12, Y5, Y5
+	VPBROADCASTD 12(DX)(BX*2), Y12
+	VPMADDUBSW   Y12, Y10, Y13
+	VPADDW       Y13, Y6, Y6
+	VPMADDUBSW   Y12, Y11, Y12
+	VPADDW       Y12, Y7, Y7
 	VPBROADCASTD 12(DX)(SI*1), Y12
 	VPMADDUBSW   Y12, Y10, Y10
-	VPADDW       Y10, Y6, Y6
+	VPADDW       Y10, Y8, Y8
 	VPMADDUBSW   Y12, Y11, Y10
-	VPADDW       Y10, Y7, Y7
+	VPADDW       Y10, Y9, Y9
 	ADDQ         $+128, CX
 	ADDQ         $+16, DX
 	ADDQ         $+128, DI
 	DECQ         R12
 	JNZ          second_half
-	VPMADDWD     Y9, Y0, Y0
-	VPADDD       256(R8), Y0, Y0
-	VPMADDWD     Y9, Y1, Y1
-	VPADDD       288(R8), Y1, Y1
-	VPMADDWD     Y9, Y2, Y2
-	VPADDD       320(R8), Y2, Y2
-	VPMADDWD     Y9, Y3, Y3
-	VPADDD       352(R8), Y3, Y3
-	VPMADDWD     Y9, Y4, Y4
-	VPADDD       384(R8), Y4, Y4
-	VPMADDWD     Y9, Y5, Y5
-	VPADDD       416(R8), Y5, Y5
-	VPMADDWD     Y9, Y6, Y6
-	VPADDD       448(R8), Y6, Y6
-	VPMADDWD     Y9, Y7, Y7
-	VPADDD       480(R8), Y7, Y7
+	VPMADDWD     Y1, Y2, Y2
+	VPADDD       256(R8), Y2, Y2
+	VPMADDWD     Y1, Y3, Y3
+	VPADDD       288(R8), Y3, Y3
+	VPMADDWD     Y1, Y4, Y4
+	VPADDD       320(R8), Y4, Y4
+	VPMADDWD     Y1, Y5, Y5
+	VPADDD       352(R8), Y5, Y5
+	VPMADDWD     Y1, Y6, Y6
+	VPADDD       384(R8), Y6, Y6
+	VPMADDWD     Y1, Y7, Y7
+	VPADDD       416(R8), Y7, Y7
+	VPMADDWD     Y1, Y8, Y8
+	VPADDD       448(R8), Y8, Y8
+	VPMADDWD     Y1, Y9, Y9
+	VPADDD       480(R8), Y9, Y9
 	MOVQ         AX, DI
 	SHLQ         $0x05, DI
 	MOVQ         R11, R12
-	VCVTPH2PS    (R12), Y8
-	VCVTPH2PS    16(R12), Y9
+	VCVTPH2PS    (R12), Y10
+	VCVTPH2PS    16(R12), Y11
 	ADDQ         DI, R12
 	PREFETCHT1   (R12)
-	VBROADCASTSS (R9), Y10
-	VMULPS       Y8, Y10, Y11
-	VCVTDQ2PS    Y0, Y0
-	VFMADD213PS  (R8), Y11, Y0
-	VMOVUPS      Y0, (R8)
-	VMULPS       Y9, Y10, Y0
-	VCVTDQ2PS    Y1, Y1
-	VFMADD213PS  32(R8), Y0, Y1
-	VMOVUPS      Y1, 32(R8)
-	LEAQ         (R9)(AX*4), DI
-	VBROADCASTSS (DI), Y0
-	VMULPS       Y8, Y0, Y1
+	VBROADCASTSS (R9), Y12
+	VMULPS       Y10, Y12, Y13
 	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  64(R8), Y1, Y2
-	VMOVUPS      Y2, 64(R8)
-	VMULPS       Y9, Y0, Y0
+	VFMADD213PS  (R8), Y13, Y2
+	VMOVUPS      Y2, (R8)
+	VMULPS       Y11, Y12, Y2
 	VCVTDQ2PS    Y3, Y3
-	VFMADD213PS  96(R8), Y0, Y3
-	VMOVUPS      Y3, 96(R8)
-	LEAQ         (DI)(AX*4), DI
-	VBROADCASTSS (DI), Y0
-	VMULPS       Y8, Y0, Y1
+	VFMADD213PS  32(R8), Y2, Y3
+	VMOVUPS      Y3, 32(R8)
+	LEAQ         (R9)(AX*4), DI
+	VBROADCASTSS (DI), Y2
+	VMULPS       Y10, Y2, Y3
 	VCVTDQ2PS    Y4, Y4
-	VFMADD213PS  128(R8), Y1, Y4
-	VMOVUPS      Y4, 128(R8)
-	VMULPS       Y9, Y0, Y0
+	VFMADD213PS  64(R8), Y3, Y4
+	VMOVUPS      Y4, 64(R8)
+	VMULPS       Y11, Y2, Y2
 	VCVTDQ2PS    Y5, Y5
-	VFMADD213PS  160(R8), Y0, Y5
-	VMOVUPS      Y5, 160(R8)
+	VFMADD213PS  96(R8), Y2, Y5
+	VMOVUPS      Y5, 96(R8)
 	LEAQ         (DI)(AX*4), DI
-	VBROADCASTSS (DI), Y0
-	VMULPS       Y8, Y0, Y1
+	VBROADCASTSS (DI), Y2
+	VMULPS       Y10, Y2, Y3
 	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  192(R8), Y1, Y6
-	VMOVUPS      Y6, 192(R8)
-	VMULPS       Y9, Y0, Y0
+	VFMADD213PS  128(R8), Y3, Y6
+	VMOVUPS      Y6, 128(R8)
+	VMULPS       Y11, Y2, Y2
 	VCVTDQ2PS    Y7, Y7
-	VFMADD213PS  224(R8), Y0, Y7
-	VMOVUPS      Y7, 224(R8)
+	VFMADD213PS  160(R8), Y2, Y7
+	VMOVUPS      Y7, 160(R8)
+	LEAQ         (DI)(AX*4), DI
+	VBROADCASTSS (DI), Y2
+	VMULPS       Y10, Y2, Y3
+	VCVTDQ2PS    Y8, Y8
+	VFMADD213PS  192(R8), Y3, Y8
+	VMOVUPS      Y8, 192(R8)
+	VMULPS       Y11, Y2, Y2
+	VCVTDQ2PS    Y9, Y9
+	VFMADD213PS  224(R8), Y2, Y9
+	VMOVUPS      Y9, 224(R8)
 	ADDQ         $+4, R9
 	ADDQ         $+4, R10
 	ADDQ         $+32, R11
@@ -33019,33 +33019,33 @@ second_half:
 	ADDQ         576(SP), DX
 	MOVQ         bias+40(FP), DI
 	ADDQ         576(SP), DI
-	VMOVUPS      (R8), Y0
-	VADDPS       (DI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      32(R8), Y1
-	VADDPS       32(DI), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         outStride+56(FP), DX
-	VMOVUPS      64(R8), Y2
+	VMOVUPS      (R8), Y2
 	VADDPS       (DI), Y2, Y2
 	VMOVUPS      Y2, (DX)
-	VMOVUPS      96(R8), Y3
+	VMOVUPS      32(R8), Y3
 	VADDPS       32(DI), Y3, Y3
 	VMOVUPS      Y3, 32(DX)
 	ADDQ         outStride+56(FP), DX
-	VMOVUPS      128(R8), Y4
+	VMOVUPS      64(R8), Y4
 	VADDPS       (DI), Y4, Y4
 	VMOVUPS      Y4, (DX)
-	VMOVUPS      160(R8), Y5
+	VMOVUPS      96(R8), Y5
 	VADDPS       32(DI), Y5, Y5
 	VMOVUPS      Y5, 32(DX)
 	ADDQ         outStride+56(FP), DX
-	VMOVUPS      192(R8), Y6
+	VMOVUPS      128(R8), Y6
 	VADDPS       (DI), Y6, Y6
 	VMOVUPS      Y6, (DX)
-	VMOVUPS      224(R8), Y7
+	VMOVUPS      160(R8), Y7
 	VADDPS       32(DI), Y7, Y7
 	VMOVUPS      Y7, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      192(R8), Y8
+	VADDPS       (DI), Y8, Y8
+	VMOVUPS      Y8, (DX)
+	VMOVUPS      224(R8), Y9
+	VADDPS       32(DI), Y9, Y9
+	VMOVUPS      Y9, 32(DX)
 	LEAQ         (CX), CX
 	MOVQ         AX, DX
 	SHLQ         $0x05, DX
@@ -33060,175 +33060,175 @@ second_half:
 // func int4AVX2x1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·int4AVX2x1x5(SB), $720-88
-	MOVQ groups+64(FP), AX
-	MOVQ codes+0(FP), CX
-	MOVQ AX, DX
-	SHLQ $0x09, DX
-	MOVQ AX, BX
-	SHLQ $0x06, BX
-	LEAQ (BX)(BX*2), SI
-	LEAQ 63(SP), R8
-	ANDQ $-64, R8
-	MOVQ scales+8(FP), R11
-	MOVQ $+0, 704(SP)
+	MOVQ         groups+64(FP), AX
+	MOVQ         codes+0(FP), CX
+	MOVQ         AX, DX
+	SHLQ         $0x09, DX
+	MOVQ         AX, BX
+	SHLQ         $0x06, BX
+	LEAQ         (BX)(BX*2), SI
+	LEAQ         63(SP), R8
+	ANDQ         $-64, R8
+	MOVQ         scales+8(FP), R11
+	MOVL         $0x0f0f0f0f, DX
+	VMOVD        DX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00010001, DX
+	VMOVD        DX, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         $+0, 704(SP)
 
 tile:
 	MOVQ    x+16(FP), DX
 	MOVQ    AX, 712(SP)
-	VPXOR   Y0, Y0, Y0
-	VMOVUPS Y0, (R8)
-	VMOVUPS Y0, 32(R8)
-	VMOVUPS Y0, 64(R8)
-	VMOVUPS Y0, 96(R8)
-	VMOVUPS Y0, 128(R8)
-	VMOVUPS Y0, 160(R8)
-	VMOVUPS Y0, 192(R8)
-	VMOVUPS Y0, 224(R8)
-	VMOVUPS Y0, 256(R8)
-	VMOVUPS Y0, 288(R8)
+	VPXOR   Y2, Y2, Y2
+	VMOVUPS Y2, (R8)
+	VMOVUPS Y2, 32(R8)
+	VMOVUPS Y2, 64(R8)
+	VMOVUPS Y2, 96(R8)
+	VMOVUPS Y2, 128(R8)
+	VMOVUPS Y2, 160(R8)
+	VMOVUPS Y2, 192(R8)
+	VMOVUPS Y2, 224(R8)
+	VMOVUPS Y2, 256(R8)
+	VMOVUPS Y2, 288(R8)
 	MOVQ    xScales+24(FP), R9
 	MOVQ    xSums+32(FP), R10
 
 group:
-	MOVL         $0x0f0f0f0f, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y10
-	MOVL         $0x00010001, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y11
-	LEAQ         8192(CX), DI
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPXOR        Y7, Y7, Y7
-	VPXOR        Y8, Y8, Y8
-	VPXOR        Y9, Y9, Y9
-	MOVQ         $+2, R12
-	PCALIGN      $0x40
+	LEAQ    8192(CX), DI
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	MOVQ    $+2, R12
+	PCALIGN $0x40
 
 first_half:
 	PREFETCHNTA  (DI)
-	VPAND        (CX), Y10, Y12
-	VPAND        32(CX), Y10, Y13
+	VPAND        (CX), Y0, Y12
+	VPAND        32(CX), Y0, Y13
 	VPBROADCASTD (DX), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y0, Y0
+	VPADDW       Y15, Y2, Y2
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y1, Y1
+	VPADDW       Y14, Y3, Y3
 	VPBROADCASTD (DX)(BX*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y2, Y2
+	VPADDW       Y15, Y4, Y4
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y3, Y3
+	VPADDW       Y14, Y5, Y5
 	VPBROADCASTD (DX)(BX*2), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y4, Y4
+	VPADDW       Y15, Y6, Y6
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y5, Y5
+	VPADDW       Y14, Y7, Y7
 	VPBROADCASTD (DX)(SI*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y6, Y6
+	VPADDW       Y15, Y8, Y8
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y7, Y7
+	VPADDW       Y14, Y9, Y9
 	VPBROADCASTD (DX)(BX*4), Y14
 	VPMADDUBSW   Y14, Y12, Y12
-	VPADDW       Y12, Y8, Y8
+	VPADDW       Y12, Y10, Y10
 	VPMADDUBSW   Y14, Y13, Y12
-	VPADDW       Y12, Y9, Y9
+	VPADDW       Y12, Y11, Y11
 	VMOVDQU      (CX), Y12
 	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y10, Y12
+	VPAND        Y12, Y0, Y12
 	VMOVDQU      32(CX), Y13
 	VPSRLW       $0x04, Y13, Y13
-	VPAND        Y13, Y10, Y13
+	VPAND        Y13, Y0, Y13
 	VPBROADCASTD 4(DX), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y0, Y0
+	VPADDW       Y15, Y2, Y2
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y1, Y1
+	VPADDW       Y14, Y3, Y3
 	VPBROADCASTD 4(DX)(BX*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y2, Y2
+	VPADDW       Y15, Y4, Y4
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y3, Y3
+	VPADDW       Y14, Y5, Y5
 	VPBROADCASTD 4(DX)(BX*2), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y4, Y4
+	VPADDW       Y15, Y6, Y6
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y5, Y5
+	VPADDW       Y14, Y7, Y7
 	VPBROADCASTD 4(DX)(SI*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y6, Y6
+	VPADDW       Y15, Y8, Y8
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y7, Y7
+	VPADDW       Y14, Y9, Y9
 	VPBROADCASTD 4(DX)(BX*4), Y14
 	VPMADDUBSW   Y14, Y12, Y12
-	VPADDW       Y12, Y8, Y8
+	VPADDW       Y12, Y10, Y10
 	VPMADDUBSW   Y14, Y13, Y12
-	VPADDW       Y12, Y9, Y9
+	VPADDW       Y12, Y11, Y11
 	PREFETCHNTA  64(DI)
-	VPAND        64(CX), Y10, Y12
-	VPAND        96(CX), Y10, Y13
+	VPAND        64(CX), Y0, Y12
+	VPAND        96(CX), Y0, Y13
 	VPBROADCASTD 8(DX), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y0, Y0
+	VPADDW       Y15, Y2, Y2
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y1, Y1
+	VPADDW       Y14, Y3, Y3
 	VPBROADCASTD 8(DX)(BX*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y2, Y2
+	VPADDW       Y15, Y4, Y4
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y3, Y3
+	VPADDW       Y14, Y5, Y5
 	VPBROADCASTD 8(DX)(BX*2), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y4, Y4
-	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y5, Y5
-	VPBROADCASTD 8(DX)(SI*1), Y14
-	VPMADDUBSW   Y14, Y12, Y15
 	VPADDW       Y15, Y6, Y6
 	VPMADDUBSW   Y14, Y13, Y14
 	VPADDW       Y14, Y7, Y7
+	VPBROADCASTD 8(DX)(SI*1), Y14
+	VPMADDUBSW   Y14, Y12, Y15
+	VPADDW       Y15, Y8, Y8
+	VPMADDUBSW   Y14, Y13, Y14
+	VPADDW       Y14, Y9, Y9
 	VPBROADCASTD 8(DX)(BX*4), Y14
 	VPMADDUBSW   Y14, Y12, Y12
-	VPADDW       Y12, Y8, Y8
+	VPADDW       Y12, Y10, Y10
 	VPMADDUBSW   Y14, Y13, Y12
-	VPADDW       Y12, Y9, Y9
+	VPADDW       Y12, Y11, Y11
 	VMOVDQU      64(CX), Y12
 	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y10, Y12
+	VPAND        Y12, Y0, Y12
 	VMOVDQU      96(CX), Y13
 	VPSRLW       $0x04, Y13, Y13
-	VPAND        Y13, Y10, Y13
+	VPAND        Y13, Y0, Y13
 	VPBROADCASTD 12(DX), Y14
-	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y0, Y0
-	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y1, Y1
-	VPBROADCASTD 12(DX)(BX*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
 	VPADDW       Y15, Y2, Y2
 	VPMADDUBSW   Y14, Y13, Y14
 	VPADDW       Y14, Y3, Y3
-	VPBROADCASTD 12(DX)(BX*2), Y14
+	VPBROADCASTD 12(DX)(BX*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
 	VPADDW       Y15, Y4, Y4
 	VPMADDUBSW   Y14, Y13, Y14
 	VPADDW       Y14, Y5, Y5
-	VPBROADCASTD 12(DX)(SI*1), Y14
+	VPBROADCASTD 12(DX)(BX*2), Y14
 	VPMADDUBSW   Y14, Y12, Y15
 	VPADDW       Y15, Y6, Y6
 	VPMADDUBSW   Y14, Y13, Y14
 	VPADDW       Y14, Y7, Y7
+	VPBROADCASTD 12(DX)(SI*1), Y14
+	VPMADDUBSW   Y14, Y12, Y15
+	VPADDW       Y15, Y8, Y8
+	VPMADDUBSW   Y14, Y13, Y14
+	VPADDW       Y14, Y9, Y9
 	VPBROADCASTD 12(DX)(BX*4), Y14
 	VPMADDUBSW   Y14, Y12, Y12
-	VPADDW       Y12, Y8, Y8
+	VPADDW       Y12, Y10, Y10
 	VPMADDUBSW   Y14, Y13, Y12
-	VPADDW       Y12, Y9, Y9
+	VPADDW       Y12, Y11, Y11
 	ADDQ         $+128, CX
 	ADDQ         $+16, DX
 	ADDQ         $+128, DI
@@ -33236,50 +33236,48 @@ first_half:
 	JNZ          first_half
 	VPBROADCASTD (R10), Y12
 	VPSLLD       $0x03, Y12, Y12
-	VPMADDWD     Y11, Y0, Y0
-	VPSUBD       Y12, Y0, Y0
-	VMOVDQU      Y0, 320(R8)
-	VPMADDWD     Y11, Y1, Y1
-	VPSUBD       Y12, Y1, Y1
-	VMOVDQU      Y1, 352(R8)
+	VPMADDWD     Y1, Y2, Y2
+	VPSUBD       Y12, Y2, Y2
+	VMOVDQU      Y2, 320(R8)
+	VPMADDWD     Y1, Y3, Y3
+	VPSUBD       Y12, Y3, Y3
+	VMOVDQU      Y3, 352(R8)
 	LEAQ         (R10)(AX*4), R12
-	VPBROADCASTD (R12), Y0
-	VPSLLD       $0x03, Y0, Y0
-	VPMADDWD     Y11, Y2, Y2
-	VPSUBD       Y0, Y2, Y2
-	VMOVDQU      Y2, 384(R8)
-	VPMADDWD     Y11, Y3, Y3
-	VPSUBD       Y0, Y3, Y3
-	VMOVDQU      Y3, 416(R8)
+	VPBROADCASTD (R12), Y2
+	VPSLLD       $0x03, Y2, Y2
+	VPMADDWD     Y1, Y4, Y4
+	VPSUBD       Y2, Y4, Y4
+	VMOVDQU      Y4, 384(R8)
+	VPMADDWD     Y1, Y5, Y5
+	VPSUBD       Y2, Y5, Y5
+	VMOVDQU      Y5, 416(R8)
 	LEAQ         (R12)(AX*4), R12
-	VPBROADCASTD (R12), Y0
-	VPSLLD       $0x03, Y0, Y0
-	VPMADDWD     Y11, Y4, Y4
-	VPSUBD       Y0, Y4, Y4
-	VMOVDQU      Y4, 448(R8)
-	VPMADDWD     Y11, Y5, Y5
-	VPSUBD       Y0, Y5, Y5
-	VMOVDQU      Y5, 480(R8)
+	VPBROADCASTD (R12), Y2
+	VPSLLD       $0x03, Y2, Y2
+	VPMADDWD     Y1, Y6, Y6
+	VPSUBD       Y2, Y6, Y6
+	VMOVDQU      Y6, 448(R8)
+	VPMADDWD     Y1, Y7, Y7
+	VPSUBD       Y2, Y7, Y7
+	VMOVDQU      Y7, 480(R8)
 	LEAQ         (R12)(AX*4), R12
-	VPBROADCASTD (R12), Y0
-	VPSLLD       $0x03, Y0, Y0
-	VPMADDWD     Y11, Y6, Y6
-	VPSUBD       Y0, Y6, Y6
-	VMOVDQU      Y6, 512(R8)
-	VPMADDWD     Y11, Y7, Y7
-	VPSUBD       Y0, Y7, Y7
-	VMOVDQU      Y7, 544(R8)
+	VPBROADCASTD (R12), Y2
+	VPSLLD       $0x03, Y2, Y2
+	VPMADDWD     Y1, Y8, Y8
+	VPSUBD       Y2, Y8, Y8
+	VMOVDQU      Y8, 512(R8)
+	VPMADDWD     Y1, Y9, Y9
+	VPSUBD       Y2, Y9, Y9
+	VMOVDQU      Y9, 544(R8)
 	LEAQ         (R12)(AX*4), R12
-	VPBROADCASTD (R12), Y0
-	VPSLLD       $0x03, Y0, Y0
-	VPMADDWD     Y11, Y8, Y8
-	VPSUBD       Y0, Y8, Y8
-	VMOVDQU      Y8, 576(R8)
-	VPMADDWD     Y11, Y9, Y9
-	VPSUBD       Y0, Y9, Y9
-	VMOVDQU      Y9, 608(R8)
-	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
+	VPBROADCASTD (R12), Y2
+	VPSLLD       $0x03, Y2, Y2
+	VPMADDWD     Y1, Y10, Y10
+	VPSUBD       Y2, Y10, Y10
+	VMOVDQU      Y10, 576(R8)
+	VPMADDWD     Y1, Y11, Y11
+	VPSUBD       Y2, Y11, Y11
+	VMOVDQU      Y11, 608(R8)
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
@@ -33288,209 +33286,211 @@ first_half:
 	VPXOR        Y7, Y7, Y7
 	VPXOR        Y8, Y8, Y8
 	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
 	MOVQ         $+2, R12
 	PCALIGN      $0x40
 
 second_half:
 	PREFETCHNTA  (DI)
-	VPAND        (CX), Y10, Y12
-	VPAND        32(CX), Y10, Y13
+	VPAND        (CX), Y0, Y12
+	VPAND        32(CX), Y0, Y13
 	VPBROADCASTD (DX), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y0, Y0
+	VPADDW       Y15, Y2, Y2
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y1, Y1
+	VPADDW       Y14, Y3, Y3
 	VPBROADCASTD (DX)(BX*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y2, Y2
+	VPADDW       Y15, Y4, Y4
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y3, Y3
+	VPADDW       Y14, Y5, Y5
 	VPBROADCASTD (DX)(BX*2), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y4, Y4
+	VPADDW       Y15, Y6, Y6
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y5, Y5
+	VPADDW       Y14, Y7, Y7
 	VPBROADCASTD (DX)(SI*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y6, Y6
+	VPADDW       Y15, Y8, Y8
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y7, Y7
+	VPADDW       Y14, Y9, Y9
 	VPBROADCASTD (DX)(BX*4), Y14
 	VPMADDUBSW   Y14, Y12, Y12
-	VPADDW       Y12, Y8, Y8
+	VPADDW       Y12, Y10, Y10
 	VPMADDUBSW   Y14, Y13, Y12
-	VPADDW       Y12, Y9, Y9
+	VPADDW       Y12, Y11, Y11
 	VMOVDQU      (CX), Y12
 	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y10, Y12
+	VPAND        Y12, Y0, Y12
 	VMOVDQU      32(CX), Y13
 	VPSRLW       $0x04, Y13, Y13
-	VPAND        Y13, Y10, Y13
+	VPAND        Y13, Y0, Y13
 	VPBROADCASTD 4(DX), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y0, Y0
+	VPADDW       Y15, Y2, Y2
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y1, Y1
+	VPADDW       Y14, Y3, Y3
 	VPBROADCASTD 4(DX)(BX*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y2, Y2
+	VPADDW       Y15, Y4, Y4
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y3, Y3
+	VPADDW       Y14, Y5, Y5
 	VPBROADCASTD 4(DX)(BX*2), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y4, Y4
+	VPADDW       Y15, Y6, Y6
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y5, Y5
+	VPADDW       Y14, Y7, Y7
 	VPBROADCASTD 4(DX)(SI*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y6, Y6
+	VPADDW       Y15, Y8, Y8
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y7, Y7
+	VPADDW       Y14, Y9, Y9
 	VPBROADCASTD 4(DX)(BX*4), Y14
 	VPMADDUBSW   Y14, Y12, Y12
-	VPADDW       Y12, Y8, Y8
+	VPADDW       Y12, Y10, Y10
 	VPMADDUBSW   Y14, Y13, Y12
-	VPADDW       Y12, Y9, Y9
+	VPADDW       Y12, Y11, Y11
 	PREFETCHNTA  64(DI)
-	VPAND        64(CX), Y10, Y12
-	VPAND        96(CX), Y10, Y13
+	VPAND        64(CX), Y0, Y12
+	VPAND        96(CX), Y0, Y13
 	VPBROADCASTD 8(DX), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y0, Y0
+	VPADDW       Y15, Y2, Y2
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y1, Y1
+	VPADDW       Y14, Y3, Y3
 	VPBROADCASTD 8(DX)(BX*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y2, Y2
+	VPADDW       Y15, Y4, Y4
 	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y3, Y3
+	VPADDW       Y14, Y5, Y5
 	VPBROADCASTD 8(DX)(BX*2), Y14
 	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y4, Y4
-	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y5, Y5
-	VPBROADCASTD 8(DX)(SI*1), Y14
-	VPMADDUBSW   Y14, Y12, Y15
 	VPADDW       Y15, Y6, Y6
 	VPMADDUBSW   Y14, Y13, Y14
 	VPADDW       Y14, Y7, Y7
+	VPBROADCASTD 8(DX)(SI*1), Y14
+	VPMADDUBSW   Y14, Y12, Y15
+	VPADDW       Y15, Y8, Y8
+	VPMADDUBSW   Y14, Y13, Y14
+	VPADDW       Y14, Y9, Y9
 	VPBROADCASTD 8(DX)(BX*4), Y14
 	VPMADDUBSW   Y14, Y12, Y12
-	VPADDW       Y12, Y8, Y8
+	VPADDW       Y12, Y10, Y10
 	VPMADDUBSW   Y14, Y13, Y12
-	VPADDW       Y12, Y9, Y9
+	VPADDW       Y12, Y11, Y11
 	VMOVDQU      64(CX), Y12
 	VPSRLW       $0x04, Y12, Y12
-	VPAND        Y12, Y10, Y12
+	VPAND        Y12, Y0, Y12
 	VMOVDQU      96(CX), Y13
 	VPSRLW       $0x04, Y13, Y13
-	VPAND        Y13, Y10, Y13
+	VPAND        Y13, Y0, Y13
 	VPBROADCASTD 12(DX), Y14
-	VPMADDUBSW   Y14, Y12, Y15
-	VPADDW       Y15, Y0, Y0
-	VPMADDUBSW   Y14, Y13, Y14
-	VPADDW       Y14, Y1, Y1
-	VPBROADCASTD 12(DX)(BX*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
 	VPADDW       Y15, Y2, Y2
 	VPMADDUBSW   Y14, Y13, Y14
 	VPADDW       Y14, Y3, Y3
-	VPBROADCASTD 12(DX)(BX*2), Y14
+	VPBROADCASTD 12(DX)(BX*1), Y14
 	VPMADDUBSW   Y14, Y12, Y15
 	VPADDW       Y15, Y4, Y4
 	VPMADDUBSW   Y14, Y13, Y14
 	VPADDW       Y14, Y5, Y5
-	VPBROADCASTD 12(DX)(SI*1), Y14
+	VPBROADCASTD 12(DX)(BX*2), Y14
 	VPMADDUBSW   Y14, Y12, Y15
 	VPADDW       Y15, Y6, Y6
 	VPMADDUBSW   Y14, Y13, Y14
 	VPADDW       Y14, Y7, Y7
+	VPBROADCASTD 12(DX)(SI*1), Y14
+	VPMADDUBSW   Y14, Y12, Y15
+	VPADDW       Y15, Y8, Y8
+	VPMADDUBSW   Y14, Y13, Y14
+	VPADDW       Y14, Y9, Y9
 	VPBROADCASTD 12(DX)(BX*4), Y14
 	VPMADDUBSW   Y14, Y12, Y12
-	VPADDW       Y12, Y8, Y8
+	VPADDW       Y12, Y10, Y10
 	VPMADDUBSW   Y14, Y13, Y12
-	VPADDW       Y12, Y9, Y9
+	VPADDW       Y12, Y11, Y11
 	ADDQ         $+128, CX
 	ADDQ         $+16, DX
 	ADDQ         $+128, DI
 	DECQ         R12
 	JNZ          second_half
-	VPMADDWD     Y11, Y0, Y0
-	VPADDD       320(R8), Y0, Y0
-	VPMADDWD     Y11, Y1, Y1
-	VPADDD       352(R8), Y1, Y1
-	VPMADDWD     Y11, Y2, Y2
-	VPADDD       384(R8), Y2, Y2
-	VPMADDWD     Y11, Y3, Y3
-	VPADDD       416(R8), Y3, Y3
-	VPMADDWD     Y11, Y4, Y4
-	VPADDD       448(R8), Y4, Y4
-	VPMADDWD     Y11, Y5, Y5
-	VPADDD       480(R8), Y5, Y5
-	VPMADDWD     Y11, Y6, Y6
-	VPADDD       512(R8), Y6, Y6
-	VPMADDWD     Y11, Y7, Y7
-	VPADDD       544(R8), Y7, Y7
-	VPMADDWD     Y11, Y8, Y8
-	VPADDD       576(R8), Y8, Y8
-	VPMADDWD     Y11, Y9, Y9
-	VPADDD       608(R8), Y9, Y9
+	VPMADDWD     Y1, Y2, Y2
+	VPADDD       320(R8), Y2, Y2
+	VPMADDWD     Y1, Y3, Y3
+	VPADDD       352(R8), Y3, Y3
+	VPMADDWD     Y1, Y4, Y4
+	VPADDD       384(R8), Y4, Y4
+	VPMADDWD     Y1, Y5, Y5
+	VPADDD       416(R8), Y5, Y5
+	VPMADDWD     Y1, Y6, Y6
+	VPADDD       448(R8), Y6, Y6
+	VPMADDWD     Y1, Y7, Y7
+	VPADDD       480(R8), Y7, Y7
+	VPMADDWD     Y1, Y8, Y8
+	VPADDD       512(R8), Y8, Y8
+	VPMADDWD     Y1, Y9, Y9
+	VPADDD       544(R8), Y9, Y9
+	VPMADDWD     Y1, Y10, Y10
+	VPADDD       576(R8), Y10, Y10
+	VPMADDWD     Y1, Y11, Y11
+	VPADDD       608(R8), Y11, Y11
 	MOVQ         AX, DI
 	SHLQ         $0x05, DI
 	MOVQ         R11, R12
-	VCVTPH2PS    (R12), Y10
-	VCVTPH2PS    16(R12), Y11
+	VCVTPH2PS    (R12), Y12
+	VCVTPH2PS    16(R12), Y13
 	ADDQ         DI, R12
 	PREFETCHT1   (R12)
-	VBROADCASTSS (R9), Y12
-	VMULPS       Y10, Y12, Y13
-	VCVTDQ2PS    Y0, Y0
-	VFMADD213PS  (R8), Y13, Y0
-	VMOVUPS      Y0, (R8)
-	VMULPS       Y11, Y12, Y0
-	VCVTDQ2PS    Y1, Y1
-	VFMADD213PS  32(R8), Y0, Y1
-	VMOVUPS      Y1, 32(R8)
-	LEAQ         (R9)(AX*4), DI
-	VBROADCASTSS (DI), Y0
-	VMULPS       Y10, Y0, Y1
+	VBROADCASTSS (R9), Y14
+	VMULPS       Y12, Y14, Y15
 	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  64(R8), Y1, Y2
-	VMOVUPS      Y2, 64(R8)
-	VMULPS       Y11, Y0, Y0
+	VFMADD213PS  (R8), Y15, Y2
+	VMOVUPS      Y2, (R8)
+	VMULPS       Y13, Y14, Y2
 	VCVTDQ2PS    Y3, Y3
-	VFMADD213PS  96(R8), Y0, Y3
-	VMOVUPS      Y3, 96(R8)
-	LEAQ         (DI)(AX*4), DI
-	VBROADCASTSS (DI), Y0
-	VMULPS       Y10, Y0, Y1
+	VFMADD213PS  32(R8), Y2, Y3
+	VMOVUPS      Y3, 32(R8)
+	LEAQ         (R9)(AX*4), DI
+	VBROADCASTSS (DI), Y2
+	VMULPS       Y12, Y2, Y3
 	VCVTDQ2PS    Y4, Y4
-	VFMADD213PS  128(R8), Y1, Y4
-	VMOVUPS      Y4, 128(R8)
-	VMULPS       Y11, Y0, Y0
+	VFMADD213PS  64(R8), Y3, Y4
+	VMOVUPS      Y4, 64(R8)
+	VMULPS       Y13, Y2, Y2
 	VCVTDQ2PS    Y5, Y5
-	VFMADD213PS  160(R8), Y0, Y5
-	VMOVUPS      Y5, 160(R8)
+	VFMADD213PS  96(R8), Y2, Y5
+	VMOVUPS      Y5, 96(R8)
 	LEAQ         (DI)(AX*4), DI
-	VBROADCASTSS (DI), Y0
-	VMULPS       Y10, Y0, Y1
+	VBROADCASTSS (DI), Y2
+	VMULPS       Y12, Y2, Y3
 	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  192(R8), Y1, Y6
-	VMOVUPS      Y6, 192(R8)
-	VMULPS       Y11, Y0, Y0
+	VFMADD213PS  128(R8), Y3, Y6
+	VMOVUPS      Y6, 128(R8)
+	VMULPS       Y13, Y2, Y2
 	VCVTDQ2PS    Y7, Y7
-	VFMADD213PS  224(R8), Y0, Y7
-	VMOVUPS      Y7, 224(R8)
+	VFMADD213PS  160(R8), Y2, Y7
+	VMOVUPS      Y7, 160(R8)
 	LEAQ         (DI)(AX*4), DI
-	VBROADCASTSS (DI), Y0
-	VMULPS       Y10, Y0, Y1
+	VBROADCASTSS (DI), Y2
+	VMULPS       Y12, Y2, Y3
 	VCVTDQ2PS    Y8, Y8
-	VFMADD213PS  256(R8), Y1, Y8
-	VMOVUPS      Y8, 256(R8)
-	VMULPS       Y11, Y0, Y0
+	VFMADD213PS  192(R8), Y3, Y8
+	VMOVUPS      Y8, 192(R8)
+	VMULPS       Y13, Y2, Y2
 	VCVTDQ2PS    Y9, Y9
-	VFMADD213PS  288(R8), Y0, Y9
-	VMOVUPS      Y9, 288(R8)
+	VFMADD213PS  224(R8), Y2, Y9
+	VMOVUPS      Y9, 224(R8)
+	LEAQ         (DI)(AX*4), DI
+	VBROADCASTSS (DI), Y2
+	VMULPS       Y12, Y2, Y3
+	VCVTDQ2PS    Y10, Y10
+	VFMADD213PS  256(R8), Y3, Y10
+	VMOVUPS      Y10, 256(R8)
+	VMULPS       Y13, Y2, Y2
+	VCVTDQ2PS    Y11, Y11
+	VFMADD213PS  288(R8), Y2, Y11
+	VMOVUPS      Y11, 288(R8)
 	ADDQ         $+4, R9
 	ADDQ         $+4, R10
 	ADDQ         $+32, R11
@@ -33500,40 +33500,40 @@ second_half:
 	ADDQ         704(SP), DX
 	MOVQ         bias+40(FP), DI
 	ADDQ         704(SP), DI
-	VMOVUPS      (R8), Y0
-	VADDPS       (DI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      32(R8), Y1
-	VADDPS       32(DI), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         outStride+56(FP), DX
-	VMOVUPS      64(R8), Y2
+	VMOVUPS      (R8), Y2
 	VADDPS       (DI), Y2, Y2
 	VMOVUPS      Y2, (DX)
-	VMOVUPS      96(R8), Y3
+	VMOVUPS      32(R8), Y3
 	VADDPS       32(DI), Y3, Y3
 	VMOVUPS      Y3, 32(DX)
 	ADDQ         outStride+56(FP), DX
-	VMOVUPS      128(R8), Y4
+	VMOVUPS      64(R8), Y4
 	VADDPS       (DI), Y4, Y4
 	VMOVUPS      Y4, (DX)
-	VMOVUPS      160(R8), Y5
+	VMOVUPS      96(R8), Y5
 	VADDPS       32(DI), Y5, Y5
 	VMOVUPS      Y5, 32(DX)
 	ADDQ         outStride+56(FP), DX
-	VMOVUPS      192(R8), Y6
+	VMOVUPS      128(R8), Y6
 	VADDPS       (DI), Y6, Y6
 	VMOVUPS      Y6, (DX)
-	VMOVUPS      224(R8), Y7
+	VMOVUPS      160(R8), Y7
 	VADDPS       32(DI), Y7, Y7
 	VMOVUPS      Y7, 32(DX)
 	ADDQ         outStride+56(FP), DX
-	VMOVUPS      256(R8), Y8
+	VMOVUPS      192(R8), Y8
 	VADDPS       (DI), Y8, Y8
 	VMOVUPS      Y8, (DX)
-	VMOVUPS      288(R8), Y9
+	VMOVUPS      224(R8), Y9
 	VADDPS       32(DI), Y9, Y9
 	VMOVUPS      Y9, 32(DX)
+	ADDQ         outStride+56(FP), DX
+	VMOVUPS      256(R8), Y10
+	VADDPS       (DI), Y10, Y10
+	VMOVUPS      Y10, (DX)
+	VMOVUPS      288(R8), Y11
+	VADDPS       32(DI), Y11, Y11
+	VMOVUPS      Y11, 32(DX)
 	LEAQ         (CX), CX
 	MOVQ         AX, DX
 	SHLQ         $0x05, DX

@@ -59,6 +59,9 @@ func (k *kernel) startTile() {
 // divides them.
 func int32Dots(offset, excess uint64) func(k *kernel) {
 	return func(k *kernel) {
+		if k.constants != nil { // anew for each group, so that their registers are free while the sums of one are folded
+			k.constants(k)
+		}
 		zero := k.Vector()
 		k.Zero(zero)
 		codeSum := k.tokenValues(k.state.codeSums)

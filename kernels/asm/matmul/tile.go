@@ -116,6 +116,9 @@ func (k *kernel) generate() {
 	if k.integer != nil {
 		k.allocateScratch()
 	}
+	if k.halves {
+		k.constants(k)
+	}
 	offset := k.counter()    // of the tile in a row of outputs, in bytes
 	remaining := k.counter() // groups
 	k.MOVQ(operand.I32(0), offset)
@@ -131,9 +134,6 @@ func (k *kernel) generate() {
 	}
 
 	k.Label("group")
-	if k.constants != nil { // anew for each group, so that their registers are free while the sums of one are folded
-		k.constants(k)
-	}
 	if k.prefetching != noLine {
 		k.lookAhead(remaining)
 	}
