@@ -2,9 +2,31 @@ package kernels
 
 import (
 	"os"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 )
+
+// TestFeatures compares with what Linux says. Names that it does not know would be noticed where the CPU has the feature.
+func TestFeatures(t *testing.T) {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil || runtime.GOARCH != "amd64" { // an emulator shows that of its host
+		t.Skip("no Linux on amd64")
+	}
+	var flags []string
+	for line := range strings.Lines(string(text)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "flags" {
+			flags = strings.Fields(value)
+			break
+		}
+	}
+	for _, f := range features {
+		if has := slices.Contains(flags, f.name); has != f.has {
+			t.Errorf("%s: %v, Linux says %v", f.name, f.has, has)
+		}
+	}
+}
 
 // needsAnother skips a test that holds other sets to the reference where there is no other.
 func needsAnother(t *testing.T) {

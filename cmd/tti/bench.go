@@ -158,6 +158,7 @@ func (f *benchFlags) model(ctx context.Context, cmd *cobra.Command, args []strin
 func benchText(r bench.Result) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s: %d threads, kernels %s\n", printable(r.Model), r.Threads, r.Kernels)
+	fmt.Fprintf(&text, "CPU with %s\n", strings.Join(r.Features, " "))
 	fmt.Fprintf(&text, "roofline %.1f GB/s, opened in %.2f ms, peak memory %.1f MB\n\n", r.Roofline, r.Open, r.PeakRSS)
 
 	table := newTable(&text, tabwriter.AlignRight)

@@ -339,8 +339,12 @@ func TestCompletion(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	text := succeeds(t, "", "version")
-	if !strings.HasPrefix(text, "tti ") || !strings.Contains(text, "built    go") {
+	if !strings.HasPrefix(text, "tti ") || !strings.Contains(text, "built    go") || !strings.Contains(text, "\nCPU  ") {
 		t.Errorf("version says %q", text)
+	}
+	t.Setenv("TTI_KERNELS", "go")
+	if text := succeeds(t, "", "version"); !strings.Contains(text, "\nkernels  go\n") {
+		t.Errorf("with TTI_KERNELS=go version says %q", text)
 	}
 }
 
