@@ -35,6 +35,13 @@ spec-grid: ## texts with every kind of draft against plain decoding, all combina
 serve-grid: ## texts run together against the same alone: models, encodings, kernels, threads and troubles, all combinations
 	TTI_SERVE_GRID=1 $(GO) test ./spec/engine -run 'TestGrid|TestManyCancellations' -v -count 1 -timeout 6h
 
+# How long soak lets requests come and go.
+SOAK ?= 1h
+
+.PHONY: soak
+soak: ## texts come and go for an hour: memory stays as it is
+	TTI_SERVE_SOAK=$(SOAK) $(GO) test ./spec/engine -run TestSoak -v -count 1 -timeout 25h
+
 .PHONY: quality
 quality: ## what every mode keeps of the fable model, calibrated or not
 	TTI_QUALITY=1 $(GO) test ./runtime -run TestQuality -v -count 1 -timeout 1h

@@ -34,7 +34,7 @@ func (f *reportFlags) check(cmd *cobra.Command, drafts []string) error {
 	if f.directory == "" {
 		return nil
 	}
-	for _, name := range []string{"repeats", "json", "synthetic", "mode", "int4", "prompts", "tokens", "temp", "top-k", "top-p"} {
+	for _, name := range []string{"repeats", "json", "concurrency", "synthetic", "mode", "int4", "prompts", "tokens", "temp", "top-k", "top-p"} {
 		if cmd.Flags().Changed(name) {
 			return usagef(cmd, "--%s does not go with --report", name)
 		}

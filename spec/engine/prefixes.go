@@ -168,10 +168,11 @@ func (p *prefixes) split(n *prefix, agreed int) *prefix {
 	return upper
 }
 
-// bytes is what the pages take that a node holds and its parent does not.
+// bytes is what the pages take that a node holds and its parent does not. A page that both hold a part of counts for both:
+// whoever wrote behind the parent's end has a copy.
 func (p *prefixes) bytes(n *prefix) int64 {
 	page := p.model.KVPage()
-	pages := (n.depth()+page-1)/page - (n.depth()-len(n.tokens)+page-1)/page
+	pages := (n.depth()+page-1)/page - (n.depth()-len(n.tokens))/page
 	return p.model.KVBytes(pages * page)
 }
 

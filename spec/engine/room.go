@@ -47,6 +47,9 @@ func (e *Engine) withoutDrafts() (any bool) {
 	for i := range e.plan {
 		if r := &e.plan[i]; len(r.draft) > 0 {
 			r.tokens, r.draft, r.bands, r.logits, any = r.tokens[:len(r.tokens)-len(r.draft)], nil, nil, 1, true
+			if r.text.draft != nil { // whose session holds guesses
+				r.text.draft.Truncate(len(r.text.tokens))
+			}
 		}
 	}
 	return any

@@ -34,9 +34,13 @@ func TestPoolIsFull(t *testing.T) {
 		}
 		list, want = append(list, r), append(want, alone(t, m, r))
 	}
-	for _, o := range []Options{{}, {Prefixes: -1}} {
-		e := start(t, m, o)
-		checkTogether(t, e, list, want, "a small pool")
+	draft := open(t, "fable-draft", int4All)
+	for _, o := range []Options{{}, {Prefixes: -1}, {NGram: true, Draft: draft, eager: true}, {Draft: draft, eager: true}} {
+		e, some := start(t, m, o), len(list)
+		if o.eager { // slow: most guesses are wrong
+			some = 3
+		}
+		checkTogether(t, e, list[:some], want, "a small pool")
 		s := e.Statistics()
 		if e.Close(); s.Preemptions == 0 || o.Prefixes == 0 && s.Prefixes.Evicted == 0 || m.KVTaken() != 0 {
 			t.Errorf("statistics %+v, %d bytes stay taken", s, m.KVTaken())
