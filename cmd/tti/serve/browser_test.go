@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -83,9 +84,9 @@ func told(text string) string { return strings.Join(strings.Fields(text), " ") }
 func TestPageChat(t *testing.T) {
 	c, b := shownPage(t)
 	b.set(map[string]string{"seed": "7", "max_tokens": "40", "system": "Tell tales."})
-	b.send("Tell me of a fox")
+	b.send("Tell me of a fox's tail")
 	answer := b.answered()
-	want := c.ask(200, "POST", chatPath, `{"model":"llama","seed":7,"max_tokens":40,"messages":[{"role":"system","content":"Tell tales."},{"role":"user","content":"Tell me of a fox"}]}`)
+	want := c.ask(200, "POST", chatPath, `{"model":"llama","seed":7,"max_tokens":40,"messages":[{"role":"system","content":"Tell tales."},{"role":"user","content":"Tell me of a fox's tail"}]}`)
 	content, _ := field(want, "choices", 0, "message", "content").(string)
 	if told(answer) != told(content) || content == "" {
 		t.Errorf("the page shows %q, the server says %q", answer, content)
@@ -114,6 +115,7 @@ func TestPageChat(t *testing.T) {
 	if command := b.text("#curl"); !strings.Contains(command, `"seed":7`) || !strings.Contains(command, c.url+chatPath) {
 		t.Errorf("command %s", command)
 	}
+	runsAlone(t, b.text("#curl"), content)
 	b.press("Escape")
 
 	b.pressButton("Tokens")
@@ -129,6 +131,20 @@ func TestPageChat(t *testing.T) {
 	b.screenshot("tokens")
 	b.pressButton("Tokens")
 	b.quiet()
+}
+
+// runsAlone runs the command that the page shows, where there is curl, which must answer with the content.
+func runsAlone(t *testing.T, command, content string) {
+	t.Helper()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Log("no curl is installed: the command was not run")
+		return
+	}
+	said, err := exec.Command("sh", "-c", strings.Replace(command, "curl ", "curl --silent ", 1)).Output()
+	var answer any
+	if err != nil || json.Unmarshal(said, &answer) != nil || field(answer, "choices", 0, "message", "content") != content {
+		t.Errorf("%s\nsays %s, %v, want %q", command, said, err, content)
+	}
 }
 
 func TestPageBranches(t *testing.T) {
@@ -229,9 +245,7 @@ func TestPageReload(t *testing.T) {
 			};
 		};
 	})`)
-	b.run(`document.body.dataset.ready = ""`)
-	b.command("Page.reload", nil, nil)
-	b.until(`document.body?.dataset.ready === "true"`)
+	b.reload()
 	if kept := b.text("[data-role=assistant] .content"); kept == "" || !strings.HasPrefix(begun, kept) {
 		t.Errorf("there was %q, after reload %q", begun, kept)
 	}
@@ -258,6 +272,25 @@ func TestPageStop(t *testing.T) {
 	before, again := b.text("#before"), b.text("#again")
 	if before == "" || len(again) <= len(before) || !strings.HasPrefix(again, before) {
 		t.Errorf("stopped %q, again %q", before, again)
+	}
+	b.quiet()
+}
+
+// TestPageDelete deletes a conversation in the middle of an answer: nothing brings it back.
+func TestPageDelete(t *testing.T) {
+	_, b, goOn := slowPage(t)
+	b.run(`window.confirm = () => true`)
+	b.click(`#conversations [aria-label="Delete Once"]`)
+	b.until(`document.querySelectorAll("#conversations li, .message").length === 0`)
+	goOn()
+	b.send("Twice")
+	b.answered()
+	b.reload()
+	if question := b.text("[data-role=user] .content"); question != "Twice" {
+		t.Errorf("question %q", question)
+	}
+	if count := b.run(`document.querySelectorAll("#conversations li").length`); count != 1.0 {
+		t.Errorf("%v conversations", count)
 	}
 	b.quiet()
 }
@@ -535,12 +568,12 @@ func TestPageLong(t *testing.T) {
 		t.Skip("slow")
 	}
 	_, b := shownPage(t)
-	contents := make([]string, 600)
+	contents := make([]string, 800)
 	for i := range contents {
 		contents[i] = fmt.Sprintf("Message %d. ", i) + strings.Repeat("The fox went to the hen and said *good* day.\n\n- a\n- b\n\n", 10)
 	}
 	b.importText(conversationOf(contents...))
-	b.until(`document.querySelectorAll(".message").length === 600`)
+	b.until(`document.querySelectorAll(".message").length === 800`)
 	figures := b.run(`(async () => {
 		const box = document.getElementById("messages"), search = document.getElementById("search");
 		const frame = () => new Promise(requestAnimationFrame);
@@ -554,17 +587,23 @@ func TestPageLong(t *testing.T) {
 		}
 		frames.sort((a, b) => a - b);
 		const began = performance.now();
-		search.value = "message 599.";
+		search.value = "message 799.";
 		search.dispatchEvent(new Event("input"));
 		const searched = performance.now() - began;
 		document.querySelector("#conversations .open").click();
 		await frame();
-		return { characters: [...document.querySelectorAll(".message")].reduce((n, e) => n + e.textContent.length, 0),
-			median: frames[60], slowest: frames[119], searched, opened: performance.now() - began - searched,
-			found: document.activeElement.textContent.includes("Message 599.") };
+		const opened = performance.now() - began - searched;
+		const { Text } = await import("/page/markdown.js");
+		const long = [...document.querySelectorAll(".message")].map((e) => e.textContent).join("\n\n");
+		const growing = new Text(document.createElement("div")), start = performance.now();
+		for (let i = 0; i < long.length; i += 100) growing.show(long.slice(0, i));
+		const grown = (performance.now() - start) / (long.length / 100);
+		return { grown, characters: [...document.querySelectorAll(".message")].reduce((n, e) => n + e.textContent.length, 0),
+			median: frames[60], slowest: frames[119], searched, opened,
+			found: document.activeElement.textContent.includes("Message 799.") };
 	})()`)
 	t.Logf("milliseconds: %v", figures)
-	if field(figures, "found") != true || field(figures, "characters").(float64) < 270_000 {
+	if field(figures, "found") != true || field(figures, "characters").(float64) < 400_000 {
 		t.Error("the search does not lead to the message")
 	}
 	b.quiet()

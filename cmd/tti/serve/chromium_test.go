@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -217,6 +216,14 @@ func (c *chromium) open(address string) {
 	c.until(`document.body?.dataset.ready === "true"`)
 }
 
+// reload loads the page again.
+func (c *chromium) reload() {
+	c.Helper()
+	c.run(`document.body.dataset.ready = ""`)
+	c.command("Page.reload", nil, nil)
+	c.until(`document.body?.dataset.ready === "true"`)
+}
+
 // press presses a key as a keyboard does.
 func (c *chromium) press(key string) {
 	c.Helper()
@@ -281,4 +288,4 @@ func (c *chromium) quiet(expected ...string) {
 }
 
 // quoted is a text as JavaScript.
-func quoted(text string) string { return fmt.Sprintf("%s", encodeJSON(text)) }
+func quoted(text string) string { return string(encodeJSON(text)) }
