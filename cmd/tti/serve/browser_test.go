@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -187,7 +188,8 @@ func TestPageBranches(t *testing.T) {
 // once the first pieces are out.
 type slow struct {
 	http.Handler
-	goOn chan struct{}
+	goOn  chan struct{}
+	asked *atomic.Int64 // how often answers were asked for
 }
 
 type slowWriter struct {
@@ -211,30 +213,31 @@ func (w *slowWriter) Write(b []byte) (int, error) {
 
 func (s slow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == chatPath {
+		s.asked.Add(1)
 		w = &slowWriter{w, r, s.goOn, 0}
 	}
 	s.Handler.ServeHTTP(w, r)
 }
 
-// slowPage opens the page of a server that stops in the middle of an answer, and asks. goOn lets it go on.
-func slowPage(t *testing.T) (c client, b *chromium, goOn func()) {
+// slowPage opens the page of a server that waits in the middle of an answer until goOn is closed, and asks it.
+func slowPage(t *testing.T) (s slow, b *chromium) {
 	t.Helper()
 	b = startChromium(t)
-	c = serve(t, Options{})
-	signal := make(chan struct{})
-	h := httptest.NewServer(slow{c.server, signal})
+	s = slow{serve(t, Options{}).server, make(chan struct{}), new(atomic.Int64)}
+	h := httptest.NewServer(s)
 	t.Cleanup(h.Close)
 	b.open(h.URL)
 	b.choose("llama")
 	b.set(map[string]string{"max_tokens": "40"})
 	b.send("Once")
 	b.until(`document.querySelector("[data-role=assistant] .content")?.textContent.length > 0`)
-	return c, b, func() { close(signal) }
+	return s, b
 }
 
 // TestPageReload leaves the page in the middle of an answer: when it is loaded again it goes on, to the same end.
 func TestPageReload(t *testing.T) {
-	c, b, goOn := slowPage(t)
+	server, b := slowPage(t)
+	c := client{TB: t, url: b.run(`location.origin`).(string)}
 	seed := b.run(`document.querySelector(".facts").textContent.match(/seed (\d+)/)[1]`)
 	begun := b.text(".content")
 	b.until(`new Promise((done) => {
@@ -249,7 +252,7 @@ func TestPageReload(t *testing.T) {
 	if kept := b.text("[data-role=assistant] .content"); kept == "" || !strings.HasPrefix(begun, kept) {
 		t.Errorf("there was %q, after reload %q", begun, kept)
 	}
-	goOn()
+	close(server.goOn)
 	answer := b.answered()
 	want := c.ask(200, "POST", chatPath, fmt.Sprintf(`{"model":"llama","seed":%v,"max_tokens":40,"messages":[{"role":"user","content":"Once"}]}`, seed))
 	if content, _ := field(want, "choices", 0, "message", "content").(string); told(answer) != told(content) {
@@ -259,14 +262,14 @@ func TestPageReload(t *testing.T) {
 }
 
 func TestPageStop(t *testing.T) {
-	_, b, goOn := slowPage(t)
+	server, b := slowPage(t)
 	if b.run(`document.getElementById("send").hidden`) != true || b.run(`document.getElementById("stop").hidden`) != false {
 		t.Error("there is no button that stops")
 	}
 	b.press("Escape")
 	b.until(lastState + ` === "stopped"`)
 	b.until(`document.getElementById("stop").hidden && document.activeElement.id === "prompt"`)
-	goOn()
+	close(server.goOn)
 	b.pressButton("Reproduce")
 	b.until(`document.getElementById("verdict").textContent.startsWith("Equal as far")`)
 	before, again := b.text("#before"), b.text("#again")
@@ -278,11 +281,11 @@ func TestPageStop(t *testing.T) {
 
 // TestPageDelete deletes a conversation in the middle of an answer: nothing brings it back.
 func TestPageDelete(t *testing.T) {
-	_, b, goOn := slowPage(t)
+	server, b := slowPage(t)
 	b.run(`window.confirm = () => true`)
 	b.click(`#conversations [aria-label="Delete Once"]`)
 	b.until(`document.querySelectorAll("#conversations li, .message").length === 0`)
-	goOn()
+	close(server.goOn)
 	b.send("Twice")
 	b.answered()
 	b.reload()
@@ -292,6 +295,32 @@ func TestPageDelete(t *testing.T) {
 	if count := b.run(`document.querySelectorAll("#conversations li").length`); count != 1.0 {
 		t.Errorf("%v conversations", count)
 	}
+	b.quiet()
+}
+
+// TestPageTabs opens the page twice: both show the same, and only one asks.
+func TestPageTabs(t *testing.T) {
+	server, b := slowPage(t)
+	first, address := b.session, b.run(`location.href`).(string)
+	b.session = ""
+	b.openTab()
+	b.open(address)
+	b.until(lastState + ` === "running"`)
+	close(server.goOn)
+	second := b.answered()
+	if asked := server.asked.Load(); asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+	b.run(`window.confirm = () => true`)
+	tab := b.session
+	b.session = first
+	if answer := b.answered(); answer != second || answer == "" {
+		t.Errorf("one tab shows %q, the other %q", answer, second)
+	}
+	b.session = tab
+	b.click(`#conversations [aria-label="Delete Once"]`)
+	b.session = first
+	b.until(`document.querySelectorAll("#conversations li, .message").length === 0`)
 	b.quiet()
 }
 
@@ -453,20 +482,30 @@ func TestPageMarkdown(t *testing.T) {
 	}
 }
 
+// TestPageKey asks for a key where the server wants one, and again after it was not given or not known.
 func TestPageKey(t *testing.T) {
 	b := startChromium(t)
-	c := serve(t, Options{Keys: keysOf(t, "alice "+aliceKey)})
-	b.command("Page.navigate", map[string]any{"url": c.url}, nil)
-	for _, key := range []string{"a-key-that-nobody-has", aliceKey} {
-		b.until(`document.getElementById("key-dialog")?.open && document.activeElement.id === "key" && document.getElementById("key").value === ""`)
-		b.write(key)
-		b.press("Enter")
-		b.until(`!document.getElementById("key-dialog").open || document.getElementById("key").value === ""`)
+	s, err := New([]Source{{Path: modelPath("llama")}}, Options{Keys: keysOf(t, "alice "+aliceKey)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	b.until(`document.body.dataset.ready === "true"`)
-	b.choose("llama")
+	h := httptest.NewServer(s)
+	t.Cleanup(func() {
+		h.Close()
+		s.Close()
+	})
+	const asks = `document.getElementById("key-dialog")?.open && document.activeElement.id === "key" && document.getElementById("key").value === ""`
+	b.command("Page.navigate", map[string]any{"url": h.URL}, nil)
+	b.until(asks)
+	b.press("Escape")
+	b.until(`document.body.dataset.ready === "true" && document.getElementById("notice").textContent.includes("key")`)
 	b.set(map[string]string{"max_tokens": "5"})
 	b.send("Hello")
+	for _, key := range []string{"a-key-that-nobody-has", aliceKey} {
+		b.until(asks)
+		b.write(key)
+		b.press("Enter")
+	}
 	b.answered()
 	b.pressButton("curl")
 	if command := b.text("#curl"); strings.Contains(command, aliceKey) || !strings.Contains(command, "$TTI_KEY") {

@@ -84,6 +84,21 @@ async function follow(conversation, answer) {
   showControls();
 }
 
+// changedElsewhere takes over what another tab has done to a conversation, unless this tab writes an answer in it.
+async function changedElsewhere(id) {
+  const mine = conversations.find((conversation) => conversation.id === id);
+  if (mine?.messages.some((message) => running.has(message.id))) return;
+  const theirs = await store.loadOne(id);
+  conversations = conversations.filter((conversation) => conversation !== mine);
+  if (theirs) conversations.push(theirs);
+  if (mine && mine === current) {
+    if (!theirs) return begin();
+    current = theirs;
+    view.show(current);
+  }
+  listConversations();
+}
+
 // alone acts unless another tab does so for the same answer.
 function alone(answer, act) {
   if (!navigator.locks) return act(); // there are none on pages without TLS
@@ -266,6 +281,7 @@ async function editSettings() {
 async function listModels() {
   try {
     model.replaceChildren(...(await api.models()).map((name) => new Option(name)));
+    notice("");
   } catch (error) {
     notice(error.message);
   }
@@ -304,10 +320,13 @@ function bindControls() {
   });
 }
 
-function submit() {
+async function submit() {
   if (runningHere()) return;
+  if (model.options.length === 0) await listModels(); // there was no key, or no server
+  if (model.options.length === 0) return;
   const content = prompt.value;
   prompt.value = "";
+  current.settings.model ||= model.value;
   send(end(), content);
 }
 
@@ -326,6 +345,7 @@ async function start() {
   } catch {
     notice("This browser keeps no conversations: they are gone with the page.");
   }
+  store.onChange(changedElsewhere);
   await listModels();
   const last = conversations.toSorted((a, b) => latest(b) - latest(a))[0];
   if (last) open(last); else begin();
