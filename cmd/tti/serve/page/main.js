@@ -178,7 +178,6 @@ async function copy(text) {
 
 function open(conversation) {
   current = conversation;
-  notice("");
   view.show(conversation);
   if (conversation.settings.model) model.value = conversation.settings.model;
   showControls();
@@ -223,6 +222,7 @@ function listItem(conversation, found) {
   }
   if (conversation === current) choice.setAttribute("aria-current", "true");
   choice.addEventListener("click", () => {
+    notice("");
     if (found && !tree.path(conversation).includes(found.message)) tree.choose(conversation, found.message);
     open(conversation);
     if (found) view.goTo(found.message); else prompt.focus();
@@ -291,7 +291,10 @@ async function listModels() {
 
 function bindControls() {
   const click = (id, act) => byID(id).addEventListener("click", act);
-  click("new", begin);
+  click("new", () => {
+    notice("");
+    begin();
+  });
   click("stop", stop);
   click("open-settings", editSettings);
   click("export", exportAll);
