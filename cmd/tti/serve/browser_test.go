@@ -129,7 +129,14 @@ func TestPageChat(t *testing.T) {
 	if rows := b.run(`document.querySelectorAll("#alternatives:not([hidden]) tr").length`); rows.(float64) < 5 {
 		t.Errorf("%v alternatives", rows)
 	}
-	b.screenshot("tokens")
+	b.run(`document.querySelectorAll(".tokens span")[22].focus()`)
+	for _, dark := range []bool{true, false} {
+		b.screen(1000, 560, dark)
+		if bad := b.run(contrasts); bad != "" {
+			t.Errorf("dark %v: too little contrast:\n%v", dark, bad)
+		}
+	}
+	b.screenshot("page") // page.png, which the README shows
 	b.pressButton("Tokens")
 	b.quiet()
 }
