@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -453,6 +454,63 @@ func TestPageHostile(t *testing.T) {
 		if !strings.Contains(all, text) {
 			t.Errorf("%q is not shown as it is", text)
 		}
+	}
+	b.quiet()
+}
+
+// dictated answers every conversation with the bytes of a stream, a few at a time.
+type dictated struct {
+	http.Handler
+	stream string
+}
+
+func (d *dictated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != chatPath {
+		d.Handler.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	for piece := range slices.Chunk([]byte(d.stream), 7) {
+		w.Write(piece)
+		w.(http.Flusher).Flush()
+	}
+}
+
+// TestPageStream sends the page streams that are cut anywhere, in the middle of events and of characters, hostile ones, and
+// some that fail.
+func TestPageStream(t *testing.T) {
+	b := startChromium(t)
+	d := &dictated{Handler: serve(t, Options{}).server}
+	h := httptest.NewServer(d)
+	t.Cleanup(h.Close)
+	b.open(h.URL)
+	const text = "día 狐狸 🦊 <img src=x onerror=window.harmed=1> data: [DONE]"
+	piece := func(text string) string {
+		return "data: " + string(encodeJSON(map[string]any{"choices": []any{map[string]any{"delta": map[string]any{"content": text}}}})) + "\n\n"
+	}
+	var whole strings.Builder
+	for _, character := range text {
+		whole.WriteString(piece(string(character)) + ": ping\n\n")
+	}
+	for _, k := range []struct{ stream, state, problem string }{
+		{whole.String() + "data: [DONE]\n\n", "done", ""},
+		{whole.String(), "failed", "the connection ended before the answer did"},
+		{whole.String() + `data: {"error":{"message":"<b>out of memory</b>"}}` + "\n\n", "failed", "<b>out of memory</b>"},
+		{whole.String() + "data: {\n\n", "failed", "JSON"},
+	} {
+		d.stream = k.stream
+		b.click("#new")
+		b.send("Hello")
+		b.until(lastState + ` === ` + quoted(k.state))
+		if got := b.text("[data-role=assistant] .content"); got != text {
+			t.Errorf("%s: the page shows %q", k.state, got)
+		}
+		if problem := b.text(".problem"); !strings.Contains(problem, k.problem) {
+			t.Errorf("the page tells %q, want %q", problem, k.problem)
+		}
+	}
+	if harm := b.run(`window.harmed ?? null`); harm != nil {
+		t.Errorf("harm %v was done", harm)
 	}
 	b.quiet()
 }
