@@ -59,6 +59,7 @@ func newServe() *cobra.Command {
 		Short: "Answer OpenAI's HTTP API",
 		Long: `Answer OpenAI's HTTP API with the models given: chat completions, completions, models, and beside them
 /tokenize, /detokenize, /health and /metrics. Many texts are written at once, each as if it were alone.
+At / is a page to talk to the models.
 
 A MODEL is a .tti file, a folder of which every .tti file is served, or what tti convert takes, a model
 directory or a hub id, which is converted into the user's cache directory first. NAME=MODEL gives a file

@@ -8,8 +8,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -83,9 +86,9 @@ func told(text string) string { return strings.Join(strings.Fields(text), " ") }
 func TestPageChat(t *testing.T) {
 	c, b := shownPage(t)
 	b.set(map[string]string{"seed": "7", "max_tokens": "40", "system": "Tell tales."})
-	b.send("Tell me of a fox")
+	b.send("Tell me of a fox's tail")
 	answer := b.answered()
-	want := c.ask(200, "POST", chatPath, `{"model":"llama","seed":7,"max_tokens":40,"messages":[{"role":"system","content":"Tell tales."},{"role":"user","content":"Tell me of a fox"}]}`)
+	want := c.ask(200, "POST", chatPath, `{"model":"llama","seed":7,"max_tokens":40,"messages":[{"role":"system","content":"Tell tales."},{"role":"user","content":"Tell me of a fox's tail"}]}`)
 	content, _ := field(want, "choices", 0, "message", "content").(string)
 	if told(answer) != told(content) || content == "" {
 		t.Errorf("the page shows %q, the server says %q", answer, content)
@@ -114,6 +117,7 @@ func TestPageChat(t *testing.T) {
 	if command := b.text("#curl"); !strings.Contains(command, `"seed":7`) || !strings.Contains(command, c.url+chatPath) {
 		t.Errorf("command %s", command)
 	}
+	runsAlone(t, b.text("#curl"), content)
 	b.press("Escape")
 
 	b.pressButton("Tokens")
@@ -126,9 +130,30 @@ func TestPageChat(t *testing.T) {
 	if rows := b.run(`document.querySelectorAll("#alternatives:not([hidden]) tr").length`); rows.(float64) < 5 {
 		t.Errorf("%v alternatives", rows)
 	}
-	b.screenshot("tokens")
+	b.run(`document.querySelectorAll(".tokens span")[22].focus()`)
+	for _, dark := range []bool{true, false} {
+		b.screen(1000, 560, dark)
+		if bad := b.run(contrasts); bad != "" {
+			t.Errorf("dark %v: too little contrast:\n%v", dark, bad)
+		}
+	}
+	b.screenshot("page") // page.png, which the README shows
 	b.pressButton("Tokens")
 	b.quiet()
+}
+
+// runsAlone runs the command that the page shows, where there is curl, which must answer with the content.
+func runsAlone(t *testing.T, command, content string) {
+	t.Helper()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Log("no curl is installed: the command was not run")
+		return
+	}
+	said, err := exec.Command("sh", "-c", strings.Replace(command, "curl ", "curl --silent ", 1)).Output()
+	var answer any
+	if err != nil || json.Unmarshal(said, &answer) != nil || field(answer, "choices", 0, "message", "content") != content {
+		t.Errorf("%s\nsays %s, %v, want %q", command, said, err, content)
+	}
 }
 
 func TestPageBranches(t *testing.T) {
@@ -171,7 +196,8 @@ func TestPageBranches(t *testing.T) {
 // once the first pieces are out.
 type slow struct {
 	http.Handler
-	goOn chan struct{}
+	goOn  chan struct{}
+	asked *atomic.Int64 // how often answers were asked for
 }
 
 type slowWriter struct {
@@ -195,30 +221,31 @@ func (w *slowWriter) Write(b []byte) (int, error) {
 
 func (s slow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == chatPath {
+		s.asked.Add(1)
 		w = &slowWriter{w, r, s.goOn, 0}
 	}
 	s.Handler.ServeHTTP(w, r)
 }
 
-// slowPage opens the page of a server that stops in the middle of an answer, and asks. goOn lets it go on.
-func slowPage(t *testing.T) (c client, b *chromium, goOn func()) {
+// slowPage opens the page of a server that waits in the middle of an answer until goOn is closed, and asks it.
+func slowPage(t *testing.T) (s slow, b *chromium) {
 	t.Helper()
 	b = startChromium(t)
-	c = serve(t, Options{})
-	signal := make(chan struct{})
-	h := httptest.NewServer(slow{c.server, signal})
+	s = slow{serve(t, Options{}).server, make(chan struct{}), new(atomic.Int64)}
+	h := httptest.NewServer(s)
 	t.Cleanup(h.Close)
 	b.open(h.URL)
 	b.choose("llama")
 	b.set(map[string]string{"max_tokens": "40"})
 	b.send("Once")
 	b.until(`document.querySelector("[data-role=assistant] .content")?.textContent.length > 0`)
-	return c, b, func() { close(signal) }
+	return s, b
 }
 
 // TestPageReload leaves the page in the middle of an answer: when it is loaded again it goes on, to the same end.
 func TestPageReload(t *testing.T) {
-	c, b, goOn := slowPage(t)
+	server, b := slowPage(t)
+	c := client{TB: t, url: b.run(`location.origin`).(string)}
 	seed := b.run(`document.querySelector(".facts").textContent.match(/seed (\d+)/)[1]`)
 	begun := b.text(".content")
 	b.until(`new Promise((done) => {
@@ -229,13 +256,11 @@ func TestPageReload(t *testing.T) {
 			};
 		};
 	})`)
-	b.run(`document.body.dataset.ready = ""`)
-	b.command("Page.reload", nil, nil)
-	b.until(`document.body?.dataset.ready === "true"`)
+	b.reload()
 	if kept := b.text("[data-role=assistant] .content"); kept == "" || !strings.HasPrefix(begun, kept) {
 		t.Errorf("there was %q, after reload %q", begun, kept)
 	}
-	goOn()
+	close(server.goOn)
 	answer := b.answered()
 	want := c.ask(200, "POST", chatPath, fmt.Sprintf(`{"model":"llama","seed":%v,"max_tokens":40,"messages":[{"role":"user","content":"Once"}]}`, seed))
 	if content, _ := field(want, "choices", 0, "message", "content").(string); told(answer) != told(content) {
@@ -245,20 +270,65 @@ func TestPageReload(t *testing.T) {
 }
 
 func TestPageStop(t *testing.T) {
-	_, b, goOn := slowPage(t)
+	server, b := slowPage(t)
 	if b.run(`document.getElementById("send").hidden`) != true || b.run(`document.getElementById("stop").hidden`) != false {
 		t.Error("there is no button that stops")
 	}
 	b.press("Escape")
 	b.until(lastState + ` === "stopped"`)
 	b.until(`document.getElementById("stop").hidden && document.activeElement.id === "prompt"`)
-	goOn()
+	close(server.goOn)
 	b.pressButton("Reproduce")
 	b.until(`document.getElementById("verdict").textContent.startsWith("Equal as far")`)
 	before, again := b.text("#before"), b.text("#again")
 	if before == "" || len(again) <= len(before) || !strings.HasPrefix(again, before) {
 		t.Errorf("stopped %q, again %q", before, again)
 	}
+	b.quiet()
+}
+
+// TestPageDelete deletes a conversation in the middle of an answer: nothing brings it back.
+func TestPageDelete(t *testing.T) {
+	server, b := slowPage(t)
+	b.run(`window.confirm = () => true`)
+	b.click(`#conversations [aria-label="Delete Once"]`)
+	b.until(`document.querySelectorAll("#conversations li, .message").length === 0`)
+	close(server.goOn)
+	b.send("Twice")
+	b.answered()
+	b.reload()
+	if question := b.text("[data-role=user] .content"); question != "Twice" {
+		t.Errorf("question %q", question)
+	}
+	if count := b.run(`document.querySelectorAll("#conversations li").length`); count != 1.0 {
+		t.Errorf("%v conversations", count)
+	}
+	b.quiet()
+}
+
+// TestPageTabs opens the page twice: both show the same, and only one asks.
+func TestPageTabs(t *testing.T) {
+	server, b := slowPage(t)
+	first, address := b.session, b.run(`location.href`).(string)
+	b.session = ""
+	b.openTab()
+	b.open(address)
+	b.until(lastState + ` === "running"`)
+	close(server.goOn)
+	second := b.answered()
+	if asked := server.asked.Load(); asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+	b.run(`window.confirm = () => true`)
+	tab := b.session
+	b.session = first
+	if answer := b.answered(); answer != second || answer == "" {
+		t.Errorf("one tab shows %q, the other %q", answer, second)
+	}
+	b.session = tab
+	b.click(`#conversations [aria-label="Delete Once"]`)
+	b.session = first
+	b.until(`document.querySelectorAll("#conversations li, .message").length === 0`)
 	b.quiet()
 }
 
@@ -388,6 +458,63 @@ func TestPageHostile(t *testing.T) {
 	b.quiet()
 }
 
+// dictated answers every conversation with the bytes of a stream, a few at a time.
+type dictated struct {
+	http.Handler
+	stream string
+}
+
+func (d *dictated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != chatPath {
+		d.Handler.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	for piece := range slices.Chunk([]byte(d.stream), 7) {
+		w.Write(piece)
+		w.(http.Flusher).Flush()
+	}
+}
+
+// TestPageStream sends the page streams that are cut anywhere, in the middle of events and of characters, hostile ones, and
+// some that fail.
+func TestPageStream(t *testing.T) {
+	b := startChromium(t)
+	d := &dictated{Handler: serve(t, Options{}).server}
+	h := httptest.NewServer(d)
+	t.Cleanup(h.Close)
+	b.open(h.URL)
+	const text = "día 狐狸 🦊 <img src=x onerror=window.harmed=1> data: [DONE]"
+	piece := func(text string) string {
+		return "data: " + string(encodeJSON(map[string]any{"choices": []any{map[string]any{"delta": map[string]any{"content": text}}}})) + "\n\n"
+	}
+	var whole strings.Builder
+	for _, character := range text {
+		whole.WriteString(piece(string(character)) + ": ping\n\n")
+	}
+	for _, k := range []struct{ stream, state, problem string }{
+		{whole.String() + "data: [DONE]\n\n", "done", ""},
+		{whole.String(), "failed", "the connection ended before the answer did"},
+		{whole.String() + `data: {"error":{"message":"<b>out of memory</b>"}}` + "\n\n", "failed", "<b>out of memory</b>"},
+		{whole.String() + "data: {\n\n", "failed", "JSON"},
+	} {
+		d.stream = k.stream
+		b.click("#new")
+		b.send("Hello")
+		b.until(lastState + ` === ` + quoted(k.state))
+		if got := b.text("[data-role=assistant] .content"); got != text {
+			t.Errorf("%s: the page shows %q", k.state, got)
+		}
+		if problem := b.text(".problem"); !strings.Contains(problem, k.problem) {
+			t.Errorf("the page tells %q, want %q", problem, k.problem)
+		}
+	}
+	if harm := b.run(`window.harmed ?? null`); harm != nil {
+		t.Errorf("harm %v was done", harm)
+	}
+	b.quiet()
+}
+
 // TestPageMarkdown renders texts, whole and as they grow.
 func TestPageMarkdown(t *testing.T) {
 	_, b := shownPage(t)
@@ -420,20 +547,30 @@ func TestPageMarkdown(t *testing.T) {
 	}
 }
 
+// TestPageKey asks for a key where the server wants one, and again after it was not given or not known.
 func TestPageKey(t *testing.T) {
 	b := startChromium(t)
-	c := serve(t, Options{Keys: keysOf(t, "alice "+aliceKey)})
-	b.command("Page.navigate", map[string]any{"url": c.url}, nil)
-	for _, key := range []string{"a-key-that-nobody-has", aliceKey} {
-		b.until(`document.getElementById("key-dialog")?.open && document.activeElement.id === "key" && document.getElementById("key").value === ""`)
-		b.write(key)
-		b.press("Enter")
-		b.until(`!document.getElementById("key-dialog").open || document.getElementById("key").value === ""`)
+	s, err := New([]Source{{Path: modelPath("llama")}}, Options{Keys: keysOf(t, "alice "+aliceKey)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	b.until(`document.body.dataset.ready === "true"`)
-	b.choose("llama")
+	h := httptest.NewServer(s)
+	t.Cleanup(func() {
+		h.Close()
+		s.Close()
+	})
+	const asks = `document.getElementById("key-dialog")?.open && document.activeElement.id === "key" && document.getElementById("key").value === ""`
+	b.command("Page.navigate", map[string]any{"url": h.URL}, nil)
+	b.until(asks)
+	b.press("Escape")
+	b.until(`document.body.dataset.ready === "true" && document.getElementById("notice").textContent.includes("key")`)
 	b.set(map[string]string{"max_tokens": "5"})
 	b.send("Hello")
+	for _, key := range []string{"a-key-that-nobody-has", aliceKey} {
+		b.until(asks)
+		b.write(key)
+		b.press("Enter")
+	}
 	b.answered()
 	b.pressButton("curl")
 	if command := b.text("#curl"); strings.Contains(command, aliceKey) || !strings.Contains(command, "$TTI_KEY") {
@@ -535,12 +672,12 @@ func TestPageLong(t *testing.T) {
 		t.Skip("slow")
 	}
 	_, b := shownPage(t)
-	contents := make([]string, 600)
+	contents := make([]string, 800)
 	for i := range contents {
 		contents[i] = fmt.Sprintf("Message %d. ", i) + strings.Repeat("The fox went to the hen and said *good* day.\n\n- a\n- b\n\n", 10)
 	}
 	b.importText(conversationOf(contents...))
-	b.until(`document.querySelectorAll(".message").length === 600`)
+	b.until(`document.querySelectorAll(".message").length === 800`)
 	figures := b.run(`(async () => {
 		const box = document.getElementById("messages"), search = document.getElementById("search");
 		const frame = () => new Promise(requestAnimationFrame);
@@ -554,17 +691,23 @@ func TestPageLong(t *testing.T) {
 		}
 		frames.sort((a, b) => a - b);
 		const began = performance.now();
-		search.value = "message 599.";
+		search.value = "message 799.";
 		search.dispatchEvent(new Event("input"));
 		const searched = performance.now() - began;
 		document.querySelector("#conversations .open").click();
 		await frame();
-		return { characters: [...document.querySelectorAll(".message")].reduce((n, e) => n + e.textContent.length, 0),
-			median: frames[60], slowest: frames[119], searched, opened: performance.now() - began - searched,
-			found: document.activeElement.textContent.includes("Message 599.") };
+		const opened = performance.now() - began - searched;
+		const { Text } = await import("/page/markdown.js");
+		const long = [...document.querySelectorAll(".message")].map((e) => e.textContent).join("\n\n");
+		const growing = new Text(document.createElement("div")), start = performance.now();
+		for (let i = 0; i < long.length; i += 100) growing.show(long.slice(0, i));
+		const grown = (performance.now() - start) / (long.length / 100);
+		return { grown, characters: [...document.querySelectorAll(".message")].reduce((n, e) => n + e.textContent.length, 0),
+			median: frames[60], slowest: frames[119], searched, opened,
+			found: document.activeElement.textContent.includes("Message 799.") };
 	})()`)
 	t.Logf("milliseconds: %v", figures)
-	if field(figures, "found") != true || field(figures, "characters").(float64) < 270_000 {
+	if field(figures, "found") != true || field(figures, "characters").(float64) < 400_000 {
 		t.Error("the search does not lead to the message")
 	}
 	b.quiet()

@@ -9,14 +9,15 @@ for (const cancel of document.querySelectorAll("dialog .cancel")) {
 // openDialog opens a dialog and returns whether it was ended by its button.
 export function openDialog(id) {
   const form = dialog(id).querySelector("form");
-  let submitted = false;
-  form.onsubmit = (event) => {
-    event.preventDefault();
-    submitted = true;
-    dialog(id).close();
-  };
-  if (!dialog(id).open) dialog(id).showModal();
-  return new Promise((resolve) => { dialog(id).onclose = () => resolve(submitted); });
+  return new Promise((resolve) => {
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      resolve(true);
+      dialog(id).close();
+    };
+    dialog(id).onclose = () => resolve(false); // too late after the button
+    if (!dialog(id).open) dialog(id).showModal();
+  });
 }
 
 let asking = null;

@@ -84,6 +84,21 @@ async function follow(conversation, answer) {
   showControls();
 }
 
+// changedElsewhere takes over what another tab has done to a conversation, unless this tab writes an answer in it.
+async function changedElsewhere(id) {
+  const mine = conversations.find((conversation) => conversation.id === id);
+  if (mine?.messages.some((message) => running.has(message.id))) return;
+  const theirs = await store.loadOne(id);
+  conversations = conversations.filter((conversation) => conversation !== mine);
+  if (theirs) conversations.push(theirs);
+  if (mine && mine === current) {
+    if (!theirs) return begin();
+    current = theirs;
+    view.show(current);
+  }
+  listConversations();
+}
+
 // alone acts unless another tab does so for the same answer.
 function alone(answer, act) {
   if (!navigator.locks) return act(); // there are none on pages without TLS
@@ -163,7 +178,6 @@ async function copy(text) {
 
 function open(conversation) {
   current = conversation;
-  notice("");
   view.show(conversation);
   if (conversation.settings.model) model.value = conversation.settings.model;
   showControls();
@@ -208,6 +222,7 @@ function listItem(conversation, found) {
   }
   if (conversation === current) choice.setAttribute("aria-current", "true");
   choice.addEventListener("click", () => {
+    notice("");
     if (found && !tree.path(conversation).includes(found.message)) tree.choose(conversation, found.message);
     open(conversation);
     if (found) view.goTo(found.message); else prompt.focus();
@@ -266,6 +281,7 @@ async function editSettings() {
 async function listModels() {
   try {
     model.replaceChildren(...(await api.models()).map((name) => new Option(name)));
+    notice("");
   } catch (error) {
     notice(error.message);
   }
@@ -275,7 +291,10 @@ async function listModels() {
 
 function bindControls() {
   const click = (id, act) => byID(id).addEventListener("click", act);
-  click("new", begin);
+  click("new", () => {
+    notice("");
+    begin();
+  });
   click("stop", stop);
   click("open-settings", editSettings);
   click("export", exportAll);
@@ -304,10 +323,13 @@ function bindControls() {
   });
 }
 
-function submit() {
+async function submit() {
   if (runningHere()) return;
+  if (model.options.length === 0) await listModels(); // there was no key, or no server
+  if (model.options.length === 0) return;
   const content = prompt.value;
   prompt.value = "";
+  current.settings.model ||= model.value;
   send(end(), content);
 }
 
@@ -326,6 +348,7 @@ async function start() {
   } catch {
     notice("This browser keeps no conversations: they are gone with the page.");
   }
+  store.onChange(changedElsewhere);
   await listModels();
   const last = conversations.toSorted((a, b) => latest(b) - latest(a))[0];
   if (last) open(last); else begin();

@@ -23,8 +23,21 @@ async function act(mode, action) {
 }
 
 export const load = () => act("readonly", (records) => records.getAll());
-const save = (conversation) => act("readwrite", (records) => records.put(conversation));
-const remove = (id) => act("readwrite", (records) => records.delete(id));
+export const loadOne = (id) => act("readonly", (records) => records.get(id));
+
+// The other tabs are told what changed.
+const tabs = new BroadcastChannel("conversations");
+export function onChange(changed) { tabs.onmessage = ({ data: id }) => changed(id); }
+
+async function save(conversation) {
+  await act("readwrite", (records) => records.put(conversation));
+  tabs.postMessage(conversation.id);
+}
+
+async function remove(id) {
+  await act("readwrite", (records) => records.delete(id));
+  tabs.postMessage(id);
+}
 
 // Saver writes conversations that change often once in a while.
 export class Saver {

@@ -109,7 +109,7 @@ class Message {
   #told() {
     const message = this.#message;
     const told = [element("p", "facts", facts(message))];
-    if (message.finish === "length") told.push(element("p", "cut", "Cut here: the most tokens were written, or the model's context is full"));
+    if (message.finish === "length") told.push(element("p", "cut", message.tokens === message.asked.max_tokens ? "Cut here: these are all the tokens that were asked for" : "Cut here: the model's context is full"));
     if (message.state === "failed") told.push(element("p", "problem", message.problem));
     return told;
   }
