@@ -7,7 +7,7 @@ import (
 )
 
 // Check checks the tables, which Open leaves alone. It reads each of them once and allocates no more than
-// two bits per token or one per merge. Errors wrap format.ErrCorrupt.
+// two bits per token or one per merge at a time. Errors wrap format.ErrCorrupt.
 //
 // What it makes sure of: each byte has a token that is just that byte; each merge's
 // result is as long as its two parts together, which is at most MaxMergedLength, and holds their bytes;
@@ -75,7 +75,7 @@ func (v *View) checkMerges() error {
 		if end < slot || end > v.merges {
 			return corrupt("merges of token %d end at %d of %d", left, uint32(end), v.merges)
 		}
-		previous := None
+		previous, first := None, v.Token(left)
 		for ; slot < end; slot++ {
 			right := v.number(v.rights, int(slot))
 			rank, result := v.number(v.ranks, int(slot)), v.number(v.results, int(slot))
@@ -89,11 +89,12 @@ func (v *View) checkMerges() error {
 					left, right, uint32(rank), v.merges)
 			}
 			seen.add(rank)
-			if length := v.Length(result); length > MaxMergedLength {
+			second, whole := v.Token(right), v.Token(result)
+			if len(whole) > MaxMergedLength {
 				return corrupt("merge of tokens %d and %d: result %d is %d bytes long, at most %d are allowed",
-					left, right, result, length, MaxMergedLength)
+					left, right, result, len(whole), MaxMergedLength)
 			}
-			if !v.joins(left, right, result) {
+			if !joins(first, second, whole) {
 				return corrupt("merge of tokens %d and %d: result %d has other bytes", left, right, result)
 			}
 		}
@@ -104,9 +105,8 @@ func (v *View) checkMerges() error {
 	return nil
 }
 
-// joins reports whether result is left and right put together, neither of them empty.
-func (v *View) joins(left, right, result int32) bool {
-	a, b, whole := v.Token(left), v.Token(right), v.Token(result)
+// joins reports whether whole is a and b put together, neither of them empty.
+func joins(a, b, whole []byte) bool {
 	return len(a) > 0 && len(b) > 0 && len(whole) == len(a)+len(b) &&
 		bytes.Equal(whole[:len(a)], a) && bytes.Equal(whole[len(a):], b)
 }

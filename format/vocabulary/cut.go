@@ -87,17 +87,25 @@ func (v *View) checkCut() error {
 	if want == nil {
 		return nil
 	}
-	bytes := true
+	all := true
 	for b := range byteTokens {
 		_, ok := v.Byte(byte(b))
-		bytes = bytes && ok
+		all = all && ok
 	}
-	f := newCutFinder(&v.Settings, bytes)
+	f := newCutFinder(&v.Settings, all)
 	if f != nil {
+		begins := newSet(v.tokens)
+		for id := range v.tokens {
+			if bytes.HasPrefix(v.Token(id), f.before) {
+				begins.add(id)
+			}
+		}
 		slot := int32(0)
 		for left := range v.tokens {
 			for end := v.number(v.mergeEnds, int(left)); slot < end; slot++ {
-				f.see(v.Token(left), v.Token(v.token(v.rights, int(slot))), left)
+				if right := v.token(v.rights, int(slot)); begins.has(right) {
+					f.see(v.Token(left), v.Token(right), left)
+				}
 			}
 		}
 		_, present := v.Find(f.before)
