@@ -1,5 +1,6 @@
 package kernels
 
+// avx512Rows are all kernels but the matrix products, by AVX-512 F, BW, DQ and VL besides AVX2, FMA and F16C.
 var avx512Rows = rowKernels{
 	quantize:       quantizeAVX512,
 	layerNorm:      []layerNormKernel{layerNormx1AVX512, layerNormx2AVX512, layerNormx3AVX512, layerNormx4AVX512},
@@ -37,6 +38,7 @@ var avx512Rows = rowKernels{
 	},
 }
 
+// avx2Rows are all kernels but the matrix products, by AVX2, FMA and F16C.
 var avx2Rows = rowKernels{
 	quantize:       quantizeAVX2,
 	layerNorm:      []layerNormKernel{layerNormx1AVX2, layerNormx2AVX2},
@@ -73,11 +75,3 @@ var avx2Rows = rowKernels{
 		},
 	},
 }
-
-// withAVX512Rows returns s with all kernels but the matrix products replaced by those that need
-// AVX-512 F, BW, DQ and VL besides AVX2, FMA and F16C.
-func withAVX512Rows(s Set) Set { return avx512Rows.replaceIn(s) }
-
-// withAVX2Rows returns s with all kernels but the matrix products replaced by those that need AVX2,
-// FMA and F16C.
-func withAVX2Rows(s Set) Set { return avx2Rows.replaceIn(s) }
