@@ -318,3 +318,44 @@ func TestNextPromptRunsOnlyWhatIsNew(t *testing.T) {
 		}
 	}
 }
+
+// TestRulesHold drafts for texts with constraints, biases and penalties: the draft follows them too, and the text is that of plain
+// decoding.
+func TestRulesHold(t *testing.T) {
+	target := model(t, "fable", int8)
+	prompt := encode(t, target, once)
+	mask := make(runtime.Mask, 2048/64)
+	even := func() runtime.Allowed {
+		return func(generated []int32) runtime.Mask { // even and odd tokens take turns
+			for i := range mask {
+				mask[i] = 0x5555555555555555 << (len(generated) % 2)
+			}
+			return mask
+		}
+	}
+	sampling := runtime.Sampling{
+		Temperature: 0.9, FrequencyPenalty: 0.3, PresencePenalty: 0.2, LogitBias: map[int32]float32{target.Shape().EOS: 4, 300: 2}, Seed: 3,
+	}
+	options := []runtime.GenerateOption{runtime.MaxTokens(40), runtime.MinTokens(25), runtime.Constrain(even)}
+	want := plainly(target, prompt, sampling, options...)
+	if len(want.tokens) < 25 || want.err != nil {
+		t.Fatalf("%v", want)
+	}
+	for i, token := range want.tokens {
+		if int(token.ID)%2 != i%2 {
+			t.Errorf("token %d is %d", i, token.ID)
+		}
+	}
+	for _, drafters := range [][]Drafter{{drafter(t, model(t, "fable-draft", f32), target)}, {&NGram{MinMatch: 1}}} {
+		for _, length := range []int{0, 1, 4} {
+			d := decoder(t, target, drafters...)
+			d.Length = length
+			if got := speculatively(t, d, prompt, sampling, options...); !got.equal(want) {
+				t.Errorf("%s of length %d: %v, want %v", drafters[0].Origin(), length, got, want)
+			}
+			if s := d.Statistics(); s.DraftError != nil || length == 4 && drafters[0].Origin() == FromDraft && s.AcceptanceRate() < 0.3 {
+				t.Errorf("%s of length %d: %+v", drafters[0].Origin(), length, s)
+			}
+		}
+	}
+}

@@ -30,6 +30,7 @@ type guesser struct {
 	bands   [luck.Bands]luck.Chance // of them, by their margins
 	elapsed float64                 // seconds, of steps with decoding texts
 	lost    float64                 // seconds, against steps without guesses; negative where they gained
+	spent   float64                 // of these, by the model in the latest step
 	plain   int                     // steps since one without guesses was measured
 }
 
@@ -47,8 +48,8 @@ const (
 	assumedRow = 0.05
 	// allowedSteps and allowedShare bound what guessing may cost in sum where it does not pay: the time of some steps, and a
 	// share of the time so far.
-	allowedSteps = 3
-	allowedShare = 0.02
+	allowedSteps = 2
+	allowedShare = 0.01
 	// comparing is after how many steps with guesses there is one without, to compare them with.
 	comparing = 100
 	// firstPause and lastPause bound after how many steps guesses are tried again that were not worth it; the pause doubles.
@@ -68,15 +69,18 @@ func newGuesser(o Options) guesser {
 	return g
 }
 
-// use notes whether guesses that there could be are worth it.
-func (l *luckOf) use(worth bool) {
+// use notes whether guesses that there could be are worth it, and reports whether they are to be tried again after a pause:
+// the text, or the machine, may have changed.
+func (l *luckOf) use(worth bool) (again bool) {
 	if worth {
-		l.idle, l.pause = 0, firstPause
-		return
+		l.idle = 0
+		return false
 	}
-	if l.idle++; l.idle >= l.pause {
-		l.Chance, l.idle, l.pause = luck.Assumed(), 0, min(2*l.pause, lastPause)
+	if l.idle++; l.idle < l.pause {
+		return false
 	}
+	l.Chance, l.idle, l.pause = luck.Assumed(), 0, min(2*l.pause, lastPause)
+	return true
 }
 
 // candidate is what a text could have checked in this step.
@@ -100,7 +104,7 @@ func (g *guesser) better(step, other value) bool {
 func (e *Engine) planDrafts() {
 	g := &e.guesser
 	base := e.curve.seconds(len(e.plan))
-	if !g.ngram && g.model == nil || base == 0 {
+	if !g.ngram && g.model == nil || !g.eager && !e.curve.knows(len(e.plan)) {
 		return
 	}
 	g.plain++
@@ -223,19 +227,19 @@ func (e *Engine) chooseModelled(candidates []*candidate, now value) {
 	for _, r := range e.plan {
 		rows += len(r.tokens)
 	}
-	began := time.Now()
-	ready := slices.DeleteFunc(slices.Clone(candidates), func(c *candidate) bool { return e.behind(c.row.text) > ownTokens })
-	likely := g.all.Rate()
 	// worth returns of how many of the first of some texts, of which the likeliest come first, another guess is worth most.
 	worth := func(texts []*candidate, rows int) (count int, best value) {
 		best = now
-		next := now
+		next, model := now, 0
 		for i, c := range texts {
 			if rows+i+1 > forward.MaxRows {
 				break
 			}
-			next.tokens += c.alive * likely
-			next.seconds = now.seconds + g.seconds(i+1, e.curve.seconds(rows)) + e.curve.hopeful(rows+i+1) - e.curve.hopeful(rows)
+			if model++; len(c.draft) == 0 {
+				model = model - 1 + ownTokens
+			}
+			next.tokens += c.alive * g.all.Rate()
+			next.seconds = now.seconds + g.seconds(model, e.curve.seconds(rows)) + e.curve.hopeful(rows+i+1) - e.curve.hopeful(rows)
 			if g.better(next, best) {
 				count, best = i+1, next
 			}
@@ -243,9 +247,13 @@ func (e *Engine) chooseModelled(candidates []*candidate, now value) {
 		return count, best
 	}
 	if count, _ := worth(candidates, rows); count == 0 {
-		g.all.use(false)
+		if g.all.use(false) {
+			g.curve = curve{} // whose only measurement may have been disturbed
+		}
 		return
 	}
+	g.spent = 0
+	ready := slices.DeleteFunc(slices.Clone(candidates), func(c *candidate) bool { return e.behind(c.row.text) > ownTokens })
 	for round := 0; round < spec.MaxLength && len(ready) > 0; round++ {
 		slices.SortStableFunc(ready, func(a, b *candidate) int { return cmp.Compare(b.alive, a.alive) })
 		count, next := worth(ready, rows)
@@ -265,16 +273,21 @@ func (e *Engine) chooseModelled(candidates []*candidate, now value) {
 			c.add(c.draft, c.bands)
 		}
 	}
-	g.lost += time.Since(began).Seconds()
 	e.catchUp(candidates)
+	g.lost += g.spent
 }
 
-// seconds estimates how long the model takes for a guess for each of some texts.
+// seconds estimates how long the model takes for a guess for each of some texts, beside a step of the target. Where it has run
+// nothing but long pieces of prompts, these do not tell.
 func (g *guesser) seconds(texts int, step float64) float64 {
-	if s := g.curve.seconds(texts); s > 0 {
-		return s
+	if g.curve.knows(texts) {
+		return g.curve.seconds(texts)
 	}
-	return assumedGuess * step
+	assumed := assumedGuess * step
+	if longer := g.curve.seconds(texts); longer > 0 {
+		return min(longer, assumed)
+	}
+	return assumed
 }
 
 // behind is how many tokens of a text the model would have to run for its next guess: more than there can be if it has no
@@ -340,7 +353,9 @@ func (e *Engine) runModel(candidates []*candidate, length func(*candidate) int, 
 	if err := g.batch.Run(context.Background()); err != nil {
 		return e.dropDrafts(err)
 	}
-	g.curve.add(count, time.Since(start).Seconds())
+	seconds := e.seconds(g.model, count, start)
+	g.curve.add(count, seconds)
+	g.spent += seconds
 	return nil
 }
 
@@ -353,16 +368,28 @@ func (e *Engine) dropDrafts(err error) error {
 	return err
 }
 
+// explored is after how many guesses it is known whether they are worth it.
+const explored = 8
+
 // catchUp lets the model run what it lacks of texts for which it may guess soon, those of the oldest first, a pass at most in
-// a step.
+// a step. While it is not known whether its guesses are worth it, one text must do. A text's first time is not held against
+// the model: without it there would be no guess, and a prompt takes the target longer.
 func (e *Engine) catchUp(candidates []*candidate) {
+	g := &e.guesser
 	left := forward.MaxRows
 	lengths := map[*candidate]int{}
 	var late []*candidate
+	again := false
 	for _, c := range candidates {
 		t := c.row.text
 		behind := e.behind(t) - 1 // the last token is run for the guess
-		if behind < ownTokens || behind > len(t.tokens) || len(c.draft) > 0 || left == 0 {
+		if len(c.draft) > 0 || behind < ownTokens && t.draft != nil {
+			if g.all.Tried < explored && !g.eager {
+				return // this is the one
+			}
+			continue
+		}
+		if behind < 1 || behind > len(t.tokens) || left == 0 {
 			continue
 		}
 		count := min(behind, left)
@@ -370,9 +397,20 @@ func (e *Engine) catchUp(candidates []*candidate) {
 		lengths[c] = len(t.tokens) - 1 - behind + count
 		t.guessing = append(t.guessing[:0], t.tokens...)
 		late = append(late, c)
+		if again = again || t.caughtUp; count == behind {
+			t.caughtUp = true
+		}
+		if g.all.Tried < explored && !g.eager {
+			break
+		}
 	}
-	if len(late) > 0 {
-		e.runModel(late, func(c *candidate) int { return lengths[c] }, 0) // fails as the next guess will
+	if len(late) == 0 {
+		return
+	}
+	before := g.spent
+	e.runModel(late, func(c *candidate) int { return lengths[c] }, 0) // fails as the next guess will
+	if !again {
+		g.spent = before
 	}
 }
 
@@ -401,7 +439,7 @@ func (e *Engine) learnDrafts() {
 	}
 	cost := e.curve.seconds(decoding+drafted+prompt) - e.curve.seconds(decoding+prompt)
 	gain := float64(tokens-decoding) * plain / float64(decoding)
-	g.lost = max(g.lost+cost-gain, -allowedSteps*plain)
+	g.lost += cost - gain
 }
 
 // learnDraft takes in what became of a row's guesses.

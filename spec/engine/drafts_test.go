@@ -1,10 +1,15 @@
 package engine
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 
+	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/convert/synthetic"
 	"github.com/tti-llm/tti/runtime"
 	"github.com/tti-llm/tti/runtime/forward"
 	"github.com/tti-llm/tti/spec/luck"
@@ -142,4 +147,88 @@ func TestHopelessDrafts(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestDraftModelPays runs texts on machines whose passes take as long as they are told to: with a draft model that is cheap and
+// often right, texts that are few are faster, many never slower; with one that is hopeless or dear, none is slower by more than
+// 3 %. Texts stay what they are.
+func TestDraftModelPays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many tokens")
+	}
+	target := open(t, "fable", int8)
+	text := story(t, target)
+	good, fair, hopeless := open(t, "fable", int4All), open(t, "fable-draft", int4All), random(t)
+	for _, c := range []struct {
+		name            string
+		draft           *runtime.Model
+		texts           int
+		row, guess, per float64 // costs of a row beside 10 for a pass; of a pass of the draft and of its rows
+		contrary        bool    // the target draws tokens that no draft has
+		atMost          float64 // of the time without drafts
+		wantDrafts      bool
+	}{
+		{name: "cheap, one text", draft: good, texts: 1, row: 0.3, guess: 1, per: 0.1, atMost: 0.6, wantDrafts: true},
+		{name: "cheap, four texts", draft: good, texts: 4, row: 0.3, guess: 1, per: 0.1, atMost: 0.8, wantDrafts: true},
+		{name: "rows cost what they bring", draft: good, texts: 16, row: 10, guess: 1, per: 5, atMost: 1.03},
+		{name: "dear", draft: good, texts: 2, row: 0.3, guess: 30, per: 1, atMost: 1.05},
+		{name: "fair, many", draft: fair, texts: 16, row: 1, guess: 3, per: 0.3, atMost: 1.03},
+		{name: "hopeless", draft: hopeless, texts: 1, row: 0.3, guess: 1, per: 0.1, atMost: 1.03},
+		{name: "hopeless, many", draft: hopeless, texts: 16, row: 0.3, guess: 1, per: 0.1, atMost: 1.03},
+	} {
+		var list []Request
+		var want [][]written
+		for i := range c.texts {
+			r := Request{Prompt: text[50*i:][:30], Limits: []runtime.GenerateOption{runtime.MaxTokens(300), runtime.IgnoreEOS()}}
+			list, want = append(list, r), append(want, alone(t, target, r))
+		}
+		run := func(draft *runtime.Model) (seconds float64, s Statistics) {
+			e := start(t, target, Options{Draft: draft, Prefixes: -1, cost: func(m *runtime.Model, rows int) float64 {
+				cost := c.guess + c.per*float64(rows)
+				if m == target {
+					cost = 10 + c.row*float64(rows)
+				}
+				seconds += cost
+				return cost
+			}})
+			checkTogether(t, e, list, want, c.name)
+			s = e.Statistics()
+			e.Close()
+			return seconds, s
+		}
+		plain, _ := run(nil)
+		drafted, s := run(c.draft)
+		t.Logf("%s: %.3f of the time, %d drafted, %d accepted of %d tokens", c.name, drafted/plain, s.Drafted, s.Accepted, s.Tokens)
+		if drafted > c.atMost*plain || c.wantDrafts != (s.Accepted > s.Tokens/10) {
+			t.Errorf("%s: %.3f of the time without drafts, want at most %v; %+v", c.name, drafted/plain, c.atMost, s)
+		}
+	}
+}
+
+// random returns a model with random weights and the vocabulary of the fable models.
+func random(t *testing.T) *runtime.Model {
+	t.Helper()
+	directory, path := t.TempDir(), filepath.Join(t.TempDir(), "random.tti")
+	shape := synthetic.Model{Vocabulary: 2048, Context: 512, Embedding: 64, Layers: 1, Heads: 1, Seed: 3}
+	if err := synthetic.Write(context.Background(), directory, shape); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"vocab.json", "merges.txt"} {
+		data, err := os.ReadFile(filepath.Join("..", "..", "testdata", "fable", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(directory, file), data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := convert.Convert(context.Background(), directory, path, convert.Options{Mode: convert.Int8, NoSync: true}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := runtime.Open(path, runtime.WithoutVerify())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
 }

@@ -34,7 +34,9 @@ type Options struct {
 
 	// interfere, if not nil, is called by the scheduler before each step: tests make trouble there.
 	interfere func(*Engine)
-	eager     bool // has everything checked that can be guessed
+	// cost, if not nil, says how many seconds a batch of a model is to have taken.
+	cost  func(m *runtime.Model, rows int) float64
+	eager bool // has everything checked that can be guessed
 }
 
 // validate returns an ErrOption for what makes no sense.

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"os"
 	goruntime "runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -88,7 +89,16 @@ func TestEveryStepServesAll(t *testing.T) {
 	m := open(t, "fable-draft", int4)
 	served, beside := 0, 0
 	previous := map[*text]int{} // tokens of texts that were to decode
+	var streams []*Stream
 	e := start(t, m, Options{interfere: func(e *Engine) {
+		for i := len(streams); i < 24; i++ { // all at once, whatever else the machine does
+			r := short("", 60)
+			if i >= 16 {
+				r = short("", 10)
+				r.Prompt = story(t, m)[100*i:][:400]
+			}
+			streams = append(streams, submit(t, e, r))
+		}
 		for text, tokens := range previous {
 			if !text.done() && len(text.tokens) != tokens+1 {
 				t.Errorf("a text of %d tokens has %d after a step", tokens, len(text.tokens))
@@ -108,15 +118,7 @@ func TestEveryStepServesAll(t *testing.T) {
 			beside += len(previous)
 		}
 	}})
-	var streams []*Stream
-	for i := range 16 {
-		streams = append(streams, submit(t, e, short("", 60)))
-		if i >= 8 {
-			r := short("", 10)
-			r.Prompt = story(t, m)[100*i:][:400]
-			streams = append(streams, submit(t, e, r))
-		}
-	}
+	collect(submit(t, e, short("", 2)), Request{}) // wakes the scheduler
 	for _, s := range streams {
 		if got := collect(s, Request{})[0]; got.err != nil {
 			t.Error(got.err)
@@ -144,5 +146,58 @@ func TestCachedPromptsTakeAStep(t *testing.T) {
 	}
 	if first, again := steps(), steps(); first < 5 || again != 1 {
 		t.Errorf("%d steps, then %d", first, again)
+	}
+}
+
+// TestLongPromptBesideManyTexts lets a long prompt come in while 31 texts decode, on a machine whose passes take as long as those
+// of a small model: no step takes more than 2.5 times the usual, and the prompt's first token comes within 3 times the time
+// that it takes alone.
+func TestLongPromptBesideManyTexts(t *testing.T) {
+	m := open(t, "fable-draft", int4)
+	firstToken := func(others int) (seconds float64, steps []float64) {
+		clock, began, waiting := 0.0, 0.0, false
+		var prompt *Stream
+		var streams []*Stream
+		e := start(t, m, Options{Prefixes: -1, cost: func(_ *runtime.Model, rows int) float64 {
+			took := 10 + 0.25*float64(rows)
+			clock += took
+			steps = append(steps, took)
+			return took
+		}, interfere: func(e *Engine) {
+			for len(streams) < others { // all at once, whatever else the machine does
+				streams = append(streams, submit(t, e, short("", 300)))
+			}
+			ready := len(e.texts) >= others
+			for _, text := range e.texts {
+				ready = ready && (text.choice > 0 || len(text.tokens) >= 100)
+				if waiting && len(text.job.Prompt) == 400 && len(text.tokens) > 400 {
+					seconds, waiting = clock-began, false
+				}
+			}
+			if ready && prompt == nil {
+				r := Request{Prompt: story(t, m)[:400], Limits: []runtime.GenerateOption{runtime.MaxTokens(10), runtime.IgnoreEOS()}}
+				prompt, began, waiting, steps = submit(t, e, r), clock, true, nil
+			}
+		}})
+		collect(submit(t, e, short("", 2)), Request{}) // wakes the scheduler
+		for _, s := range streams {
+			if got := collect(s, Request{})[0]; got.err != nil {
+				t.Fatal(got.err)
+			}
+		}
+		if prompt == nil {
+			t.Fatal("the prompt was never handed in")
+		}
+		if got := collect(prompt, Request{})[0]; got.err != nil {
+			t.Fatal(got.err)
+		}
+		e.Close()
+		return seconds, steps
+	}
+	alone, _ := firstToken(0)
+	beside, steps := firstToken(31)
+	usual := 10 + 0.25*31
+	if longest := slices.Max(steps); longest > 2.5*usual || beside > 3*alone || alone <= 0 || beside <= alone {
+		t.Errorf("the longest step takes %.2f times the usual, the first token %.2f times as long as alone (%v)", longest/usual, beside/alone, alone)
 	}
 }

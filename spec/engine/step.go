@@ -157,12 +157,20 @@ func (e *Engine) runBatch() error {
 	if err := e.batch.Run(context.Background()); err != nil {
 		return err
 	}
-	e.curve.add(count, time.Since(start).Seconds())
+	e.curve.add(count, e.seconds(e.model, count, start))
 	e.count(func(s *Statistics) {
 		s.Steps++
 		s.Prefilled += prefilled
 	})
 	return nil
+}
+
+// seconds returns how long a batch of a model took that began at start.
+func (e *Engine) seconds(m *runtime.Model, rows int, start time.Time) float64 {
+	if e.options.cost != nil {
+		return e.options.cost(m, rows)
+	}
+	return time.Since(start).Seconds()
 }
 
 // takeAll draws the tokens of all texts whose rows gave logits, on the threads of the model, and delivers them.

@@ -24,6 +24,7 @@ type text struct {
 
 	ngram             *spec.NGram      // nil until it is used
 	draft             *runtime.Session // of the draft model, nil while it holds nothing
+	caughtUp          bool             // the draft model has held all of it once
 	undrafted         bool             // the draft model cannot guess for it
 	drafted, accepted int              // guesses
 	guessing, input   []int32          // memory for drafts
