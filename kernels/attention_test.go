@@ -100,7 +100,11 @@ func TestAttendIsTheReference(t *testing.T) {
 		for k, kind := range kinds {
 			t.Run(fmt.Sprint(encoding, "/", kind.name), func(t *testing.T) {
 				random := rand.New(rand.NewPCG(15, uint64(k)))
-				for _, width := range []int{5, 16, 32, 64, 80, 96, 128, 256} {
+				widths := []int{5, 16, 32, 64, 80, 96, 128, 256}
+				if testing.Short() { // for emulators: each kind has other widths
+					widths = []int{widths[k%8], widths[(k+4)%8]}
+				}
+				for _, width := range widths {
 					page := 16 << random.IntN(3)
 					c := newAttentionCase(random, encoding, width, page, positions, 64, kind.value)
 					for _, counts := range [][]int{

@@ -6002,7 +6002,7 @@ TEXT ·scoresF32x1NEON(SB), NOSPLIT, $80-80
 	MOVD dimensions+24(FP), R8
 	LSR $4, R8
 block1:
-	CBNZ R3, inside2
+	CBNZ R3, inside3
 	MOVD (R2), R9
 	ADD $24, R2
 	MOVD pageBlocks+56(FP), R3
@@ -6016,10 +6016,10 @@ block1:
 	MUL R10, R11
 	MOVD $64, R10
 	MADD R10, R4, R11, R4
-inside2:
+inside3:
 	SUB $1, R3
 	MOVD $1, R6
-strip3:
+strip2:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -6307,7 +6307,7 @@ done11:
 	ADD $64, R0
 	ADD $64, R4
 	SUBS $1, R6
-	BNE strip3
+	BNE strip2
 	LSL $4, R8, R9
 	SUB $1, R9
 	MOVD $64, R10
@@ -6504,7 +6504,7 @@ TEXT ·scoresF32x2NEON(SB), NOSPLIT, $80-80
 	MOVD dimensions+24(FP), R10
 	LSR $4, R10
 block1:
-	CBNZ R5, inside2
+	CBNZ R5, inside3
 	MOVD (R4), R11
 	ADD $24, R4
 	MOVD pageBlocks+56(FP), R5
@@ -6518,10 +6518,10 @@ block1:
 	MUL R12, R13
 	MOVD $64, R12
 	MADD R12, R6, R13, R6
-inside2:
+inside3:
 	SUB $1, R5
 	MOVD $2, R8
-strip3:
+strip2:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -6818,7 +6818,7 @@ done11:
 	ADD $32, R1
 	ADD $32, R6
 	SUBS $1, R8
-	BNE strip3
+	BNE strip2
 	LSL $4, R10, R11
 	SUB $1, R11
 	MOVD $64, R12
@@ -7103,7 +7103,7 @@ TEXT ·scoresF32x3NEON(SB), NOSPLIT, $80-80
 	MOVD dimensions+24(FP), R12
 	LSR $4, R12
 block1:
-	CBNZ R7, inside2
+	CBNZ R7, inside3
 	MOVD (R6), R13
 	ADD $24, R6
 	MOVD pageBlocks+56(FP), R7
@@ -7117,10 +7117,10 @@ block1:
 	MUL R14, R15
 	MOVD $64, R14
 	MADD R14, R8, R15, R8
-inside2:
+inside3:
 	SUB $1, R7
 	MOVD $4, R10
-strip3:
+strip2:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -7394,7 +7394,7 @@ done11:
 	ADD $16, R2
 	ADD $16, R8
 	SUBS $1, R10
-	BNE strip3
+	BNE strip2
 	LSL $4, R12, R13
 	SUB $1, R13
 	MOVD $64, R14
@@ -7595,7 +7595,7 @@ TEXT ·scoresF32x4NEON(SB), NOSPLIT, $80-80
 	MOVD dimensions+24(FP), R14
 	LSR $4, R14
 block1:
-	CBNZ R9, inside2
+	CBNZ R9, inside3
 	MOVD (R8), R15
 	ADD $24, R8
 	MOVD pageBlocks+56(FP), R9
@@ -7609,10 +7609,10 @@ block1:
 	MUL R16, R17
 	MOVD $64, R16
 	MADD R16, R10, R17, R10
-inside2:
+inside3:
 	SUB $1, R9
 	MOVD $4, R12
-strip3:
+strip2:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -7959,7 +7959,7 @@ done11:
 	ADD $16, R3
 	ADD $16, R10
 	SUBS $1, R12
-	BNE strip3
+	BNE strip2
 	LSL $4, R14, R15
 	SUB $1, R15
 	MOVD $64, R16
@@ -8210,7 +8210,7 @@ TEXT ·scoresF16x1NEON(SB), NOSPLIT, $80-80
 	MOVD dimensions+24(FP), R8
 	LSR $4, R8
 block1:
-	CBNZ R3, inside2
+	CBNZ R3, inside3
 	MOVD (R2), R9
 	ADD $24, R2
 	MOVD pageBlocks+56(FP), R3
@@ -8224,10 +8224,10 @@ block1:
 	MUL R10, R11
 	MOVD $32, R10
 	MADD R10, R4, R11, R4
-inside2:
+inside3:
 	SUB $1, R3
 	MOVD $1, R6
-strip3:
+strip2:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -8563,7 +8563,7 @@ done11:
 	ADD $64, R0
 	ADD $32, R4
 	SUBS $1, R6
-	BNE strip3
+	BNE strip2
 	LSL $4, R8, R9
 	SUB $1, R9
 	MOVD $32, R10
@@ -8775,7 +8775,7 @@ TEXT ·scoresF16x2NEON(SB), NOSPLIT, $80-80
 	MOVD dimensions+24(FP), R10
 	LSR $4, R10
 block1:
-	CBNZ R5, inside2
+	CBNZ R5, inside3
 	MOVD (R4), R11
 	ADD $24, R4
 	MOVD pageBlocks+56(FP), R5
@@ -8789,10 +8789,10 @@ block1:
 	MUL R12, R13
 	MOVD $32, R12
 	MADD R12, R6, R13, R6
-inside2:
+inside3:
 	SUB $1, R5
 	MOVD $2, R8
-strip3:
+strip2:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -9121,7 +9121,7 @@ done11:
 	ADD $32, R1
 	ADD $16, R6
 	SUBS $1, R8
-	BNE strip3
+	BNE strip2
 	LSL $4, R10, R11
 	SUB $1, R11
 	MOVD $32, R12
@@ -9424,7 +9424,7 @@ TEXT ·scoresF16x3NEON(SB), NOSPLIT, $80-80
 	MOVD dimensions+24(FP), R12
 	LSR $4, R12
 block1:
-	CBNZ R7, inside2
+	CBNZ R7, inside3
 	MOVD (R6), R13
 	ADD $24, R6
 	MOVD pageBlocks+56(FP), R7
@@ -9438,10 +9438,10 @@ block1:
 	MUL R14, R15
 	MOVD $32, R14
 	MADD R14, R8, R15, R8
-inside2:
+inside3:
 	SUB $1, R7
 	MOVD $4, R10
-strip3:
+strip2:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -9731,7 +9731,7 @@ done11:
 	ADD $16, R2
 	ADD $8, R8
 	SUBS $1, R10
-	BNE strip3
+	BNE strip2
 	LSL $4, R12, R13
 	SUB $1, R13
 	MOVD $32, R14
@@ -9941,7 +9941,7 @@ TEXT ·scoresF16x4NEON(SB), NOSPLIT, $80-80
 	MOVD dimensions+24(FP), R14
 	LSR $4, R14
 block1:
-	CBNZ R9, inside2
+	CBNZ R9, inside3
 	MOVD (R8), R15
 	ADD $24, R8
 	MOVD pageBlocks+56(FP), R9
@@ -9955,10 +9955,10 @@ block1:
 	MUL R16, R17
 	MOVD $32, R16
 	MADD R16, R10, R17, R10
-inside2:
+inside3:
 	SUB $1, R9
 	MOVD $4, R12
-strip3:
+strip2:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
@@ -10321,7 +10321,7 @@ done11:
 	ADD $16, R3
 	ADD $8, R10
 	SUBS $1, R12
-	BNE strip3
+	BNE strip2
 	LSL $4, R14, R15
 	SUB $1, R15
 	MOVD $32, R16
@@ -10591,7 +10591,7 @@ TEXT ·scoresInt8x1NEON(SB), NOSPLIT, $80-80
 	MOVD dimensions+24(FP), R8
 	LSR $4, R8
 block1:
-	CBNZ R3, inside2
+	CBNZ R3, inside3
 	MOVD (R2), R9
 	ADD $24, R2
 	MOVD pageBlocks+56(FP), R3
@@ -10608,10 +10608,10 @@ block1:
 	MUL R10, R11
 	MOVD $16, R10
 	MADD R10, R4, R11, R4
-inside2:
+inside3:
 	SUB $1, R3
 	MOVD $1, R6
-strip3:
+strip2:
 	WORD $0x6f00e404 // movi v4.2d, #0
 	WORD $0x6f00e405 // movi v5.2d, #0
 	WORD $0x6f00e406 // movi v6.2d, #0
@@ -11068,7 +11068,7 @@ done11:
 	ADD $64, R0
 	ADD $16, R4
 	SUBS $1, R6
-	BNE strip3
+	BNE strip2
 	LSL $4, R8, R9
 	SUB $1, R9
 	MOVD $16, R10
@@ -11329,7 +11329,7 @@ TEXT ·scoresInt8x2NEON(SB), NOSPLIT, $80-80
 	MOVD dimensions+24(FP), R10
 	LSR $4, R10
 block1:
-	CBNZ R5, inside2
+	CBNZ R5, inside3
 	MOVD (R4), R11
 	ADD $24, R4
 	MOVD pageBlocks+56(FP), R5
@@ -11346,10 +11346,10 @@ block1:
 	MUL R12, R13
 	MOVD $16, R12
 	MADD R12, R6, R13, R6
-inside2:
+inside3:
 	SUB $1, R5
 	MOVD $2, R8
-strip3:
+strip2:
 	WORD $0x6f00e404 // movi v4.2d, #0
 	WORD $0x6f00e405 // movi v5.2d, #0
 	WORD $0x6f00e406 // movi v6.2d, #0
@@ -11749,7 +11749,7 @@ done11:
 	ADD $32, R1
 	ADD $8, R6
 	SUBS $1, R8
-	BNE strip3
+	BNE strip2
 	LSL $4, R10, R11
 	SUB $1, R11
 	MOVD $16, R12
@@ -12108,7 +12108,7 @@ TEXT ·scoresInt8x3NEON(SB), NOSPLIT, $80-80
 	MOVD dimensions+24(FP), R12
 	LSR $4, R12
 block1:
-	CBNZ R7, inside2
+	CBNZ R7, inside3
 	MOVD (R6), R13
 	ADD $24, R6
 	MOVD pageBlocks+56(FP), R7
@@ -12125,10 +12125,10 @@ block1:
 	MUL R14, R15
 	MOVD $16, R14
 	MADD R14, R8, R15, R8
-inside2:
+inside3:
 	SUB $1, R7
 	MOVD $4, R10
-strip3:
+strip2:
 	WORD $0x6f00e404 // movi v4.2d, #0
 	WORD $0x6f00e405 // movi v5.2d, #0
 	WORD $0x6f00e406 // movi v6.2d, #0
@@ -12471,7 +12471,7 @@ done11:
 	ADD $16, R2
 	ADD $4, R8
 	SUBS $1, R10
-	BNE strip3
+	BNE strip2
 	LSL $4, R12, R13
 	SUB $1, R13
 	MOVD $16, R14
@@ -12716,7 +12716,7 @@ TEXT ·scoresInt8x4NEON(SB), NOSPLIT, $80-80
 	MOVD dimensions+24(FP), R14
 	LSR $4, R14
 block1:
-	CBNZ R9, inside2
+	CBNZ R9, inside3
 	MOVD (R8), R15
 	ADD $24, R8
 	MOVD pageBlocks+56(FP), R9
@@ -12733,10 +12733,10 @@ block1:
 	MUL R16, R17
 	MOVD $16, R16
 	MADD R16, R10, R17, R10
-inside2:
+inside3:
 	SUB $1, R9
 	MOVD $4, R12
-strip3:
+strip2:
 	WORD $0x6f00e404 // movi v4.2d, #0
 	WORD $0x6f00e405 // movi v5.2d, #0
 	WORD $0x6f00e406 // movi v6.2d, #0
@@ -13153,7 +13153,7 @@ done11:
 	ADD $16, R3
 	ADD $4, R10
 	SUBS $1, R12
-	BNE strip3
+	BNE strip2
 	LSL $4, R14, R15
 	SUB $1, R15
 	MOVD $16, R16

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/tti-llm/tti/kernels/asm/arm64"
 )
@@ -144,149 +145,179 @@ func (w pages) turn(enter func(page arm64.Register)) {
 // scoreLanes is how many of the 16 lanes of their dot products the queries of a tile go through at once.
 const scoreLanes = 4
 
+// scoreStrips says, for 1, 2, ... queries, how many positions go through the dimensions at once, so that each lane has three or
+// four registers of sums.
+var scoreStrips = []int{16, 8, 4, 4}
+
+// A scoring is what the parts of a kernel for scores share.
+type scoring struct {
+	*widener
+	queries, strip int
+	line           int              // bytes of the keys of one dimension
+	query          []arm64.Register // where each query begins
+	keys           arm64.Register   // where the strip's keys begin
+	scales         arm64.Register   // and its scales
+	steps          arm64.Register   // dimensions, in blocks
+}
+
 // scores generates the dot products of a tile of queries with the keys of whole blocks of positions. A register holds scores of
 // four positions; the sum over dimensions modulo 16 is a register for each of these, and the fixed tree adds registers.
 func scores(file *arm64.File, c cache, queries int) {
-	strip := map[int]int{1: 16, 2: 8, 3: 4, 4: 4}[queries] // positions at once: four registers of sums for each lane, or three
 	function(file, fmt.Sprintf("scores%sx%d", c.name, queries),
 		"func(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys, scales, pageBlocks, skip, blocks int)",
 		fmt.Sprintf("writes the scores of %d queries with the keys of whole blocks of 16 positions. It begins behind skip blocks of the first page.", queries),
 		func(m *writer) {
 			result, query := m.rowPointers("scores", "scoreStride", queries), m.rowPointers("q", "dimensions", queries)
-			w, walk := m.widener(c), m.pages("pageBlocks")
-			keys, scales, strips := m.Register(), m.Register(), m.Register()
-			blocks, steps := m.Parameter("blocks"), m.Parameter("dimensions")
-			m.Go("LSR $4, %v", steps)
-			registers := queries * strip / 4
-			line := blockLanes * c.bytes // the keys of one dimension
+			s := scoring{widener: m.widener(c), queries: queries, strip: scoreStrips[queries-1], line: blockLanes * c.bytes, query: query}
+			walk := m.pages("pageBlocks")
+			s.keys, s.scales = m.Register(), m.Register()
+			strips, blocks := m.Register(), m.Parameter("blocks")
+			s.steps = m.Parameter("dimensions")
+			m.Go("LSR $4, %v", s.steps)
 
-			// chains returns, for every query, the sum of the lanes first, first+step, ..., each of which is a chain of
-			// its own through the dimensions.
-			chains := func(first, step int) []arm64.Vector {
-				sums := make([][]arm64.Vector, blockLanes/step)
-				for i := range sums {
-					sums[i] = m.Vectors(registers)
-					m.Clear(sums[i]...)
-				}
-				m.Scope(func() {
-					key, left := m.copy(keys), m.copy(steps)
-					moving := make([]arm64.Register, queries)
-					for j := range moving {
-						moving[j] = m.copy(query[j])
-					}
-					m.repeat(left, func() {
-						for i := range sums {
-							dimension := first + i*step
-							m.Scope(func() {
-								q := make([]arm64.Vector, queries)
-								load := func(j int) { m.LoadWord(q[j], arm64.At(moving[j], 4*dimension)) }
-								once := strip > 4 // else each is needed once, one after the other
-								for j := range q {
-									if j == 0 || once {
-										q[j] = m.Vector()
-									} else {
-										q[j] = q[0]
-									}
-									if once {
-										load(j)
-									}
-								}
-								w.each(arm64.At(key, dimension*line), strip, func(part int, k arm64.Vector) {
-									for j := range q {
-										if !once {
-											load(j)
-										}
-										m.FMLAElement(sums[i][j*strip/4+part], k, q[j], 0)
-									}
-								})
-							})
-						}
-						m.Add(key, blockLanes*line)
-						for _, p := range moving {
-							m.Add(p, blockBytes)
-						}
-					})
-				})
-				for half := len(sums) / 2; half > 0; half /= 2 {
-					for i := range half {
-						m.addAll(sums[i], sums[i+half])
-						m.FreeVectors(sums[i+half]...)
-					}
-				}
-				return sums[0]
-			}
-			// tree returns the same for any step, depth first, so that few sums are held.
-			var tree func(first, step int) []arm64.Vector
-			tree = func(first, step int) []arm64.Vector {
-				if blockLanes/step <= scoreLanes {
-					return chains(first, step)
-				}
-				left := tree(first, 2*step)
-				right := tree(first+step, 2*step)
-				m.addAll(left, right)
-				m.FreeVectors(right...)
-				return left
-			}
-
-			loop := m.NewLabel("block")
+			loop, next := m.NewLabel("block"), m.NewLabel("strip")
 			m.Label(loop)
-			walk.step(func(page arm64.Register) {
-				skip, bytes := m.Parameter("skip"), m.Parameter("dimensions")
-				m.Go("MOVD $0, %v", keys)
-				m.Go("MOVD %v, %s", keys, m.Argument("skip"))
-				m.Go("SUB %v, %v", skip, walk.left)
-				m.Go("MOVD %s, %v", m.Argument("keys"), keys)
-				m.Go("ADD %v, %v", page, keys)
-				if c.scaled {
-					m.Go("MOVD %s, %v", m.Argument("scales"), scales)
-					m.Go("ADD %v, %v", page, scales)
-					m.Go("ADD %v<<6, %v", skip, scales)
-				}
-				m.Go("MUL %v, %v", skip, bytes)
-				m.Go("MOVD $%d, %v", line, skip)
-				m.Go("MADD %v, %v, %v, %v", skip, keys, bytes, keys)
-			})
-			m.Go("MOVD $%d, %v", blockLanes/strip, strips)
-			next := m.NewLabel("strip")
+			walk.step(func(page arm64.Register) { s.enter(page, walk.left) })
+			m.Go("MOVD $%d, %v", blockLanes/s.strip, strips)
 			m.Label(next)
-			m.Scope(func() {
-				sums := tree(0, 1)
-				if c.scaled {
-					for part := range strip / 4 {
-						m.Scope(func() {
-							scale := m.Vector()
-							m.Load(scale, arm64.At(scales, 16*part))
-							for j := range queries {
-								sum := sums[j*strip/4+part]
-								m.FMUL(sum, sum, scale)
-							}
-						})
-					}
-					m.Add(scales, 4*strip)
-				}
-				for j, p := range result {
-					for part := range strip / 4 {
-						m.Store(sums[j*strip/4+part], arm64.At(p, 16*part))
-					}
-					m.Add(p, 4*strip)
-				}
-			})
-			m.Add(keys, strip*c.bytes)
+			s.scoreStrip(result)
 			m.Go("SUBS $1, %v", strips)
 			m.Go("BNE %s", next)
-			m.Scope(func() { // the strips have gone through one line of a block, which has as many as there are dimensions
-				bytes := m.Register()
-				m.Go("LSL $4, %v, %v", steps, bytes)
-				m.Go("SUB $1, %v", bytes)
-				m.Scope(func() {
-					l := m.Register()
-					m.Go("MOVD $%d, %v", line, l)
-					m.Go("MADD %v, %v, %v, %v", l, keys, bytes, keys)
-				})
-			})
+			s.nextBlock()
 			m.Go("SUBS $1, %v", blocks)
 			m.Go("BNE %s", loop)
 		})
+}
+
+// enter goes to the keys and scales of a page, behind those blocks that are to be skipped, of the first page only.
+func (s *scoring) enter(page, left arm64.Register) {
+	skip, bytes := s.Parameter("skip"), s.Parameter("dimensions")
+	s.Go("MOVD $0, %v", s.keys)
+	s.Go("MOVD %v, %s", s.keys, s.Argument("skip"))
+	s.Go("SUB %v, %v", skip, left)
+	s.Go("MOVD %s, %v", s.Argument("keys"), s.keys)
+	s.Go("ADD %v, %v", page, s.keys)
+	if s.scaled {
+		s.Go("MOVD %s, %v", s.Argument("scales"), s.scales)
+		s.Go("ADD %v, %v", page, s.scales)
+		s.Go("ADD %v<<6, %v", skip, s.scales)
+	}
+	s.Go("MUL %v, %v", skip, bytes)
+	s.Go("MOVD $%d, %v", s.line, skip)
+	s.Go("MADD %v, %v, %v, %v", skip, s.keys, bytes, s.keys)
+}
+
+// nextBlock goes on from the end of a block's first line, through which the strips have gone, to the next block: it has as many
+// lines as there are dimensions.
+func (s *scoring) nextBlock() {
+	s.Scope(func() {
+		lines, line := s.Register(), s.Register()
+		s.Go("LSL $4, %v, %v", s.steps, lines)
+		s.Go("SUB $1, %v", lines)
+		s.Go("MOVD $%d, %v", s.line, line)
+		s.Go("MADD %v, %v, %v, %v", line, s.keys, lines, s.keys)
+	})
+}
+
+// scoreStrip writes the scores of a strip and goes on to the next one.
+func (s *scoring) scoreStrip(result []arm64.Register) {
+	s.Scope(func() {
+		sums := s.tree(0, 1)
+		if s.scaled {
+			for part := range s.strip / 4 {
+				s.Scope(func() {
+					scale := s.Vector()
+					s.Load(scale, arm64.At(s.scales, 16*part))
+					for j := range s.queries {
+						sum := sums[s.index(j, part)]
+						s.FMUL(sum, sum, scale)
+					}
+				})
+			}
+			s.Add(s.scales, 4*s.strip)
+		}
+		for j, p := range result {
+			for part := range s.strip / 4 {
+				s.Store(sums[s.index(j, part)], arm64.At(p, 16*part))
+			}
+			s.Add(p, 4*s.strip)
+		}
+	})
+	s.Add(s.keys, s.strip*s.bytes)
+}
+
+// index returns which of a lane's sums are those of a query and four positions.
+func (s *scoring) index(query, part int) int { return query*s.strip/4 + part }
+
+// tree returns, for every query, the sum of the lanes first, first+step, ..., depth first, so that few sums are held.
+func (s *scoring) tree(first, step int) []arm64.Vector {
+	if blockLanes/step <= scoreLanes {
+		return s.chains(first, step)
+	}
+	left := s.tree(first, 2*step)
+	right := s.tree(first+step, 2*step)
+	s.addAll(left, right)
+	s.FreeVectors(right...)
+	return left
+}
+
+// chains is tree for so few lanes that each can be a chain of its own through the dimensions.
+func (s *scoring) chains(first, step int) []arm64.Vector {
+	sums := make([][]arm64.Vector, blockLanes/step)
+	for i := range sums {
+		sums[i] = s.Vectors(s.queries * s.strip / 4)
+		s.Clear(sums[i]...)
+	}
+	s.Scope(func() {
+		key, left := s.copy(s.keys), s.copy(s.steps)
+		moving := make([]arm64.Register, s.queries)
+		for j := range moving {
+			moving[j] = s.copy(s.query[j])
+		}
+		s.repeat(left, func() {
+			for i := range sums {
+				dimension := first + i*step
+				s.Scope(func() { s.multiply(sums[i], arm64.At(key, dimension*s.line), moving, 4*dimension) })
+			}
+			s.Add(key, blockLanes*s.line)
+			for _, p := range moving {
+				s.Add(p, blockBytes)
+			}
+		})
+	})
+	for half := len(sums) / 2; half > 0; half /= 2 {
+		for i := range half {
+			s.addAll(sums[i], sums[i+half])
+			s.FreeVectors(sums[i+half]...)
+		}
+	}
+	return sums[0]
+}
+
+// multiply adds the products of the keys of one dimension with the numbers of the queries, which lie some bytes behind the
+// given places.
+func (s *scoring) multiply(sums []arm64.Vector, keys arm64.Address, query []arm64.Register, offset int) {
+	x := make([]arm64.Vector, s.queries)
+	load := func(j int) { s.LoadWord(x[j], arm64.At(query[j], offset)) }
+	once := s.strip == 4 // each number is needed once: all take turns at one register
+	for j := range x {
+		if once && j > 0 {
+			x[j] = x[0]
+			continue
+		}
+		x[j] = s.Vector()
+		if !once {
+			load(j)
+		}
+	}
+	s.each(keys, s.strip, func(part int, k arm64.Vector) {
+		for j := range x {
+			if once {
+				load(j)
+			}
+			s.FMLAElement(sums[s.index(j, part)], k, x[j], 0)
+		}
+	})
 }
 
 // addAll adds the registers x to those of sum.
@@ -364,6 +395,19 @@ func softmax(file *arm64.File, scaled bool) {
 // there are so many dimensions left, then the next.
 var valueBlocks = [][]int{{4, 1}, {2, 1}, {1}, {1}}
 
+// A weighing is what the parts of a kernel for weighted sums share.
+type weighing struct {
+	*widener
+	queries    int
+	out        []arm64.Register // where each query's dimensions begin that are left
+	weights    []arm64.Register // where each query's weights begin
+	values     arm64.Register   // where in a page the dimensions begin that are left
+	value      arm64.Register   // where those of the next position lie
+	index      arm64.Register   // the number of its weight
+	rowBytes   arm64.Register
+	left, some arm64.Register // positions that a query has still to weigh; of these, those in this page
+}
+
 // weigh generates the sum of values weighted by the results of softmax. It is added to what is there, and divided by the sums unless
 // there are none.
 func weigh(file *arm64.File, c cache, queries int) {
@@ -371,97 +415,115 @@ func weigh(file *arm64.File, c cache, queries int) {
 		"func(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions, width int, pages *[]byte, values, pagePositions, first int, ends [4]int)",
 		fmt.Sprintf("adds to the results of %d queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.", queries),
 		func(m *writer) {
-			out, weights := m.rowPointers("out", "outStride", queries), m.rowPointers("weights", "weightStride", queries)
-			rowBytes, dimensions := m.Parameter("width"), m.Parameter("dimensions")
-			m.Go("LSL $%d, %v", map[int]int{1: 0, 2: 1, 4: 2}[c.bytes], rowBytes)
-			w := m.widener(c)
-			value, n, some, index := m.Register(), m.Register(), m.Register(), m.Register()
-			values := m.Parameter("values") // where in a page the dimensions begin that are left
+			w := weighing{queries: queries, out: m.rowPointers("out", "outStride", queries), weights: m.rowPointers("weights", "weightStride", queries)}
+			w.rowBytes = m.Parameter("width")
+			dimensions := m.Parameter("dimensions")
+			m.Go("LSL $%d, %v", bits.TrailingZeros(uint(c.bytes)), w.rowBytes)
+			w.widener = m.widener(c)
+			w.value, w.left, w.some, w.index = m.Register(), m.Register(), m.Register(), m.Register()
+			w.values = m.Parameter("values")
 			for _, blocks := range valueBlocks[queries-1] {
 				chunk := blocks * blockLanes
 				loop, done := m.NewLabel("chunk"), m.NewLabel("done")
 				m.Label(loop)
 				m.Go("CMP $%d, %v", chunk, dimensions)
 				m.Go("BLT %s", done)
-				m.Scope(func() {
-					results := make([]block, queries)
-					for i, p := range out {
-						results[i] = m.Vectors(blocks * blockRegisters)
-						m.loadBlock(results[i], arm64.At(p, 0))
-					}
-					walk := m.pages("pagePositions")
-					enter := func(page arm64.Register) { m.Go("ADD %v, %v, %v", page, values, value) }
-					walk.turn(enter)
-					m.Go("MOVD %s, %v", m.Argument("first"), n)
-					m.Go("SUB %v, %v", n, walk.left)
-					m.Go("MADD %v, %v, %v, %v", rowBytes, value, n, value)
-					m.Go("MOVD $0, %v", index)
-					for first := range queries {
-						// Queries first and later go on from the end of the query before.
-						m.Scope(func() {
-							before := m.Register()
-							m.Go("MOVD %s, %v", m.Argument(fmt.Sprintf("ends_%d", first)), n)
-							if first == 0 {
-								m.Go("MOVD %s, %v", m.Argument("first"), before)
-							} else {
-								m.Go("MOVD %s, %v", m.Argument(fmt.Sprintf("ends_%d", first-1)), before)
-							}
-							m.Go("SUB %v, %v", before, n)
-						})
-						more, inside, position, through := m.NewLabel("more"), m.NewLabel("inside"), m.NewLabel("position"), m.NewLabel("through")
-						m.Label(more)
-						m.Go("CBZ %v, %s", n, through)
-						m.Go("CBNZ %v, %s", walk.left, inside)
-						walk.turn(enter)
-						m.Label(inside)
-						m.Go("CMP %v, %v", walk.left, n)
-						m.Go("CSEL LT, %v, %v, %v", n, walk.left, some)
-						m.Go("SUB %v, %v", some, walk.left)
-						m.Go("SUB %v, %v", some, n)
-						m.Loop(position)
-						m.Scope(func() {
-							scalars := m.Vectors(queries)
-							for i := first; i < queries; i++ {
-								m.Go("FMOVS (%v)(%v<<2), F%d", weights[i], index, scalars[i])
-							}
-							for b := range blocks {
-								w.each(arm64.At(value, b*blockLanes*c.bytes), blockLanes, func(j int, v arm64.Vector) {
-									for i := first; i < queries; i++ {
-										m.FMLAElement(results[i][b*blockRegisters+j], v, scalars[i], 0)
-									}
-								})
-							}
-						})
-						m.Go("ADD %v, %v", rowBytes, value)
-						m.Add(index, 1)
-						m.Go("SUBS $1, %v", some)
-						m.Go("BNE %s", position)
-						m.Go("B %s", more)
-						m.Label(through)
-					}
-					undivided := m.NewLabel("undivided")
-					m.Go("MOVD %s, %v", m.Argument("sums"), some)
-					m.Go("CBZ %v, %s", some, undivided)
-					m.Scope(func() {
-						sum := m.Vector()
-						for i, result := range results {
-							m.LoadWord(sum, arm64.At(some, 4*i))
-							m.DUP(sum, sum, 0)
-							for _, r := range result {
-								m.FDIV(r, r, sum)
-							}
-						}
-					})
-					m.Label(undivided)
-					for i, p := range out {
-						m.storeBlock(results[i], arm64.At(p, 0))
-						m.Add(p, 4*chunk)
-					}
-				})
-				m.Add(values, chunk*c.bytes)
+				m.Scope(func() { w.weighChunk(blocks) })
+				m.Add(w.values, chunk*c.bytes)
 				m.Go("SUB $%d, %v", chunk, dimensions)
 				m.Go("B %s", loop)
 				m.Label(done)
 			}
 		})
+}
+
+// weighChunk computes the results of all queries for the next dimensions, so many blocks of 16.
+func (w *weighing) weighChunk(blocks int) {
+	results := make([]block, w.queries)
+	for i, p := range w.out {
+		results[i] = w.Vectors(blocks * blockRegisters)
+		w.loadBlock(results[i], arm64.At(p, 0))
+	}
+	walk := w.pages("pagePositions")
+	walk.turn(w.enter)
+	w.Go("MOVD %s, %v", w.Argument("first"), w.left)
+	w.Go("SUB %v, %v", w.left, walk.left)
+	w.Go("MADD %v, %v, %v, %v", w.rowBytes, w.value, w.left, w.value)
+	w.Go("MOVD $0, %v", w.index)
+	for first := range w.queries {
+		w.weighUntilEnd(first, results, walk)
+	}
+	w.divide(results)
+	for i, p := range w.out {
+		w.storeBlock(results[i], arm64.At(p, 0))
+		w.Add(p, 4*blocks*blockLanes)
+	}
+}
+
+// enter goes to the values of a page.
+func (w *weighing) enter(page arm64.Register) { w.Go("ADD %v, %v, %v", page, w.values, w.value) }
+
+// weighUntilEnd adds the positions that query first and later ones see, and earlier ones do not.
+func (w *weighing) weighUntilEnd(first int, results []block, walk pages) {
+	w.Scope(func() {
+		before := w.Register()
+		w.Go("MOVD %s, %v", w.Argument(fmt.Sprintf("ends_%d", first)), w.left)
+		from := "first"
+		if first > 0 {
+			from = fmt.Sprintf("ends_%d", first-1)
+		}
+		w.Go("MOVD %s, %v", w.Argument(from), before)
+		w.Go("SUB %v, %v", before, w.left)
+	})
+	more, inside, position, through := w.NewLabel("more"), w.NewLabel("inside"), w.NewLabel("position"), w.NewLabel("through")
+	w.Label(more)
+	w.Go("CBZ %v, %s", w.left, through)
+	w.Go("CBNZ %v, %s", walk.left, inside)
+	walk.turn(w.enter)
+	w.Label(inside)
+	w.Go("CMP %v, %v", walk.left, w.left)
+	w.Go("CSEL LT, %v, %v, %v", w.left, walk.left, w.some)
+	w.Go("SUB %v, %v", w.some, walk.left)
+	w.Go("SUB %v, %v", w.some, w.left)
+	w.Loop(position)
+	w.Scope(func() { w.weighPosition(first, results) })
+	w.Go("ADD %v, %v", w.rowBytes, w.value)
+	w.Add(w.index, 1)
+	w.Go("SUBS $1, %v", w.some)
+	w.Go("BNE %s", position)
+	w.Go("B %s", more)
+	w.Label(through)
+}
+
+// weighPosition adds the values of one position to the results of query first and later ones.
+func (w *weighing) weighPosition(first int, results []block) {
+	scalars := w.Vectors(w.queries)
+	for i := first; i < w.queries; i++ {
+		w.Go("FMOVS (%v)(%v<<2), F%d", w.weights[i], w.index, scalars[i])
+	}
+	for b := range len(results[0]) / blockRegisters {
+		w.each(arm64.At(w.value, b*blockLanes*w.bytes), blockLanes, func(j int, v arm64.Vector) {
+			for i := first; i < w.queries; i++ {
+				w.FMLAElement(results[i][b*blockRegisters+j], v, scalars[i], 0)
+			}
+		})
+	}
+}
+
+// divide divides the results by the sums of the weights, if they are given.
+func (w *weighing) divide(results []block) {
+	undivided := w.NewLabel("undivided")
+	w.Go("MOVD %s, %v", w.Argument("sums"), w.some)
+	w.Go("CBZ %v, %s", w.some, undivided)
+	w.Scope(func() {
+		sum := w.Vector()
+		for i, result := range results {
+			w.LoadWord(sum, arm64.At(w.some, 4*i))
+			w.DUP(sum, sum, 0)
+			for _, r := range result {
+				w.FDIV(r, r, sum)
+			}
+		}
+	})
+	w.Label(undivided)
 }

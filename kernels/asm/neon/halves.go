@@ -9,7 +9,7 @@ import "github.com/tti-llm/tti/kernels/asm/arm64"
 var int8Halves = product{
 	name: "int8", columns: groupColumns, panelBytes: int8Lines * lineBytes, tokenBytes: groupColumns,
 	integer: true, rowScales: true,
-	constants: func(k *kernel) { k.sign = k.bytes(0x80) },
+	constants: func(k *kernel) { k.constant = k.bytes(0x80) },
 	step: func(k *kernel) {
 		sums := k.rowPairs()
 		// One of the two words of each row starts at exactBits.
@@ -26,7 +26,7 @@ var int8Halves = product{
 			k.Scope(func() {
 				codes := k.nextCodes(x)
 				k.eachWeight(line, func(p, q int, w arm64.Vector) {
-					k.EOR(w, w, k.sign)
+					k.EOR(w, w, k.constant)
 					for t := range codes {
 						s := sums[2*k.index(t, p, q):]
 						k.Scope(func() {
@@ -49,7 +49,7 @@ var int8Halves = product{
 var int4Halves = product{
 	name: "int4", columns: groupColumns, panelBytes: int4Lines * lineBytes, tokenBytes: groupColumns,
 	integer:   true,
-	constants: func(k *kernel) { k.sign = k.bytes(0x0f) },
+	constants: func(k *kernel) { k.constant = k.bytes(0x0f) },
 	step: func(k *kernel) {
 		sums := k.rowPairs()
 		k.Clear(sums...)
@@ -59,7 +59,7 @@ var int4Halves = product{
 				low, high := k.nextCodes(x), k.nextCodes(x)
 				k.eachWeight(line, func(p, q int, w arm64.Vector) {
 					nibbles := k.Vector()
-					k.AND(nibbles, w, k.sign)
+					k.AND(nibbles, w, k.constant)
 					k.USHRBytes(w, w, 4)
 					for t := range low {
 						s := sums[2*k.index(t, p, q):]

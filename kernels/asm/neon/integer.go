@@ -17,10 +17,10 @@ const (
 var int8Signed = product{
 	name: "int8", columns: groupColumns, panelBytes: int8Lines * lineBytes, tokenBytes: groupColumns,
 	integer: true, rowScales: true,
-	constants: func(k *kernel) { k.sign = k.bytes(0x80) },
+	constants: func(k *kernel) { k.constant = k.bytes(0x80) },
 	step: func(k *kernel) {
 		k.start(k.exact())
-		k.dots(int8Lines, func(w arm64.Vector) { k.EOR(w, w, k.sign) }, k.SDOT)
+		k.dots(int8Lines, func(w arm64.Vector) { k.EOR(w, w, k.constant) }, k.SDOT)
 		k.fold()
 	},
 }
@@ -40,7 +40,7 @@ var int8Unsigned = product{
 var int4Nibbles = product{
 	name: "int4", columns: groupColumns, panelBytes: int4Lines * lineBytes, tokenBytes: groupColumns,
 	integer:   true,
-	constants: func(k *kernel) { k.sign = k.bytes(0x0f) },
+	constants: func(k *kernel) { k.constant = k.bytes(0x0f) },
 	step: func(k *kernel) {
 		k.start(k.exactLess(3)...)
 		k.nibbleDots()
@@ -125,7 +125,7 @@ func (k *kernel) nibbleDots() {
 			for i := range xLines {
 				k.eachWeight(line+i, func(p, q int, w arm64.Vector) {
 					low := k.Vector()
-					k.AND(low, w, k.sign)
+					k.AND(low, w, k.constant)
 					k.USHRBytes(w, w, 4)
 					for t := range x {
 						k.SDOT(k.sum(t, p, q), low, x[t], 2*i)

@@ -53,7 +53,7 @@ type kernel struct {
 	sums        []arm64.Vector // see sum
 	held        []arm64.Vector // the float32 sums of an integer product, if there are registers for them
 	folded      int            // else where they lie in the frame
-	sign        arm64.Vector   // a constant of the product
+	constant    arm64.Vector   // of the product, if it has constants
 }
 
 func (k *kernel) function() string {

@@ -41,7 +41,7 @@ var int8Pairs = product{
 var int4Pairs = product{
 	name: "int4Pairs", columns: groupColumns, panelBytes: int4Lines * lineBytes, tokenBytes: groupColumns,
 	integer: true, pairs: true,
-	constants: func(k *kernel) { k.sign = k.bytes(0x0f) },
+	constants: func(k *kernel) { k.constant = k.bytes(0x0f) },
 	step: func(k *kernel) {
 		k.startPairs(3)
 		for line := range int4Lines {
@@ -49,7 +49,7 @@ var int4Pairs = product{
 				x := k.loadPairs(line * 8)
 				k.eachWeightAlone(line, func(p, q int, w arm64.Vector) {
 					low := k.Vectors(2)
-					k.AND(low[0], w, k.sign)
+					k.AND(low[0], w, k.constant)
 					k.USHRBytes(w, w, 4)
 					k.ZIP1(low[1], low[0], w)
 					k.ZIP2(w, low[0], w)
