@@ -85,6 +85,7 @@ func mapFile(path string) (mmap.MMap, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: map %d bytes: %w", path, size, err)
 	}
+	adviseHugePages(mapping)
 	return mapping, nil
 }
 

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package format
+
+// adviseHugePages is for Linux only.
+func adviseHugePages([]byte) {}
