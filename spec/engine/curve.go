@@ -30,8 +30,12 @@ const (
 
 // add takes in the time of a batch.
 func (c *curve) add(rows int, seconds float64) {
-	if rows > forward.MaxRows { // how the time is shared among passes is not known
-		return
+	if full, rest := rows/forward.MaxRows, rows%forward.MaxRows; full > 0 {
+		if passes := float64(full) * c.points[forward.MaxRows].seconds; rest > 0 && c.fresh(forward.MaxRows) && seconds > passes {
+			rows, seconds = rest, seconds-passes
+		} else {
+			rows, seconds = forward.MaxRows, seconds*forward.MaxRows/float64(rows)
+		}
 	}
 	c.measures++
 	p := &c.points[rows]
@@ -96,15 +100,31 @@ func (c *curve) hopeful(rows int) float64 {
 	return min(c.seconds(rows), c.points[last].seconds*(1+assumedRow*float64(rows-last)))
 }
 
+// knows reports whether a batch of about as many rows, and not more, was measured lately.
+func (c *curve) knows(rows int) bool {
+	rows = min(rows, forward.MaxRows)
+	for near := rows; near > 0 && 2*near >= rows; near-- {
+		if c.fresh(near) {
+			return true
+		}
+	}
+	return false
+}
+
 // beside returns how many rows more go along with some, such that the batch takes at most stretch times as long: at least
-// one. Nobody waits for a batch that has no rows but those, so that may be a whole pass.
+// one, and no further pass than needed. Nobody waits for a batch that has no rows but those, so that may be a whole pass.
+// Where it is not known how long the rows take alone, it is 0 once: then that is measured.
 func (c *curve) beside(rows int, stretch float64) int {
 	if rows == 0 {
 		return forward.MaxRows
 	}
-	most := stretch * c.seconds(rows)
+	if !c.knows(rows) {
+		return 0
+	}
+	longest := stretch * c.seconds(rows)
+	most := forward.MaxRows - rows%forward.MaxRows
 	more := 1
-	for more < forward.MaxRows && c.seconds(rows+more+1) <= most {
+	for more < most && c.seconds(rows+more+1) <= longest {
 		more++
 	}
 	return more

@@ -69,3 +69,37 @@ func TestCurveFollows(t *testing.T) {
 		}
 	}
 }
+
+// TestCurveOfSeveralPasses measures only batches of more rows than a pass has.
+func TestCurveOfSeveralPasses(t *testing.T) {
+	cost := func(rows int) float64 { // of passes that take 10 and 1 for every row
+		return float64(10*((rows+forward.MaxRows-1)/forward.MaxRows) + rows)
+	}
+	var c curve
+	for range 200 {
+		for _, rows := range []int{64, 70, 100, 128, 150} {
+			if c.beside(rows, 2) == 0 && c.measures > 0 {
+				t.Fatalf("nothing may go beside %d rows", rows)
+			}
+			c.add(rows, cost(rows))
+		}
+	}
+	for _, rows := range []int{64, 70, 100, 128, 150, 192} {
+		if got := c.seconds(rows); math.Abs(got-cost(rows)) > 0.05*cost(rows) {
+			t.Errorf("%d rows: %v, they cost %v", rows, got, cost(rows))
+		}
+	}
+}
+
+// TestCurveMeasuresAlone: what goes beside some rows is decided when it is known how long they take.
+func TestCurveMeasuresAlone(t *testing.T) {
+	var c curve
+	c.add(64, 74)
+	if c.beside(3, 2) != 0 {
+		t.Errorf("%d rows go beside 3, which were never measured", c.beside(3, 2))
+	}
+	c.add(2, 12)
+	if got := c.beside(3, 2); got < 8 || 10+3+got > 2*(10+3) {
+		t.Errorf("%d rows go beside 3", got)
+	}
+}

@@ -100,7 +100,7 @@ func (g *guesser) better(step, other value) bool {
 func (e *Engine) planDrafts() {
 	g := &e.guesser
 	base := e.curve.seconds(len(e.plan))
-	if !g.ngram && g.model == nil || base == 0 {
+	if !g.ngram && g.model == nil || !g.eager && !e.curve.knows(len(e.plan)) {
 		return
 	}
 	g.plain++
