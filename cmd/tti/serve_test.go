@@ -1,16 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tti-llm/tti/cmd/tti/serve"
 )
 
 // served is a stream that a test reads while a command writes it.
@@ -104,5 +110,39 @@ func TestByteSize(t *testing.T) {
 		if err := new(byteSize).Set(text); err == nil {
 			t.Errorf("%q is taken", text)
 		}
+	}
+}
+
+// TestServeSources finds what arguments name: files, folders, and directories of models, which are converted once they are named.
+func TestServeSources(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	t.Setenv("HOME", t.TempDir()) // where other systems have caches
+	cmd := newServe()
+	cmd.SetErr(io.Discard)
+	var flags serveFlags
+	flags.modes.register(&cobra.Command{}) // for the defaults
+	folder := filepath.Dir(draftInt8)
+	sources, err := flags.sources(context.Background(), cmd, []string{draftInt8, "a=" + draftInt8, folder, draftSource, "b=" + draftSource})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []serve.Source{{Path: draftInt8}, {Name: "a", Path: draftInt8}, {Path: folder}, {Name: "fable-draft"}, {Name: "b"}} {
+		got := sources[i]
+		if got.Name != want.Name || want.Path != "" && got.Path != want.Path {
+			t.Errorf("source %+v, want %+v", got, want)
+		}
+		if want.Path == "" && !bytes.Equal(readFile(t, got.Path), readFile(t, draftInt8)) {
+			t.Errorf("%s is another file than tti convert writes", got.Path)
+		}
+	}
+	if _, err := flags.sources(context.Background(), cmd, []string{"a=" + folder}); exitCode(err) != exitUsage {
+		t.Errorf("a name for a folder: %v", err)
+	}
+}
+
+func TestServeDrafts(t *testing.T) {
+	flags := serveFlags{drafts: []string{"ngram", "a=b.tti", "a=ngram"}}
+	if got := flags.draftsByModel(); !reflect.DeepEqual(got, map[string][]string{"": {"ngram"}, "a": {"b.tti", "ngram"}}) {
+		t.Errorf("%v", got)
 	}
 }

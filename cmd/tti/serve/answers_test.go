@@ -288,6 +288,13 @@ func TestLogprobs(t *testing.T) {
 			t.Errorf("greedy token %v", token)
 		}
 	}
+	together := ""
+	for _, token := range content {
+		together += orEmpty(field(token, "token"))
+	}
+	if text := field(chatted, "choices", 0, "message", "content"); together != text {
+		t.Errorf("the tokens are together %q, the text is %q", together, text)
+	}
 	if len(content) != 5 {
 		t.Errorf("%d tokens", len(content))
 	}

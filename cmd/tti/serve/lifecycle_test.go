@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -365,5 +366,32 @@ func TestIsLoopback(t *testing.T) {
 		if IsLoopback(address) != want {
 			t.Errorf("%s: %v", address, !want)
 		}
+	}
+}
+
+// TestTLS answers over TLS.
+func TestTLS(t *testing.T) {
+	s, err := New([]Source{{Path: folder}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	pair := httptest.NewTLSServer(nil) // has a certificate for 127.0.0.1, and a client that trusts it
+	defer pair.Close()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Listen(ctx, listener, &tls.Config{Certificates: pair.TLS.Certificates}, 0) }()
+	r, err := pair.Client().Get("https://" + listener.Addr().String() + "/health")
+	if err != nil || r.StatusCode != 200 {
+		t.Errorf("%v, %v", r, err)
+	}
+	pair.Client().CloseIdleConnections()
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

@@ -48,10 +48,10 @@ func (r *Recorder) Close() error {
 	return r.err
 }
 
-// add writes what became of a call, if anybody keeps it.
-func (r *Recorder) add(c *call, body []byte, a answer, err error) {
+// add writes what became of a call, if anybody keeps it. The error is that of writing.
+func (r *Recorder) add(c *call, body []byte, a answer, err error) error {
 	if r == nil {
-		return
+		return nil
 	}
 	record := Record{
 		Time: c.created, ID: c.id, Endpoint: c.kind.endpoint, Model: c.name, Fingerprint: c.model.fingerprint, Seed: c.seed,
@@ -62,13 +62,15 @@ func (r *Recorder) add(c *call, body []byte, a answer, err error) {
 	} else {
 		record.Choices, record.Usage = encodeJSON(c.whole(a).Choices), &a.usage
 	}
-	r.write(append(encodeJSON(record), '\n'))
+	return r.write(append(encodeJSON(record), '\n'))
 }
 
-func (r *Recorder) write(line []byte) {
+func (r *Recorder) write(line []byte) error {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if _, err := r.file.Write(line); err != nil && r.err == nil {
+	_, err := r.file.Write(line)
+	if err != nil && r.err == nil {
 		r.err = fmt.Errorf("write %s: %w", r.file.Name(), err)
 	}
+	return err
 }

@@ -234,7 +234,9 @@ func (s *Server) generate(k *kind, w http.ResponseWriter, r *http.Request) error
 	}
 	seen.answer = &a
 	s.metrics.answered(seen)
-	s.options.Record.add(c, body, a, err)
+	if failure := s.options.Record.add(c, body, a, err); failure != nil { // the answer is none the worse
+		s.options.Log.Error("record", slog.String("id", c.id), slog.String("failure", failure.Error()))
+	}
 	if c.settings.Stream {
 		return nil // what went wrong was said in the stream
 	}
