@@ -1,4 +1,4 @@
-# Everything here needs Go and nothing else, but for conformance, tokenizer-fuzz and tokenizer-speed, which need node and npm.
+# Everything here needs Go and nothing else, but for conformance, tokenizer-fuzz, tokenizer-speed and clients, which need node and npm.
 
 GO ?= go
 
@@ -71,6 +71,17 @@ bench-diff: build ## decoding, prefill and batches of BASE and of this tree in t
 spec-grid: ## texts with every kind of draft against plain decoding, all combinations
 	TTI_SPEC_GRID=1 $(GO) test ./spec -run TestSameTokens -v -count 1 -timeout 2h
 
+.PHONY: serve-grid
+serve-grid: ## texts run together against the same alone: models, encodings, kernels, threads and troubles, all combinations
+	TTI_SERVE_GRID=1 $(GO) test ./spec/engine -run 'TestGrid|TestManyCancellations' -v -count 1 -timeout 6h
+
+# How long soak lets requests come and go.
+SOAK ?= 1h
+
+.PHONY: soak
+soak: ## texts come and go for an hour: memory stays as it is
+	TTI_SERVE_SOAK=$(SOAK) $(GO) test ./spec/engine -run TestSoak -v -count 1 -timeout 25h
+
 .PHONY: quality
 quality: ## what every mode keeps of the fable model, calibrated or not
 	TTI_QUALITY=1 $(GO) test ./runtime -run TestQuality -v -count 1 -timeout 1h
@@ -89,16 +100,26 @@ $(PACKAGES)/package.json: runtime/tokenizer/conformance/package.json
 	cd $(PACKAGES) && npm install --ignore-scripts --no-package-lock || { rm package.json; false; }
 
 .PHONY: conformance
-conformance: $(PACKAGES)/package.json ## stored cases of the tokenizers of models in use, which are fetched
-	$(REFERENCE) 'Test(Cases|Oracle)/$(TOKENIZERS)'
+conformance: $(PACKAGES)/package.json ## stored cases of the tokenizers of models in use, which are fetched; what export writes; random steps
+	$(REFERENCE) 'Test(Cases|Oracle|Export|ExportForOracle)/$(TOKENIZERS)|TestRandomTokenizers' -seed $(SEED)
 
 .PHONY: tokenizer-fuzz
 tokenizer-fuzz: $(PACKAGES)/package.json ## random texts by tti and by HuggingFace's tokenizers, which are fetched
 	$(REFERENCE) 'TestRandomTexts/$(TOKENIZERS)' -texts $(TEXTS) -seed $(SEED)
 
 .PHONY: tokenizer-speed
-tokenizer-speed: $(PACKAGES)/package.json ## speed of encoding beside that of HuggingFace's tokenizers
-	$(REFERENCE) 'TestSpeed/$(TOKENIZERS)' -speed
+tokenizer-speed: $(PACKAGES)/package.json ## speed of encoding beside that of HuggingFace's tokenizers; long texts
+	$(REFERENCE) 'Test(Speed|LongTexts)/$(TOKENIZERS)' -speed
+
+# Where clients of the server are kept.
+CLIENTS ?= $(HOME)/.cache/tti-clients
+
+.PHONY: clients
+clients: ## the server's answers to clients in use, which are fetched
+	mkdir -p $(CLIENTS)
+	cp cmd/tti/serve/clients/package.json $(CLIENTS)
+	cd $(CLIENTS) && npm install --no-package-lock
+	TTI_CLIENTS=$(abspath $(CLIENTS)) $(GO) test ./cmd/tti/serve -run Client -v -count 1
 
 .PHONY: generate
 generate: ## the assembly kernels, from kernels/asm
@@ -132,8 +153,8 @@ report-calibrated: build ## the same of modes that a text has calibrated, in rep
 		bin/f32.tti bin/int8-calibrated.tti bin/int4-calibrated.tti bin/int4-blocks-calibrated.tti bin/int4-all-calibrated.tti
 
 .PHONY: readme
-readme: ## the tables of the documents, from the reports in testdata
-	$(GO) test ./cmd/tti/report -run TestREADME -update
+readme: ## the charts of testdata/report and the tables of the documents, from the reports in testdata
+	$(GO) test ./cmd/tti/report -run "TestREADME|TestCommittedReport" -update
 
 .PHONY: help
 help: ## list the targets

@@ -54,12 +54,9 @@ func (s Source) Convert(ctx context.Context, target string, o Options) error {
 }
 
 func (s Source) convert(ctx context.Context, target string, o Options) error {
-	mode, err := modeName(o.Mode, o.Int4)
+	mode, err := o.mode()
 	if err != nil {
 		return err
-	}
-	if o.Calibrate != nil && !slices.Contains([]Mode{"", Int8, Int4}, o.Mode) {
-		return fmt.Errorf("mode %s rounds nothing that a calibration could help", mode)
 	}
 	m, err := openModel(s.Directory)
 	if err != nil {
@@ -91,16 +88,29 @@ func (s Source) convert(ctx context.Context, target string, o Options) error {
 	defer cancel()
 	digests := sync.OnceValues(func() (map[string]string, error) { return m.digests(ctx) })
 	hashing.Go(func() { digests() })
+	return p.write(ctx, target, mode, tokenizer, m.noDigests(), digests, o)
+}
 
+// mode returns the name of the options' mode, if they go together.
+func (o Options) mode() (string, error) {
+	mode, err := modeName(o.Mode, o.Int4)
+	if err == nil && o.Calibrate != nil && !slices.Contains([]Mode{"", Int8, Int4}, o.Mode) {
+		err = fmt.Errorf("mode %s rounds nothing that a calibration could help", mode)
+	}
+	return mode, err
+}
+
+// write writes the file of a plan. The digests of the sources are asked for when they are needed; placeholders are as long as they are.
+func (p plan) write(ctx context.Context, target, mode string, tokenizer []byte, placeholders map[string]string, digests func() (map[string]string, error), o Options) error {
 	var calibrated map[string][]byte
 	if o.Calibrate != nil {
+		var err error
 		if calibrated, err = calibrate(ctx, p, encodings[mode], tokenizer, o); err != nil {
 			return err
 		}
 	}
-
 	// The length of meta is known before the digests are: they all have one length.
-	meta, err := p.meta(mode, m.noDigests(), o.Calibrate)
+	meta, err := p.meta(mode, placeholders, o.Calibrate)
 	if err != nil {
 		return err
 	}

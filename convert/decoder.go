@@ -86,7 +86,7 @@ func (f decoder) plan(c *config, p *planner) (architecture.Hyperparameters, erro
 	for i := range h.Layers {
 		p.ignore(fmt.Sprintf("layers.%d.self_attn.rotary_emb.inv_freq", i)) // kept as a buffer by old versions
 	}
-	p.weigh(h.TiedHead, attentionShape{float32(h.NormOffset), h.Heads / h.KVHeads, h.HeadWidth})
+	p.weigh(h)
 	return h, nil
 }
 

@@ -10,5 +10,5 @@
 // runs a model only to calibrate it by a text.
 //
 // Start reading at convert.go, then plan.go and gpt2.go; encode.go does the work. Calibration has
-// its own files: calibrate.go, moments.go and gpt2_calibrate.go.
+// its own files: calibrate.go, moments.go and calibrate_walk.go. repack.go takes a .tti file for the source.
 package convert

@@ -31,12 +31,9 @@ func (e *exporter) weights(ctx context.Context, h architecture.Hyperparameters, 
 	var tensors []exportedTensor
 	var targets []safetensors.Tensor
 	for t := range h.Tensors() {
-		s, ok := e.file.Section(t.Name)
-		switch {
-		case !ok:
-			return fmt.Errorf("%w: tensor %s is missing", format.ErrCorrupt, t.Name)
-		case !slices.Equal(s.Shape, t.Shape) || s.Kind != format.KindTensor || s.Encoding.IsPanel() != t.IsMatrix():
-			return fmt.Errorf("%w: tensor %s is %v of shape %v, want shape %v", format.ErrCorrupt, t.Name, s.Encoding, s.Shape, t.Shape)
+		s, err := sectionOf(e.file, t)
+		if err != nil {
+			return err
 		}
 		place, first := model.place(t), 0
 		for _, part := range place.Parts {
@@ -73,6 +70,18 @@ func (e *exporter) weights(ctx context.Context, h architecture.Hyperparameters, 
 		return err
 	}
 	return errors.Join(file.Sync(), file.Close())
+}
+
+// sectionOf returns the section of a tensor, which must be what the architecture says.
+func sectionOf(file *format.File, t architecture.Tensor) (format.Section, error) {
+	s, ok := file.Section(t.Name)
+	switch {
+	case !ok:
+		return s, fmt.Errorf("%w: tensor %s is missing", format.ErrCorrupt, t.Name)
+	case !slices.Equal(s.Shape, t.Shape) || s.Kind != format.KindTensor || s.Encoding.IsPanel() != t.IsMatrix():
+		return s, fmt.Errorf("%w: tensor %s is %v of shape %v, want shape %v", format.ErrCorrupt, t.Name, s.Encoding, s.Shape, t.Shape)
+	}
+	return s, nil
 }
 
 // tensorWriter writes a tensor to its place. It ends when its context does.

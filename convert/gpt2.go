@@ -81,7 +81,7 @@ func (gpt2) plan(c *config, p *planner) (architecture.Hyperparameters, error) {
 	for layer := range h.Layers {
 		p.ignore(fmt.Sprintf("h.%d.attn.bias", layer), fmt.Sprintf("h.%d.attn.masked_bias", layer)) // the causal mask, kept as a buffer
 	}
-	p.weigh(h.TiedHead, attentionShape{group: 1, headWidth: h.Embedding / h.Heads})
+	p.weigh(h)
 	return h, nil
 }
 

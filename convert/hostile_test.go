@@ -21,6 +21,14 @@ func repeated(entry string) string {
 	return text.String()
 }
 
+// tokenizerFile is tokenizer.json with some fields besides those that every one must have, and no vocab.json.
+func tokenizerFile(fields string) map[string]string {
+	return map[string]string{
+		"vocab.json":     absent,
+		"tokenizer.json": `{"decoder":{"type":"Fuse"},` + fields + `}`,
+	}
+}
+
 // TestHostileSourcesAllocateLittle converts directories that are made to take memory. Whether they are refused
 // or not, what is allocated, garbage included, is in proportion to what there is to read, and so is the message.
 // JSON of many small values is the worst: a token of four bytes goes through five tables. What bounds it
@@ -55,6 +63,27 @@ func TestHostileSourcesAllocateLittle(t *testing.T) {
 		"settings nested":             {"tokenizer_config.json": `{"chat_template":` + brackets + `}`},
 		"many in tokenizer.json": {"vocab.json": absent, "tokenizer.json": `{"added_tokens":[` + repeated(`{"id":%d,"content":"x"}`) +
 			`],"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":0},"merges":[` + strings.TrimSuffix(strings.Repeat(`"a b",`, 1<<16), ",") + `]}}`},
+		"a tokenizer of many tokens":      tokenizerFile(`"model":{"vocab":{` + repeated(`"%x":%[1]d`) + `},"merges":[]}`),
+		"a tokenizer of one id":           tokenizerFile(`"model":{"vocab":{` + repeated(`"%x":7`) + `},"merges":[]}`),
+		"a tokenizer of far ids":          tokenizerFile(`"model":{"vocab":{"a":0,"b":2147483646},"merges":[]}`),
+		"a tokenizer's long token":        tokenizerFile(`"model":{"vocab":{"` + long + `":0},"merges":["a b"]}`),
+		"a tokenizer's long merge":        tokenizerFile(`"model":{"vocab":{"a":0},"merges":[["` + long + `","a"]]}`),
+		"a tokenizer's broken merge":      tokenizerFile(`"model":{"vocab":{"a":0},"merges":["` + long + `"]}`),
+		"a tokenizer's merges nested":     tokenizerFile(`"model":{"vocab":{"a":0},"merges":` + brackets + `}`),
+		"a tokenizer's long field":        tokenizerFile(`"` + long + `":1`),
+		"a tokenizer's many fields":       tokenizerFile(repeated(`"%x":1`)),
+		"a tokenizer's long type":         tokenizerFile(`"normalizer":{"type":"` + long + `"}`),
+		"a tokenizer's long pattern":      tokenizerFile(`"pre_tokenizer":{"type":"Split","behavior":"Isolated","pattern":{"Regex":"` + long + `"}}`),
+		"a tokenizer's many steps":        tokenizerFile(`"normalizer":{"type":"Sequence","normalizers":[` + strings.TrimSuffix(strings.Repeat(`{"type":"NFC"},`, 1<<15), ",") + `]}`),
+		"a tokenizer's steps nested":      tokenizerFile(`"normalizer":` + strings.Repeat(`{"type":"Sequence","normalizers":[`, 40) + strings.Repeat(`]}`, 40)),
+		"a tokenizer's steps too deep":    tokenizerFile(`"normalizer":` + strings.Repeat(`{"normalizers":[`, 1<<15)),
+		"a tokenizer's processors nested": tokenizerFile(`"post_processor":` + strings.Repeat(`{"type":"Sequence","processors":[`, 40) + strings.Repeat(`]}`, 40)),
+		"a tokenizer's many added tokens": tokenizerFile(`"added_tokens":[` + repeated(`{"id":%d,"content":"<%[1]x>"}`) + `],"model":{"vocab":{"a":0},"merges":[]}`),
+		"a tokenizer's far added token":   tokenizerFile(`"added_tokens":[{"id":1000000000,"content":"<x>"}],"model":{"vocab":{"a":0},"merges":[]}`),
+		"a tokenizer's long added token":  tokenizerFile(`"added_tokens":[{"id":1,"content":"` + long + `"}],"model":{"vocab":{"a":0},"merges":[]}`),
+		"a tokenizer's many ids around": tokenizerFile(`"post_processor":{"type":"TemplateProcessing","single":[` + strings.Repeat(`{"SpecialToken":{"id":"x"}},`, 1<<13) +
+			`{"Sequence":{"id":"A"}}],"special_tokens":{"x":{"ids":[` + repeated(`%d`) + `]}}},"model":{"vocab":{"a":0},"merges":[]}`),
+		"a tokenizer that is cut off": {"vocab.json": absent, "tokenizer.json": `{"model":{"vocab":{` + repeated(`"%x":%[1]d`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := *model

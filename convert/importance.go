@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/tti-llm/tti/format/architecture"
@@ -11,7 +12,8 @@ import (
 // the values of attention are sums of such outputs. The fable model's divergence from its original
 // falls by 5 % where int4 groups take their scales for these variances. The matrices of MLPs are left
 // out: for theirs, found in the same way, it rose.
-func (p *planner) weigh(tied bool, s attentionShape) {
+func (p *planner) weigh(h architecture.Hyperparameters) {
+	s := attentionShapeOf(h)
 	for i := range p.weights {
 		w := &p.weights[i]
 		if w.Bias {
@@ -23,7 +25,7 @@ func (p *planner) weigh(tied bool, s attentionShape) {
 		case architecture.AttentionOutput:
 			w.importance = p.valueVariance(w.Layer, w.Shape[1], s)
 		case architecture.TokenEmbedding, architecture.Head:
-			if w.Role == architecture.Head || tied {
+			if w.Role == architecture.Head || h.Tied() {
 				w.importance = p.normVariance(architecture.FinalNorm, -1, s.normOffset)
 			}
 		}
@@ -35,6 +37,16 @@ type attentionShape struct {
 	normOffset float32 // added to the weights of norms
 	group      int     // query heads that share a KV head
 	headWidth  int
+}
+
+func attentionShapeOf(h architecture.Hyperparameters) attentionShape {
+	switch h := h.(type) {
+	case *architecture.GPT2:
+		return attentionShape{group: 1, headWidth: h.Embedding / h.Heads}
+	case *architecture.Decoder:
+		return attentionShape{float32(h.NormOffset), h.Heads / h.KVHeads, h.HeadWidth}
+	}
+	panic(fmt.Sprintf("convert: no attention of %T is known", h))
 }
 
 // planned returns the weight that has a role in a layer.

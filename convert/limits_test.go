@@ -36,6 +36,7 @@ var fileLimits = []limit{
 	{"settings of a tokenizer", vocabulary.MaxSettings, "bytes"},
 	{"steps of a normalizer, pre-tokenizer or decoder", vocabulary.MaxSteps, ""},
 	{"text in a step, and in `unless_after`", vocabulary.MaxStepText, "bytes"},
+	{"`prefix` and `suffix` of a tokenizer, each", vocabulary.MaxAround, "ids"},
 	{"what normalizers and pre-tokenizers make of a text, and decoders of a token, for each of its bytes", vocabulary.MaxGrowth, "bytes"},
 	{"contents of a frame of the packed form", packed.MaxFrameSize, "bytes"},
 	{"contents of a packed file, for each of its bytes", packed.MaxRatio, "bytes"},

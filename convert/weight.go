@@ -8,15 +8,18 @@ import (
 	"github.com/tti-llm/tti/convert/huggingface"
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/architecture"
+	"github.com/tti-llm/tti/format/panel"
 	"github.com/tti-llm/tti/quant"
 )
 
-// weight is one tensor of the target and where it comes from: parts of the source, or what the converter has computed.
+// weight is one tensor of the target and where it comes from: parts of the source, what the converter has computed, or a matrix of another .tti
+// file.
 type weight struct {
 	architecture.Tensor
 	place    huggingface.Place // in the source
 	sources  []tensor          // of each part
 	computed []float32         // where there are no parts
+	packed   *panel.Matrix     // where there are none either
 	// importance returns a factor for the squared errors of each column, nil for none.
 	importance func() []float32
 }
@@ -70,9 +73,14 @@ func (w weight) values(dst []float32, first int) {
 // lies between them is zero.
 func (w weight) rows(dst []float32, row, count, stride int) {
 	rows, columns := w.Shape[0], w.Shape[1]
-	if w.place.Transposed {
+	switch {
+	case w.packed != nil:
+		for r := range count {
+			w.packed.Row(row+r, dst[r*stride:][:columns])
+		}
+	case w.place.Transposed:
 		w.sources[0].transpose(dst, row, count, rows, columns, stride)
-	} else {
+	default:
 		for r := range count {
 			source, inside := w.origin(row + r)
 			source.values(dst[r*stride:][:columns], inside*columns)

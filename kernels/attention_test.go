@@ -113,7 +113,7 @@ func TestAttendIsTheReference(t *testing.T) {
 						for _, window := range []int{0, 1 + random.IntN(20), []int{1, 16, 24}[random.IntN(3)], 200} {
 							softCap := softCaps[random.IntN(len(softCaps))]
 							want := c.attend(t, &reference, counts, window, softCap)
-							for _, s := range Sets() {
+							for _, s := range others() {
 								got := c.attend(t, s, counts, window, softCap)
 								if i := unequal(got, want); i >= 0 {
 									stride := len(got) / len(counts)
@@ -140,7 +140,7 @@ func TestLongAttendIsTheReference(t *testing.T) {
 				for _, counts := range [][]int{causal(first, 24, 1), causal(first, 5, 1), causal(first, 6, 4), causal(first, 2, 7), append(causal(3, 7, 1), first+9)} {
 					for _, window := range []int{0, 3, 40, attendPositions + 5} {
 						want := c.attend(t, &reference, counts, window, 0)
-						for _, s := range Sets() {
+						for _, s := range others() {
 							if i := unequal(c.attend(t, s, counts, window, 0), want); i >= 0 {
 								t.Fatalf("%s, %v: pages of %d, counts %v, window %d: value %d differs", s.Name(), encoding, page, counts, window, i)
 							}

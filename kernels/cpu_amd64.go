@@ -16,7 +16,24 @@ var (
 
 	hasAVX512 = hasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ &&
 		cpu.X86.HasAVX512VNNI
+
+	hasAVX512GFNI = hasAVX512 && cpu.X86.HasAVX512GFNI
 )
+
+var features = []feature{
+	{"avx2", cpu.X86.HasAVX2},
+	{"fma", cpu.X86.HasFMA},
+	{"f16c", cpu.X86.HasF16C},
+	{"avx_vnni", cpu.X86.HasAVXVNNI},
+	{"avx512f", cpu.X86.HasAVX512F},
+	{"avx512bw", cpu.X86.HasAVX512BW},
+	{"avx512vl", cpu.X86.HasAVX512VL},
+	{"avx512dq", cpu.X86.HasAVX512DQ},
+	{"avx512_vnni", cpu.X86.HasAVX512VNNI},
+	{"gfni", cpu.X86.HasAVX512GFNI}, // of no use to a set without AVX-512
+	{"amx_tile", cpu.X86.HasAMXTile},
+	{"amx_int8", cpu.X86.HasAMXInt8},
+}
 
 // hasAMX is asked for when the sets are first looked for: the operating system must be asked for permission to use tiles.
 var hasAMX = sync.OnceValue(func() bool {

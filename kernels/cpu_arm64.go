@@ -8,6 +8,8 @@ var (
 	hasI8MM    = hasDotProd && (cpu.ARM64.HasI8MM || detectI8MM())
 )
 
+var features = []feature{{"asimddp", hasDotProd}, {"i8mm", hasI8MM}}
+
 // Pause tells the CPU that the caller spins. ISB takes about as long as x86's PAUSE, which gives the memory system a rest;
 // YIELD does nothing on most CPUs.
 func Pause()

@@ -2,6 +2,8 @@
 
 package kernels
 
+var features []feature
+
 // Pause tells the CPU that the caller spins. Here it does nothing.
 func Pause() {}
 

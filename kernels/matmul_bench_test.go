@@ -59,7 +59,7 @@ func BenchmarkMatMul(b *testing.B) {
 							continue // hours
 						}
 						name := fmt.Sprintf("%v/%gMB/threads=%d/%s/tokens=%d", encoding, float64(bytes)/1e6, threads, set.Name(), tokens)
-						b.Run(name, func(b *testing.B) { benchMatMul(b, set, &w, tokens, threads) })
+						b.Run(name, func(b *testing.B) { benchMatMul(b, set.ForWeights(weightBytes(&w)), &w, tokens, threads) })
 					}
 				}
 			}
@@ -96,7 +96,7 @@ func BenchmarkAgainstRead(b *testing.B) {
 						continue
 					}
 					name := fmt.Sprintf("%v/threads=%d/%s/tokens=%d", encoding, threads, set.Name(), tokens)
-					b.Run(name, func(b *testing.B) { benchAgainstRead(b, set, &w, tokens, threads) })
+					b.Run(name, func(b *testing.B) { benchAgainstRead(b, set.ForWeights(weightBytes(&w)), &w, tokens, threads) })
 				}
 			}
 		}

@@ -2,16 +2,6 @@
 
 package kernels
 
-// int8AVX512x8x1 multiplies tiles of 8 panels with 1 tokens.
-//
-//go:noescape
-func int8AVX512x8x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
-
-// int8AVX512x4x1 multiplies tiles of 4 panels with 1 tokens.
-//
-//go:noescape
-func int8AVX512x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
-
 // int8AVX512x1x1 multiplies tiles of 1 panels with 1 tokens.
 //
 //go:noescape
@@ -111,16 +101,6 @@ func int8AVX512x2x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums 
 //
 //go:noescape
 func int8AVX512x1x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
-
-// int4AVX512x8x1 multiplies tiles of 8 panels with 1 tokens.
-//
-//go:noescape
-func int4AVX512x8x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
-
-// int4AVX512x4x1 multiplies tiles of 4 panels with 1 tokens.
-//
-//go:noescape
-func int4AVX512x4x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int4AVX512x1x1 multiplies tiles of 1 panels with 1 tokens.
 //
@@ -441,6 +421,46 @@ func f16AVX512x2x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *
 //
 //go:noescape
 func f16AVX512x1x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512GFNIx1x1 multiplies tiles of 1 panels with 1 tokens.
+//
+//go:noescape
+func int4AVX512GFNIx1x1(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512GFNIx1x2 multiplies tiles of 1 panels with 2 tokens.
+//
+//go:noescape
+func int4AVX512GFNIx1x2(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512GFNIx1x3 multiplies tiles of 1 panels with 3 tokens.
+//
+//go:noescape
+func int4AVX512GFNIx1x3(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512GFNIx1x4 multiplies tiles of 1 panels with 4 tokens.
+//
+//go:noescape
+func int4AVX512GFNIx1x4(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512GFNIx1x5 multiplies tiles of 1 panels with 5 tokens.
+//
+//go:noescape
+func int4AVX512GFNIx1x5(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512GFNIx1x6 multiplies tiles of 1 panels with 6 tokens.
+//
+//go:noescape
+func int4AVX512GFNIx1x6(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512GFNIx1x7 multiplies tiles of 1 panels with 7 tokens.
+//
+//go:noescape
+func int4AVX512GFNIx1x7(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
+
+// int4AVX512GFNIx1x8 multiplies tiles of 1 panels with 8 tokens.
+//
+//go:noescape
+func int4AVX512GFNIx1x8(codes *byte, scales *byte, x *byte, xScales *float32, xSums *int32, bias *float32, out *float32, outStride uintptr, groups uintptr, tiles uintptr, follow uintptr)
 
 // int8AMXx1x8 multiplies panels with 8 tokens.
 //

@@ -132,10 +132,10 @@ func int4NEONx1x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, 
 //go:noescape
 func int4NEONx1x2(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
-// int8DotProdx4x1 multiplies tiles of 4 panels with 1 tokens.
+// int8DotProdx3x1 multiplies tiles of 3 panels with 1 tokens.
 //
 //go:noescape
-func int8DotProdx4x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
+func int8DotProdx3x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
 // int8DotProdx2x1 multiplies tiles of 2 panels with 1 tokens.
 //
@@ -147,20 +147,10 @@ func int8DotProdx2x1(codes, scales, x *byte, xScales *float32, xSums *int32, bia
 //go:noescape
 func int8DotProdx1x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
-// int8DotProdx2x2 multiplies tiles of 2 panels with 2 tokens.
-//
-//go:noescape
-func int8DotProdx2x2(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
-
 // int8DotProdx1x2 multiplies tiles of 1 panels with 2 tokens.
 //
 //go:noescape
 func int8DotProdx1x2(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
-
-// int8DotProdx2x3 multiplies tiles of 2 panels with 3 tokens.
-//
-//go:noescape
-func int8DotProdx2x3(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
 // int8DotProdx1x3 multiplies tiles of 1 panels with 3 tokens.
 //
@@ -177,10 +167,10 @@ func int8DotProdx1x4(codes, scales, x *byte, xScales *float32, xSums *int32, bia
 //go:noescape
 func int8DotProdx1x5(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
-// int4DotProdx4x1 multiplies tiles of 4 panels with 1 tokens.
+// int4DotProdx3x1 multiplies tiles of 3 panels with 1 tokens.
 //
 //go:noescape
-func int4DotProdx4x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
+func int4DotProdx3x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
 // int4DotProdx2x1 multiplies tiles of 2 panels with 1 tokens.
 //
@@ -192,20 +182,10 @@ func int4DotProdx2x1(codes, scales, x *byte, xScales *float32, xSums *int32, bia
 //go:noescape
 func int4DotProdx1x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
-// int4DotProdx2x2 multiplies tiles of 2 panels with 2 tokens.
-//
-//go:noescape
-func int4DotProdx2x2(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
-
 // int4DotProdx1x2 multiplies tiles of 1 panels with 2 tokens.
 //
 //go:noescape
 func int4DotProdx1x2(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
-
-// int4DotProdx2x3 multiplies tiles of 2 panels with 3 tokens.
-//
-//go:noescape
-func int4DotProdx2x3(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
 // int4DotProdx1x3 multiplies tiles of 1 panels with 3 tokens.
 //
@@ -222,10 +202,10 @@ func int4DotProdx1x4(codes, scales, x *byte, xScales *float32, xSums *int32, bia
 //go:noescape
 func int4DotProdx1x5(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
-// int8I8MMx4x1 multiplies tiles of 4 panels with 1 tokens.
+// int8I8MMx3x1 multiplies tiles of 3 panels with 1 tokens.
 //
 //go:noescape
-func int8I8MMx4x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
+func int8I8MMx3x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
 // int8I8MMx2x1 multiplies tiles of 2 panels with 1 tokens.
 //
@@ -236,11 +216,6 @@ func int8I8MMx2x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, 
 //
 //go:noescape
 func int8I8MMx1x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
-
-// int8PairsI8MMx2x2 multiplies tiles of 2 panels with 2 tokens.
-//
-//go:noescape
-func int8PairsI8MMx2x2(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
 // int8PairsI8MMx1x2 multiplies tiles of 1 panels with 2 tokens.
 //
@@ -267,10 +242,10 @@ func int8PairsI8MMx1x5(codes, scales, x *byte, xScales *float32, xSums *int32, b
 //go:noescape
 func int8PairsI8MMx1x6(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
-// int4I8MMx4x1 multiplies tiles of 4 panels with 1 tokens.
+// int4I8MMx3x1 multiplies tiles of 3 panels with 1 tokens.
 //
 //go:noescape
-func int4I8MMx4x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
+func int4I8MMx3x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
 // int4I8MMx2x1 multiplies tiles of 2 panels with 1 tokens.
 //
@@ -281,11 +256,6 @@ func int4I8MMx2x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, 
 //
 //go:noescape
 func int4I8MMx1x1(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
-
-// int4PairsI8MMx2x2 multiplies tiles of 2 panels with 2 tokens.
-//
-//go:noescape
-func int4PairsI8MMx2x2(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
 // int4PairsI8MMx1x2 multiplies tiles of 1 panels with 2 tokens.
 //
@@ -312,20 +282,10 @@ func int4PairsI8MMx1x5(codes, scales, x *byte, xScales *float32, xSums *int32, b
 //go:noescape
 func int4PairsI8MMx1x6(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
-// int8I8MMx2x2 multiplies tiles of 2 panels with 2 tokens.
-//
-//go:noescape
-func int8I8MMx2x2(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
-
 // int8I8MMx1x2 multiplies tiles of 1 panels with 2 tokens.
 //
 //go:noescape
 func int8I8MMx1x2(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
-
-// int8I8MMx2x3 multiplies tiles of 2 panels with 3 tokens.
-//
-//go:noescape
-func int8I8MMx2x3(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)
 
 // int8I8MMx1x3 multiplies tiles of 1 panels with 3 tokens.
 //

@@ -3,7 +3,7 @@
 package kernels
 
 var int8AVX512Tiles = [][]tile{
-	{{8, int8AVX512x8x1}, {4, int8AVX512x4x1}, {1, int8AVX512x1x1}},
+	{{1, int8AVX512x1x1}},
 	{{8, int8AVX512x8x2}, {4, int8AVX512x4x2}, {1, int8AVX512x1x2}},
 	{{8, int8AVX512x8x3}, {4, int8AVX512x4x3}, {1, int8AVX512x1x3}},
 	{{6, int8AVX512x6x4}, {2, int8AVX512x2x4}, {1, int8AVX512x1x4}},
@@ -14,7 +14,7 @@ var int8AVX512Tiles = [][]tile{
 }
 
 var int4AVX512Tiles = [][]tile{
-	{{8, int4AVX512x8x1}, {4, int4AVX512x4x1}, {1, int4AVX512x1x1}},
+	{{1, int4AVX512x1x1}},
 	{{8, int4AVX512x8x2}, {4, int4AVX512x4x2}, {1, int4AVX512x1x2}},
 	{{8, int4AVX512x8x3}, {4, int4AVX512x4x3}, {1, int4AVX512x1x3}},
 	{{6, int4AVX512x6x4}, {2, int4AVX512x2x4}, {1, int4AVX512x1x4}},
@@ -44,6 +44,17 @@ var f16AVX512Tiles = [][]tile{
 	{{4, f16AVX512x4x6}, {1, f16AVX512x1x6}},
 	{{3, f16AVX512x3x7}, {2, f16AVX512x2x7}, {1, f16AVX512x1x7}},
 	{{3, f16AVX512x3x8}, {2, f16AVX512x2x8}, {1, f16AVX512x1x8}},
+}
+
+var int4AVX512GFNITiles = [][]tile{
+	{{1, int4AVX512GFNIx1x1}},
+	{{1, int4AVX512GFNIx1x2}},
+	{{1, int4AVX512GFNIx1x3}},
+	{{1, int4AVX512GFNIx1x4}},
+	{{1, int4AVX512GFNIx1x5}},
+	{{1, int4AVX512GFNIx1x6}},
+	{{1, int4AVX512GFNIx1x7}},
+	{{1, int4AVX512GFNIx1x8}},
 }
 
 var int8AMXTiles = [][]tile{

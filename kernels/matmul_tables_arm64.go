@@ -31,24 +31,24 @@ var int4NEONTiles = [][]tile{
 }
 
 var int8DotProdTiles = [][]tile{
-	{{4, int8DotProdx4x1}, {2, int8DotProdx2x1}, {1, int8DotProdx1x1}},
-	{{2, int8DotProdx2x2}, {1, int8DotProdx1x2}},
-	{{2, int8DotProdx2x3}, {1, int8DotProdx1x3}},
+	{{3, int8DotProdx3x1}, {2, int8DotProdx2x1}, {1, int8DotProdx1x1}},
+	{{1, int8DotProdx1x2}},
+	{{1, int8DotProdx1x3}},
 	{{1, int8DotProdx1x4}},
 	{{1, int8DotProdx1x5}},
 }
 
 var int4DotProdTiles = [][]tile{
-	{{4, int4DotProdx4x1}, {2, int4DotProdx2x1}, {1, int4DotProdx1x1}},
-	{{2, int4DotProdx2x2}, {1, int4DotProdx1x2}},
-	{{2, int4DotProdx2x3}, {1, int4DotProdx1x3}},
+	{{3, int4DotProdx3x1}, {2, int4DotProdx2x1}, {1, int4DotProdx1x1}},
+	{{1, int4DotProdx1x2}},
+	{{1, int4DotProdx1x3}},
 	{{1, int4DotProdx1x4}},
 	{{1, int4DotProdx1x5}},
 }
 
 var int8I8MMTiles = [][]tile{
-	{{4, int8I8MMx4x1}, {2, int8I8MMx2x1}, {1, int8I8MMx1x1}},
-	{{2, int8PairsI8MMx2x2}, {1, int8PairsI8MMx1x2}},
+	{{3, int8I8MMx3x1}, {2, int8I8MMx2x1}, {1, int8I8MMx1x1}},
+	{{1, int8PairsI8MMx1x2}},
 	{{1, int8PairsI8MMx1x3}},
 	{{1, int8PairsI8MMx1x4}},
 	{{1, int8PairsI8MMx1x5}},
@@ -56,8 +56,8 @@ var int8I8MMTiles = [][]tile{
 }
 
 var int4I8MMTiles = [][]tile{
-	{{4, int4I8MMx4x1}, {2, int4I8MMx2x1}, {1, int4I8MMx1x1}},
-	{{2, int4PairsI8MMx2x2}, {1, int4PairsI8MMx1x2}},
+	{{3, int4I8MMx3x1}, {2, int4I8MMx2x1}, {1, int4I8MMx1x1}},
+	{{1, int4PairsI8MMx1x2}},
 	{{1, int4PairsI8MMx1x3}},
 	{{1, int4PairsI8MMx1x4}},
 	{{1, int4PairsI8MMx1x5}},
@@ -65,9 +65,9 @@ var int4I8MMTiles = [][]tile{
 }
 
 var int8DotsI8MMTiles = [][]tile{
-	{{4, int8I8MMx4x1}, {2, int8I8MMx2x1}, {1, int8I8MMx1x1}},
-	{{2, int8I8MMx2x2}, {1, int8I8MMx1x2}},
-	{{2, int8I8MMx2x3}, {1, int8I8MMx1x3}},
+	{{3, int8I8MMx3x1}, {2, int8I8MMx2x1}, {1, int8I8MMx1x1}},
+	{{1, int8I8MMx1x2}},
+	{{1, int8I8MMx1x3}},
 	{{1, int8I8MMx1x4}},
 	{{1, int8I8MMx1x5}},
 	{{1, int8I8MMx1x6}},

@@ -3,6 +3,7 @@ package kernels
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"strings"
@@ -36,6 +37,7 @@ type Set struct {
 	supported func() bool
 
 	matMul    map[format.Encoding]matMulKernel
+	streams   map[format.Encoding]matMulKernel // instead, for weights from memory; those that differ
 	quantize  func(codes []int8, scales []float32, sums []int32, x []float32)
 	layerNorm func(dst []float32, dstStride int, x []float32, xStride, rows int, weight, bias []float32, epsilon float32)
 	rmsNorm   func(dst []float32, dstStride int, x []float32, xStride, rows int, weight []float32, epsilon float32)
@@ -126,6 +128,21 @@ func FromEnvironment() (*Set, error) {
 		return nil, fmt.Errorf("%s: %w", Environment, err)
 	}
 	return s, nil
+}
+
+// cachedBytes is how many bytes of weights stay in the cache, more or less: a common size of the largest one.
+const cachedBytes = 32 << 20
+
+// ForWeights returns the set for a model with so many bytes of weights: those that do not stay in the cache are read in another
+// way. The numbers are the same.
+func (s *Set) ForWeights(bytes int64) *Set {
+	if bytes <= cachedBytes || s.streams == nil {
+		return s
+	}
+	large := *s
+	large.matMul, large.streams = maps.Clone(s.matMul), nil
+	maps.Copy(large.matMul, s.streams)
+	return &large
 }
 
 // Name returns the name of the set as TTI_KERNELS takes it.

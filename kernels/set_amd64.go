@@ -1,7 +1,6 @@
 package kernels
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/tti-llm/tti/format"
@@ -15,9 +14,8 @@ func amxSet() *Set {
 	s := *avx512Set()
 	s.name = "amx"
 	s.supported = hasAMX
-	s.matMul = maps.Clone(s.matMul)
-	s.matMul[format.PanelInt8] = matMulTiles(withAMX(int8AVX512Tiles, int8AMXTiles))
-	s.matMul[format.PanelInt4] = matMulTiles(withAMX(int4AVX512Tiles, int4AMXTiles))
+	int8Tiles, int4Tiles := withAMX(int8AVX512Tiles, int8AMXTiles), withAMX(int4AVX512Tiles, int4AMXTiles)
+	s.takeIntegers(int8Tiles, int4Tiles, singlePanels(int8Tiles), withAMX(int4AVX512Streams(), int4AMXTiles))
 	return &s
 }
 
@@ -33,16 +31,23 @@ func withAMX(avx512, amx [][]tile) [][]tile {
 }
 
 func avx512Set() *Set {
-	s := withAVX512Rows(reference)
+	s := avx512Rows.replaceIn(reference)
 	s.name = "avx512"
 	s.supported = func() bool { return hasAVX512 }
 	s.matMul = map[format.Encoding]matMulKernel{
-		format.PanelF32:  matMulTiles(f32AVX512Tiles),
-		format.PanelF16:  matMulTiles(f16AVX512Tiles),
-		format.PanelInt8: matMulTiles(int8AVX512Tiles),
-		format.PanelInt4: matMulTiles(int4AVX512Tiles),
+		format.PanelF32: matMulTiles(f32AVX512Tiles),
+		format.PanelF16: matMulTiles(f16AVX512Tiles),
 	}
+	s.takeIntegers(int8AVX512Tiles, int4AVX512Tiles, singlePanels(int8AVX512Tiles), int4AVX512Streams())
 	return &s
+}
+
+// int4AVX512Streams returns the kernels for weights from memory.
+func int4AVX512Streams() [][]tile {
+	if hasAVX512GFNI {
+		return int4AVX512GFNITiles
+	}
+	return singlePanels(int4AVX512Tiles)
 }
 
 // avxVNNISet is avx2 with other products of integers.
@@ -50,21 +55,29 @@ func avxVNNISet() *Set {
 	s := *avx2Set()
 	s.name = "avxvnni"
 	s.supported = func() bool { return hasAVXVNNI }
-	s.matMul = maps.Clone(s.matMul)
-	s.matMul[format.PanelInt8] = matMulTiles(int8AVXVNNITiles)
-	s.matMul[format.PanelInt4] = matMulTiles(int4AVXVNNITiles)
+	s.takeIntegers(int8AVXVNNITiles, int4AVXVNNITiles, singlePanels(int8AVXVNNITiles), singlePanels(int4AVXVNNITiles))
 	return &s
 }
 
 func avx2Set() *Set {
-	s := withAVX2Rows(reference)
+	s := avx2Rows.replaceIn(reference)
 	s.name = "avx2"
 	s.supported = func() bool { return hasAVX2 }
 	s.matMul = map[format.Encoding]matMulKernel{
-		format.PanelF32:  matMulTiles(f32AVX2Tiles),
-		format.PanelF16:  matMulTiles(f16AVX2Tiles),
-		format.PanelInt8: matMulTiles(int8AVX2Tiles),
-		format.PanelInt4: matMulTiles(int4AVX2Tiles),
+		format.PanelF32: matMulTiles(f32AVX2Tiles),
+		format.PanelF16: matMulTiles(f16AVX2Tiles),
 	}
+	s.takeIntegers(int8AVX2Tiles, int4AVX2Tiles, singlePanels(int8AVX2Tiles), singlePanels(int4AVX2Tiles))
 	return &s
+}
+
+// takeIntegers sets the products of integer encodings by their kernels: those for weights in the cache, and those for weights
+// from memory.
+func (s *Set) takeIntegers(int8Tiles, int4Tiles, int8Streams, int4Streams [][]tile) {
+	s.matMul[format.PanelInt8] = matMulTiles(int8Tiles)
+	s.matMul[format.PanelInt4] = matMulTiles(int4Tiles)
+	s.streams = map[format.Encoding]matMulKernel{
+		format.PanelInt8: matMulStreams(int8Tiles, int8Streams),
+		format.PanelInt4: matMulStreams(int4Tiles, int4Streams),
+	}
 }

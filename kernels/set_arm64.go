@@ -12,7 +12,7 @@ var sets = []*Set{i8mmSet(), dotProdSet(), neonSet(), &reference}
 
 // neonSet needs nothing but ARMv8.0.
 func neonSet() *Set {
-	s := reference
+	s := neonRows.replaceIn(reference)
 	s.name = "neon"
 	s.matMul = map[format.Encoding]matMulKernel{
 		format.PanelF32:  matMulTiles(f32NEONTiles),

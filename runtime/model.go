@@ -122,9 +122,11 @@ func (m *Model) open(chosen settings) (err error) {
 	if m.tokenizer.Size() < m.shape.Vocabulary {
 		return fmt.Errorf("section tokenizer: %d tokens for a vocabulary of %d", m.tokenizer.Size(), m.shape.Vocabulary)
 	}
-	if m.kernels, err = chosen.selectKernels(); err != nil {
+	set, err := chosen.selectKernels()
+	if err != nil {
 		return err
 	}
+	m.kernels = set.ForWeights(m.file.Size())
 	encoding := defaultKV(m.file)
 	if chosen.kv != nil {
 		encoding = *chosen.kv

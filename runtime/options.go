@@ -47,7 +47,7 @@ func WithKVLimit(bytes int64) Option { return func(s *settings) { s.kvLimit = by
 // computes with other rotations, from the first token on. It fails with ErrOption where the model has fewer positions.
 func WithContext(positions int) Option { return func(s *settings) { s.context = positions } }
 
-// WithKernels chooses an implementation of the kernels by name, such as go, avx2 or avx512, instead of what
+// WithKernels chooses an implementation of the kernels by name, such as go, avx2 or dotprod, instead of what
 // the environment variable TTI_KERNELS says. Results never depend on it.
 func WithKernels(name string) Option { return func(s *settings) { s.kernels = name } }
 

@@ -21,14 +21,17 @@ import (
 
 var writeVersion1 = flag.Bool("write-version1", false, "write missing files of testdata/version1; never changes one that is there")
 
+// frozen is a file that never changes any more.
+type frozen struct {
+	options convert.Options
+	logits  uint64
+}
+
 // version1 lists the committed files of container version 1, one for every encoding, and the hash
 // of their logits for a fixed prompt. Every later version must open them and give the same hash; the
 // files and numbers here never change. They were made by `go test ./runtime -run Version1
 // -write-version1` from a random model of 268 tokens.
-var version1 = []struct {
-	options convert.Options
-	logits  uint64
-}{
+var version1 = []frozen{
 	{convert.Options{Mode: convert.F32}, 0x0011666956a2d3f6},
 	{convert.Options{Mode: convert.F16}, 0x1b9306fbdd269038},
 	{convert.Options{Mode: convert.Int8}, 0xc0d166689beaf70d},
@@ -37,14 +40,29 @@ var version1 = []struct {
 	{convert.Options{Mode: convert.Int4, Int4: convert.All}, 0x43ac4f9466d8ed95},
 }
 
+// version11 lists the same for version 1.1, of a random decoder that has about everything that one can have.
+var version11 = []frozen{
+	{convert.Options{Mode: convert.F32}, 0x85e7f73a9f8bf3f},
+	{convert.Options{Mode: convert.F16}, 0x19ff50ea03c0893b},
+	{convert.Options{Mode: convert.Int8}, 0x91fc32ddf4d4016a},
+	{convert.Options{Mode: convert.Int4}, 0x5c467ffda34f84cd},
+	{convert.Options{Mode: convert.Int4, Int4: convert.Blocks}, 0x9cc3c835987a8f8a},
+	{convert.Options{Mode: convert.Int4, Int4: convert.All}, 0x74b0367062fcfaa},
+}
+
 func TestVersion1FilesGiveTheSameLogits(t *testing.T) {
-	folder := filepath.Join("..", "testdata", "version1")
 	prompt := []int32{3, 141, 59, 265, 35, 89, 79, 32, 38, 46, 26, 43, 38, 32, 79, 50, 28, 84, 197}
-	for _, c := range version1 {
-		name := fmt.Sprintf("tiny-%s%s.tti", c.options.Mode, c.options.Int4)
-		path := filepath.Join(folder, name)
+	tiny := synthetic.Model{Vocabulary: 268, Context: 24, Embedding: 36, Layers: 2, Heads: 3, Hidden: 100, Seed: 1}
+	testFrozen(t, "version1", "tiny", tiny, version1, prompt)
+	testFrozen(t, "version1.1", "decoder", smallDecoder, version11, []int32{3, 141, 59, 256, 35, 89, 79, 32})
+}
+
+func testFrozen(t *testing.T, folder, name string, model synthetic.Shape, files []frozen, prompt []int32) {
+	for _, c := range files {
+		name := fmt.Sprintf("%s-%s%s.tti", name, c.options.Mode, c.options.Int4)
+		path := filepath.Join("..", "testdata", folder, name)
 		if *writeVersion1 {
-			writeTiny(t, path, c.options)
+			writeFrozen(t, path, model, c.options)
 		}
 		for _, set := range kernels.Sets() {
 			for _, threads := range []int{1, 3} {
@@ -72,15 +90,14 @@ func hashOfLogits(rows [][]float32) uint64 {
 	return digest.Sum64()
 }
 
-// writeTiny converts a random model whose sizes fill no panel, group or head exactly.
-func writeTiny(t *testing.T, path string, o convert.Options) {
+// writeFrozen converts a random model.
+func writeFrozen(t *testing.T, path string, model synthetic.Shape, o convert.Options) {
 	t.Helper()
 	if _, err := os.Stat(path); err == nil {
 		return
 	}
 	source := t.TempDir()
-	tiny := synthetic.Model{Vocabulary: 268, Context: 24, Embedding: 36, Layers: 2, Heads: 3, Hidden: 100, Seed: 1}
-	if err := synthetic.Write(context.Background(), source, tiny); err != nil {
+	if err := synthetic.Write(context.Background(), source, model); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -2,6 +2,8 @@ package spec
 
 import (
 	"time"
+
+	"github.com/tti-llm/tti/spec/luck"
 )
 
 // controller decides whether to draft, with which drafter and how much. It knows what has been
@@ -140,7 +142,7 @@ func (c *controller) choose(offers []Offer) (drafter, length int) {
 // second, and how many those are. It is 0 if any guess could lose more than may be lost; most is how
 // many cannot. What was never tried is approached in steps.
 func (c *controller) bestLength(drafter int, offer Offer) (length, most int, best float64) {
-	a := c.arms[drafter][offer.Class].rate()
+	a := c.arms[drafter][offer.Class].Rate()
 	catchUp := c.catchUp(drafter, offer)
 	tokens, right := 1.0, 1.0
 	for k := 1; k <= min(offer.Length, 2*c.longest+2); k++ {
@@ -167,10 +169,10 @@ func (c *controller) bestLength(drafter int, offer Offer) (length, most int, bes
 // ends with a guess that took longer than a token of the target.
 func (c *controller) more(margin float64, first time.Duration) bool {
 	d := &c.draft
-	a := c.arms[d.drafter][d.offer.Class].rate()
-	b := band(margin)
+	a := c.arms[d.drafter][d.offer.Class].Rate()
+	b := luck.Band(margin)
 	d.bands = append(d.bands, b)
-	d.sure *= c.drafters[d.drafter].bands[b].near(a)
+	d.sure *= c.drafters[d.drafter].bands[b].Near(a)
 	count := len(d.bands)
 	if !c.drafters[d.drafter].first.known() && first.Seconds() > c.plain() {
 		return false

@@ -1,11 +1,13 @@
 package spec
 
+import "github.com/tti-llm/tti/spec/luck"
+
 // drafterCost is how long a drafter takes, and how its guesses fare by their margins.
 type drafterCost struct {
 	first  estimate // of the first guess, before which the drafter takes in what has come true
 	next   estimate // of each further one
 	behind estimate // of running one token of the text that it lacks
-	bands  [len(margins) + 1]chance
+	bands  [luck.Bands]luck.Chance
 	// doubted says that in this text the only measurement of a draft was discarded.
 	doubted bool
 	resting bool // it was not worth using when it was last considered

@@ -85,9 +85,9 @@ func (c *controller) learnBands(r round) {
 	}
 	bands := &c.drafters[r.drafter].bands
 	for _, b := range c.draft.bands[:r.accepted] {
-		bands[b].learn(true)
+		bands[b].Learn(true)
 	}
 	if r.rejected {
-		bands[c.draft.bands[r.accepted]].learn(false)
+		bands[c.draft.bands[r.accepted]].Learn(false)
 	}
 }

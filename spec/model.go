@@ -26,18 +26,23 @@ type Model struct {
 // each other would share the processors badly. It fails with ErrVocabulary, naming both files, unless the draft's tokens are
 // the first of the target's and their merges are the same. A token that the draft lacks is to it the end of a text.
 func NewModel(draft, target *runtime.Model) (*Model, error) {
-	extends, err := target.Tokenizer().Extends(draft.Tokenizer())
-	if err != nil {
-		return nil, err
-	}
-	lacks := target.Shape().Vocabulary - draft.Shape().Vocabulary
-	if !extends || lacks < 0 || lacks > 0 && draft.Shape().EOS < 0 {
-		return nil, fmt.Errorf("%s: %w: its tokens or merges are not those of %s", draft.File().Path(), ErrVocabulary, target.File().Path())
-	}
-	if err := draft.UseThreads(target.Threads()); err != nil {
+	if err := Pair(draft, target); err != nil {
 		return nil, err
 	}
 	return &Model{model: draft, session: draft.NewSession()}, nil
+}
+
+// Pair readies a draft model to guess for a target, for those who drive it themselves; it says and does what NewModel does.
+func Pair(draft, target *runtime.Model) error {
+	extends, err := target.Tokenizer().Extends(draft.Tokenizer())
+	if err != nil {
+		return err
+	}
+	lacks := target.Shape().Vocabulary - draft.Shape().Vocabulary
+	if !extends || lacks < 0 || lacks > 0 && draft.Shape().EOS < 0 {
+		return fmt.Errorf("%s: %w: its tokens or merges are not those of %s", draft.File().Path(), ErrVocabulary, target.File().Path())
+	}
+	return draft.UseThreads(target.Threads())
 }
 
 // Close gives back the memory of the draft's cache, which would otherwise happen when the Model is collected.

@@ -27,10 +27,12 @@ type benchFlags struct {
 	drafting  draftBenchFlags
 	report    reportFlags
 	json      bool
+
+	concurrency counts
 }
 
 func newBench() *cobra.Command {
-	flags := benchFlags{repeats: count{value: 5, least: 1, most: 1000}, drafting: newDraftBenchFlags()}
+	flags := benchFlags{repeats: count{value: 5, least: 1, most: 1000}, drafting: newDraftBenchFlags(), concurrency: counts{most: 256}}
 	cmd := &cobra.Command{
 		Use:   "bench {FILE.tti | --synthetic MODEL | --report DIR {FILE|SRC}...}",
 		Short: "Measure how fast a model runs, and how fast it could",
@@ -44,12 +46,17 @@ and measures that: random weights are as fast as trained ones.
 With --draft it measures instead what speculation gains: the same texts without guesses, with 2, 4 and
 6 at a time, and with as many as are worth it, in turns.
 
+With --concurrency it measures many texts at once, for each of some numbers of them: how many tokens they make together,
+how long the first of each takes, and the gaps between them, for prompts that have nothing in common and for
+prompts that begin alike.
+
 With --report it measures whole models and writes tables, charts and all figures into a directory. A
 source, as tti convert takes it, is measured in every mode. --draft names the model that drafts, which may be
 a source too; otherwise a source drafts for itself in its fewest bits.`,
 		Example: `  tti bench fable.tti
-  tti bench --synthetic gpt2 --mode int4 --int4 all --threads 2 --json
+  tti bench --synthetic gpt2 --mode int4-all --threads 2 --json
   tti bench fable.tti --draft fable-draft.tti --temp 0.8 --top-k 40
+  tti bench fable.tti --concurrency 1,4,16,32
   tti bench --report report --quick --text story.txt --draft distilgpt2 gpt2`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if flags.report.directory != "" {
@@ -76,6 +83,7 @@ a source too; otherwise a source drafts for itself in its fewest bits.`,
 	flags.modes.register(cmd)
 	flags.drafting.register(cmd)
 	flags.report.register(cmd)
+	cmd.Flags().Var(&flags.concurrency, "concurrency", "measure so many texts at once, such as 1,4,16,32")
 	return cmd
 }
 
@@ -89,9 +97,15 @@ func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 	if err := f.drafting.check(cmd); err != nil {
 		return err
 	}
+	if f.concurrency.values != nil && len(f.drafting.draft.drafts) > 0 {
+		return usagef(cmd, "--concurrency does not go with --draft")
+	}
 	path, err := f.model(ctx, cmd, args)
 	if err != nil {
 		return err
+	}
+	if f.concurrency.values != nil {
+		return f.runConcurrency(ctx, cmd, path)
 	}
 	if len(f.drafting.draft.drafts) > 0 {
 		result, err := f.drafting.run(ctx, cmd, path, f.threads.value, f.repeats.value)
@@ -107,7 +121,7 @@ func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 	results, err := bench.Measure(ctx, []string{path}, bench.Options{Threads: f.threads.value, Repeats: f.repeats.value, Progress: bar.set})
 	bar.close()
 	if err != nil {
-		return about(path, err)
+		return about(path, mistaken(path, err))
 	}
 	if f.json {
 		return writeJSON(cmd.OutOrStdout(), results[0])
@@ -137,13 +151,14 @@ func (f *benchFlags) model(ctx context.Context, cmd *cobra.Command, args []strin
 	defer bar.close()
 	options.Progress = bar.set
 	directory := filepath.Join(cache, "tti", "synthetic")
-	return cached.File(ctx, directory, f.synthetic.value, strings.TrimPrefix(f.modes.suffix(), "-"), options)
+	return cached.File(ctx, directory, f.synthetic.value, strings.TrimPrefix(suffix(options), "-"), options)
 }
 
 // benchText returns the tables of a human reader.
 func benchText(r bench.Result) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s: %d threads, kernels %s\n", printable(r.Model), r.Threads, r.Kernels)
+	fmt.Fprintf(&text, "CPU with %s\n", strings.Join(r.Features, " "))
 	fmt.Fprintf(&text, "roofline %.1f GB/s, opened in %.2f ms, peak memory %.1f MB\n\n", r.Roofline, r.Open, r.PeakRSS)
 
 	table := newTable(&text, tabwriter.AlignRight)

@@ -138,6 +138,7 @@ func (r draftBench) String() string {
 		}
 	}
 	table.Flush()
+	fmt.Fprintln(&text, "\nAcceptance is the share of right guesses among those whose forerunners were right.")
 	if passes := r.Costs.Pass; len(passes) > 4 {
 		fmt.Fprintf(&text, "\nIn parts of a plain token's time: a guess %.2f, checking 2 guesses %.2f, 4 guesses %.2f. At the last line's\n"+
 			"acceptance a draft of fixed length gains %.2f at best.\n", r.Costs.Guess, passes[2], passes[4], r.Theory)

@@ -18,7 +18,7 @@ type reportFlags struct {
 }
 
 func (f *reportFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.directory, "report", "", "measure every mode and write tables and charts into `DIR`")
+	cmd.Flags().StringVar(&f.directory, "report", "", "measure every mode and write tables and charts into `DIR`, new or of an earlier report")
 	cmd.Flags().StringVar(&f.text, "text", "", "with --report: the `FILE` of which to compute the perplexity")
 	cmd.Flags().BoolVar(&f.quick, "quick", false, "with --report: fewer rounds and shorter texts")
 	cmd.MarkFlagDirname("report")
@@ -34,7 +34,7 @@ func (f *reportFlags) check(cmd *cobra.Command, drafts []string) error {
 	if f.directory == "" {
 		return nil
 	}
-	for _, name := range []string{"repeats", "json", "synthetic", "mode", "int4", "prompts", "tokens", "temp", "top-k", "top-p"} {
+	for _, name := range []string{"repeats", "json", "concurrency", "synthetic", "mode", "int4", "prompts", "tokens", "temp", "top-k", "top-p"} {
 		if cmd.Flags().Changed(name) {
 			return usagef(cmd, "--%s does not go with --report", name)
 		}
@@ -47,6 +47,9 @@ func (f *reportFlags) check(cmd *cobra.Command, drafts []string) error {
 
 // run writes the report about models.
 func (f *reportFlags) run(ctx context.Context, cmd *cobra.Command, models, drafts []string, threads int) error {
+	if err := report.Check(f.directory); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
 	start := time.Now()
 	var bar *progress
 	part := ""
@@ -77,5 +80,8 @@ func (f *reportFlags) run(ctx context.Context, cmd *cobra.Command, models, draft
 		note = "; without --text there is no perplexity"
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s, %s and charts, in %.0f s%s\n", printable(f.directory), report.MarkdownName, report.JSONName, time.Since(start).Seconds(), note)
+	if warning := r.Unsteady(); warning != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "tti: %s\n", warning)
+	}
 	return nil
 }

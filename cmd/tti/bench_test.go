@@ -12,7 +12,7 @@ import (
 
 func TestBenchJSON(t *testing.T) {
 	output := succeeds(t, "", "bench", draftInt8, "--threads", "1", "--repeats", "1", "--json")
-	hasKeys(t, output, "model", "threads", "kernels", "decode", "decode[].depth", "decode[].tok_s", "decode[].gb_s", "decode[].of_roofline", "decode[].tokens",
+	hasKeys(t, output, "model", "threads", "kernels", "cpu_features", "decode", "decode[].depth", "decode[].tok_s", "decode[].gb_s", "decode[].of_roofline", "decode[].tokens",
 		"decode[].tok_s_quartiles", "decode[].tok_s_quartiles.low", "decode[].tok_s_quartiles.high",
 		"prefill[].tok_s_quartiles", "prefill[].tok_s_quartiles.low", "prefill[].tok_s_quartiles.high",
 		"prefill", "prefill[].tokens", "prefill[].tok_s", "batch", "batch[].tokens", "batch[].ms", "roofline_gb_s", "open_ms", "peak_rss_mb")

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,27 +21,38 @@ type modeFlags struct {
 	mode, int4 choice
 }
 
+// int4Modes are names of mode int4 with a scope, as files and charts have them.
+var int4Modes = map[string]convert.Scope{
+	string(convert.Int4) + "-" + string(convert.Blocks): convert.Blocks,
+	string(convert.Int4) + "-" + string(convert.All):    convert.All,
+}
+
 func (f *modeFlags) register(cmd *cobra.Command) {
-	f.mode = choice{string(convert.Int8), []string{string(convert.F32), string(convert.F16), string(convert.Int8), string(convert.Int4)}}
-	f.mode.register(cmd, "mode", "how weight matrices are encoded")
+	names := []string{string(convert.F32), string(convert.F16), string(convert.Int8), string(convert.Int4)}
+	f.mode = choice{string(convert.Int8), append(names, slices.SortedFunc(maps.Keys(int4Modes), func(a, b string) int { return len(b) - len(a) })...)}
+	f.mode.register(cmd, "mode", "how weight matrices are encoded (int4: those of the MLPs, the others being int8; int4-blocks: attention's too; int4-all: all)")
 	f.int4 = choice{"", []string{string(convert.MLP), string(convert.Blocks), string(convert.All)}}
-	f.int4.register(cmd, "int4", "which matrices mode int4 is for, the others being int8: mlp, blocks (attention too) or all (the embedding too) (default mlp)")
+	f.int4.register(cmd, "int4", "the same choice for mode int4: --mode int4 --int4 all is --mode int4-all")
 }
 
 // options returns the flags as options, or the error of a scope without its mode.
 func (f *modeFlags) options(cmd *cobra.Command) (convert.Options, error) {
-	if f.int4.value != "" && f.mode.value != string(convert.Int4) {
-		return convert.Options{}, usagef(cmd, "--int4 %s belongs to --mode int4, the mode is %s", f.int4.value, f.mode.value)
+	mode, scope := convert.Mode(f.mode.value), convert.Scope(f.int4.value)
+	if named, ok := int4Modes[f.mode.value]; ok && (scope == "" || scope == named) {
+		mode, scope = convert.Int4, named
 	}
-	return convert.Options{Mode: convert.Mode(f.mode.value), Int4: convert.Scope(f.int4.value)}, nil
+	if scope != "" && mode != convert.Int4 {
+		return convert.Options{}, usagef(cmd, "--int4 %s belongs to --mode int4, the mode is %s", scope, mode)
+	}
+	return convert.Options{Mode: mode, Int4: scope}, nil
 }
 
-// suffix returns what the flags add to a file's name, such as "-int4-all".
-func (f *modeFlags) suffix() string {
-	if f.int4.value == "" || f.int4.value == string(convert.MLP) {
-		return "-" + f.mode.value
+// suffix returns what options add to a file's name, such as "-int4-all".
+func suffix(o convert.Options) string {
+	if o.Int4 == "" || o.Int4 == convert.MLP {
+		return "-" + string(o.Mode)
 	}
-	return "-" + f.mode.value + "-" + f.int4.value
+	return "-" + string(o.Mode) + "-" + string(o.Int4)
 }
 
 func newConvert() *cobra.Command {
@@ -48,7 +62,8 @@ func newConvert() *cobra.Command {
 		Use:   "convert SRC",
 		Short: "Pack a HuggingFace model directory into one .tti file",
 		Long: `Pack a HuggingFace model into one .tti file. SRC is a directory with config.json, the weights as
-safetensors and the vocabulary, or the hub's id of a model; a directory of that name wins.
+safetensors and the vocabulary, or the hub's id of a model; a directory of that name wins. A .tti file of mode f32 or f16 is taken
+too: what comes of f32 is the same file as from the model's source.
 
 --calibrate rounds int8 and int4 weights by a text of the kind that the model is for, some ten thousands
 of words: what matrices make of the text should change little. It takes minutes for a model of GPT-2's
@@ -59,9 +74,13 @@ complete. The same source and mode always give the same bytes.`,
 		Example: `  tti convert testdata/fable
   tti convert gpt2 --mode int4
   tti convert gpt2 --mode int4 --calibrate wiki.txt
-  tti convert openai-community/gpt2@main --mode int4 --int4 all -o gpt2.tti`,
+  tti convert gpt2-f32.tti --mode int4-all
+  tti convert openai-community/gpt2@main --mode int4-all -o gpt2.tti`,
 		Args: exactly("SRC"),
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			if err := checkOutput(cmd, target); err != nil {
+				return err
+			}
 			options, err := modes.options(cmd)
 			if err != nil {
 				return err
@@ -69,15 +88,15 @@ complete. The same source and mode always give the same bytes.`,
 			if text != "" && options.Mode != convert.Int8 && options.Mode != convert.Int4 {
 				return usagef(cmd, "--calibrate belongs to --mode int8 or int4, the mode is %s", options.Mode)
 			}
-			suffix := modes.suffix()
+			ending := suffix(options)
 			if text != "" {
-				suffix += "-calibrated"
+				ending += "-calibrated"
 				if options.Calibrate, err = readCalibration(cmd, text); err != nil {
 					return err
 				}
 			}
 			if !cmd.Flags().Changed("output") {
-				if target, err = defaultTarget(args[0], suffix); err != nil {
+				if target, err = defaultTarget(args[0], ending); err != nil {
 					return err
 				}
 			}
@@ -85,11 +104,11 @@ complete. The same source and mode always give the same bytes.`,
 			if err := format.CheckTarget(target); err != nil {
 				return fmt.Errorf("convert %s: write %s: %w", args[0], target, err)
 			}
-			source, err := resolve(ctx, cmd, args[0])
+			w, err := newWork(ctx, cmd, args[0])
 			if err != nil {
 				return err
 			}
-			return convertTo(ctx, cmd, source, target, options)
+			return w.run(ctx, cmd, target, options)
 		}),
 	}
 	modes.register(cmd)
@@ -139,27 +158,64 @@ func sum(counts map[string]int64) (total int64) {
 	return total
 }
 
-// defaultTarget returns NAME-MODE.tti for a directory .../NAME or a hub id ORG/NAME@REVISION.
+// defaultTarget returns NAME-MODE.tti for a directory .../NAME, a hub id ORG/NAME@REVISION or a file NAME-f32.tti.
 func defaultTarget(source, suffix string) (string, error) {
 	path, err := filepath.Abs(source) // which gives "." and ".." a name
 	if err != nil {
 		return "", err
 	}
 	name, _, _ := strings.Cut(filepath.Base(path), "@")
+	if bare, ok := strings.CutSuffix(name, ".tti"); ok {
+		name = strings.TrimSuffix(strings.TrimSuffix(bare, "-f32"), "-f16")
+	}
 	return name + suffix + ".tti", nil
 }
 
-func convertTo(ctx context.Context, cmd *cobra.Command, source convert.Source, target string, o convert.Options) error {
+// work is a conversion that is ready to be done.
+type work struct {
+	name, place string // of the source, and where that was found
+	convert     func(ctx context.Context, target string, o convert.Options) error
+}
+
+// newWork finds the source: a .tti file, a directory, or a model on the hub, which takes a download.
+func newWork(ctx context.Context, cmd *cobra.Command, name string) (work, error) {
+	if info, err := os.Stat(name); err == nil && !info.IsDir() {
+		file, err := format.Open(name)
+		if err != nil {
+			return work{}, mistaken(name, err)
+		}
+		file.Close()
+		return work{name, "file " + name, func(ctx context.Context, target string, o convert.Options) error {
+			return convert.Repack(ctx, name, target, o)
+		}}, nil
+	}
+	source, err := resolve(ctx, cmd, name)
+	if err != nil {
+		return work{}, err
+	}
+	return workOn(source), nil
+}
+
+// workOn is the conversion of a model that has been found.
+func workOn(source convert.Source) work {
+	place := "the hub's cache"
+	if source.Local {
+		place = "local directory " + source.Directory
+	}
+	return work{source.Name, place, source.Convert}
+}
+
+func (w work) run(ctx context.Context, cmd *cobra.Command, target string, o convert.Options) error {
 	start := time.Now()
 	bar := newProgress(cmd.ErrOrStderr(), "converting", true)
 	o.Progress = bar.set
-	o.Notice = func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "tti: %s: %s\n", printable(source.Name), text) }
+	o.Notice = func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "tti: %s: %s\n", printable(w.name), text) }
 	if o.Calibrate != nil {
 		rounding := newProgress(cmd.ErrOrStderr(), "rounding weights", false)
 		defer rounding.close()
 		o.Calibrate.Progress = rounding.set
 	}
-	err := source.Convert(ctx, target, o)
+	err := w.convert(ctx, target, o)
 	bar.close()
 	if err != nil {
 		return err
@@ -170,12 +226,8 @@ func convertTo(ctx context.Context, cmd *cobra.Command, source convert.Source, t
 		return err
 	}
 	defer file.Close()
-	place := "the hub's cache"
-	if source.Local {
-		place = "local directory " + source.Directory
-	}
 	_, all := tally(file.Sections())
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s, %.2f bits per weight, from %s in %.1f s\n",
-		printable(target), humanSize(file.Size()), all.BitsPerWeight, printable(place), elapsed.Seconds())
+		printable(target), humanSize(file.Size()), all.BitsPerWeight, printable(w.place), elapsed.Seconds())
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,6 +26,8 @@ func TestConvertNamesItsTarget(t *testing.T) {
 		{[]string{"--mode", "int4"}, "fable-draft-int4.tti", "int4"},
 		{[]string{"--mode", "int4", "--int4", "mlp"}, "fable-draft-int4.tti", "int4"},
 		{[]string{"--mode", "int4", "--int4", "all"}, "fable-draft-int4-all.tti", "int4-all"},
+		{[]string{"--mode", "int4-all"}, "fable-draft-int4-all.tti", "int4-all"},
+		{[]string{"--mode", "int4-blocks", "--int4", "blocks"}, "fable-draft-int4-blocks.tti", "int4-blocks"},
 		{[]string{"--mode", "int4", "--int4", "blocks", "-o", "b.tti"}, "b.tti", "int4-blocks"},
 	} {
 		o := tti(t, "", append([]string{"convert", source}, test.flags...)...)
@@ -46,6 +49,28 @@ func TestConvertNamesItsTarget(t *testing.T) {
 	if target, err := defaultTarget("org/name@main", "-int8"); target != "name-int8.tti" || err != nil {
 		t.Errorf("target of a hub id is %q (%v)", target, err)
 	}
+}
+
+// TestConvertTTI: a file of mode f32 is taken for the source that it was made from, and one of fewer bits is not.
+func TestConvertTTI(t *testing.T) {
+	folder := t.TempDir()
+	source, err := filepath.Abs(draftF32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := filepath.Join(folder, "want.tti")
+	if err := convertFor(want, draftSource, "int4"); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(folder)
+	o := tti(t, "", "convert", source, "--mode", "int4")
+	if o.code != 0 || o.stdout != "" || !regexp.MustCompile(`^draft-int4\.tti: .* bits per weight, from file .*draft-f32\.tti in [\d.]+ s\n$`).MatchString(o.stderr) {
+		t.Errorf("exit code %d, output %q, standard error %q", o.code, o.stdout, o.stderr)
+	}
+	if !bytes.Equal(readFile(t, want), readFile(t, "draft-int4.tti")) {
+		t.Error("it is not the file that the source gives")
+	}
+	refuses(t, 1, `draft-int4\.tti: its weights have been rounded to few bits already .*convert its source`, "convert", "draft-int4.tti", "--mode", "int8")
 }
 
 func TestConvertCalibrates(t *testing.T) {

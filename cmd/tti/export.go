@@ -28,6 +28,9 @@ empty.`,
 		Args:              exactly("FILE.tti"),
 		ValidArgsFunction: completeFiles,
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			if err := checkOutput(cmd, directory); err != nil {
+				return err
+			}
 			if directory == "" {
 				if directory = strings.TrimSuffix(args[0], ".tti"); directory == args[0] {
 					return usagef(cmd, "%s does not end in .tti, want -o DIR", args[0])
@@ -37,7 +40,7 @@ empty.`,
 			err := convert.Export(ctx, args[0], directory, convert.ExportOptions{DType: convert.DType(dtype.value), Progress: bar.set})
 			bar.close()
 			if err != nil {
-				return err
+				return mistaken(args[0], err)
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s: a model directory with weights in %s\n", printable(directory), dtype.value)
 			return nil

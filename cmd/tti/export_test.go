@@ -23,7 +23,7 @@ func TestExport(t *testing.T) {
 	}
 	refuses(t, 1, "not empty", "export", draftF32, "-o", directory)
 	refuses(t, 1, "missing.tti", "export", filepath.Join(folder, "missing.tti"))
-	refuses(t, 1, "not a tti file", "export", filepath.Join(directory, "model.safetensors"), "-o", filepath.Join(folder, "x"))
+	refuses(t, 1, "is a safetensors file", "export", filepath.Join(directory, "model.safetensors"), "-o", filepath.Join(folder, "x"))
 	refuses(t, 2, "does not end in .tti", "export", filepath.Join(directory, "model.safetensors"))
 	refuses(t, 2, "f64", "export", draftF32, "--dtype", "f64")
 }

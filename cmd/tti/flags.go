@@ -27,7 +27,7 @@ func (c *choice) Type() string {
 }
 
 // long reports whether there are too many values to list them in the column of flags.
-func (c *choice) long() bool { return len(strings.Join(c.allowed, "|")) > 40 }
+func (c *choice) long() bool { return len(strings.Join(c.allowed, "|")) > 30 }
 func (c *choice) Set(text string) error {
 	for _, value := range c.allowed {
 		if text == value {
@@ -139,6 +139,14 @@ func exactly(names ...string) cobra.PositionalArgs {
 		}
 		return fmt.Errorf("%d arguments given, want %s", len(args), strings.Join(names, " "))
 	}
+}
+
+// checkOutput refuses standard output for what is not written from its beginning to its end.
+func checkOutput(cmd *cobra.Command, target string) error {
+	if target == "-" {
+		return usagef(cmd, "-o -: it appears whole or not at all, and is not written to standard output; want a name (./- is one)")
+	}
+	return nil
 }
 
 // completeFiles offers .tti files for the first argument.

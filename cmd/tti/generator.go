@@ -46,8 +46,8 @@ func (f *runFlags) open(cmd *cobra.Command, path string) (*generator, error) {
 
 func (g *generator) settle(cmd *cobra.Command) (err error) {
 	f := g.flags
-	if g.template, err = f.chatTemplate(g.model); err != nil {
-		return about(g.path, err)
+	if g.template, err = f.chatTemplate(g.path, g.model); err != nil {
+		return err
 	}
 	if g.template == nil && f.system != "" {
 		return usagef(cmd, "--system is for a chat, and %s has no chat template; --template FILE gives it one", g.path)
@@ -60,7 +60,7 @@ func (g *generator) settle(cmd *cobra.Command) (err error) {
 }
 
 // chatTemplate returns the template that conversations follow, nil if plain text is to be continued.
-func (f *runFlags) chatTemplate(model *runtime.Model) (*chat.Template, error) {
+func (f *runFlags) chatTemplate(path string, model *runtime.Model) (*chat.Template, error) {
 	if f.raw {
 		return nil, nil
 	}
@@ -80,7 +80,7 @@ func (f *runFlags) chatTemplate(model *runtime.Model) (*chat.Template, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w (--raw continues plain text without it)", err)
+		return nil, fmt.Errorf("%s: %w (--raw continues plain text without it)", path, err)
 	}
 	return template, nil
 }

@@ -221,7 +221,7 @@ func (i inspection) writeHead(w io.Writer) error {
 	for _, line := range append(lines, [][2]string{
 		{"format", i.Format},
 		{"architecture", i.Architecture},
-		{"mode", i.Mode},
+		{"mode", modeText(i.Mode)},
 		{"written by", fmt.Sprintf("%s, specification %s", i.Tool, i.Specification)},
 		{"index checksum", i.IndexChecksum},
 	}...) {
@@ -237,6 +237,23 @@ func (i inspection) writeHead(w io.Writer) error {
 		fmt.Fprintf(table, "%s\tsha256 %s\n", printable(name), i.Sources[name])
 	}
 	return table.Flush()
+}
+
+// scopes say which matrices the modes are for whose names say nothing of the others.
+var scopes = []struct{ mode, matrices string }{
+	{"int4-blocks", "MLP and attention int4, embedding int8"},
+	{"int4-all", "all matrices int4"},
+	{"int4", "MLP int4, attention and embedding int8"},
+}
+
+// modeText returns a mode with what it means.
+func modeText(mode string) string {
+	for _, scope := range scopes {
+		if rest, ok := strings.CutPrefix(mode, scope.mode); ok && (rest == "" || strings.HasPrefix(rest, "-calibrated")) {
+			return fmt.Sprintf("%s (%s)", mode, scope.matrices)
+		}
+	}
+	return mode
 }
 
 func (i inspection) writeTotals(w io.Writer) {

@@ -125,3 +125,18 @@ func TestInspectErrors(t *testing.T) {
 	refuses(t, 1, `model\.safetensors: SHA-256 \w{64}, want \w{64}: the file was made from another model`, "inspect", draftInt8, "--errors", other)
 	refuses(t, 1, "nowhere", "inspect", draftInt8, "--errors", "./nowhere")
 }
+
+// TestModesArePlain: which matrices are in four bits is said wherever a name does not.
+func TestModesArePlain(t *testing.T) {
+	for mode, want := range map[string]string{
+		"f32": "f32", "int8": "int8", "int4": "int4 (MLP int4, attention and embedding int8)", "int4-calibrated": "int4-calibrated (MLP int4, attention and embedding int8)",
+		"int4-blocks": "int4-blocks (MLP and attention int4, embedding int8)", "int4-all-calibrated": "int4-all-calibrated (all matrices int4)", "int4\x1b": "int4\x1b",
+	} {
+		if got := modeText(mode); got != want {
+			t.Errorf("mode %q is shown as %q, want %q", mode, got, want)
+		}
+	}
+	if text := succeeds(t, "", "inspect", chatModel(t)); !strings.Contains(text, "int4 (MLP int4, attention and embedding int8)") {
+		t.Errorf("inspect shows %q", text)
+	}
+}

@@ -41,9 +41,7 @@ func newLineEditor(history bool, complete func(line string) []string) *lineEdito
 	e.SetMultiLineMode(true)
 	e.SetTabCompletionStyle(liner.TabPrints)
 	e.SetCompleter(complete)
-	if liner.TerminalSupported() {
-		io.WriteString(os.Stdout, pasteOn)
-	}
+	e.mark(pasteOn)
 	e.stop = guardTerminal(e.restore)
 	if cache, err := os.UserCacheDir(); err == nil && history {
 		e.history = filepath.Join(cache, "tti", "history")
@@ -80,10 +78,15 @@ func (e *lineEditor) Close() error {
 
 // restore sets the terminal to what it was.
 func (e *lineEditor) restore() {
-	if liner.TerminalSupported() {
-		io.WriteString(os.Stdout, pasteOff)
-	}
+	e.mark(pasteOff)
 	e.State.Close()
+}
+
+// mark switches the terminal's marks around pastes on or off.
+func (e *lineEditor) mark(sequence string) {
+	if marksPastes && liner.TerminalSupported() {
+		io.WriteString(os.Stdout, sequence)
+	}
 }
 
 // plainLines leaves editing to the terminal and keeps its prompts out of standard output.

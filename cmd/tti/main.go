@@ -1,4 +1,4 @@
-// Command tti packs GPT-class models into .tti files and runs them.
+// Command tti packs language models into .tti files and runs them.
 //
 // It holds flags, tables and exit codes, one file per command, and no arithmetic: what it does is
 // in packages convert, format, runtime and spec. Text goes to standard output and nothing
@@ -18,6 +18,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tti-llm/tti/convert"
 )
 
 // Exit codes. A process that a broken pipe ends may have the signal's instead.
@@ -39,10 +41,26 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	err := root.ExecuteContext(ctx)
 	code := exitCode(err)
 	if code != exitDone && !errors.Is(err, syscall.EPIPE) { // whoever closed the pipe wants to hear no more
-		fmt.Fprintf(stderr, "tti: %s\n", oneLine(err))
+		for _, err := range separately(err) {
+			fmt.Fprintf(stderr, "tti: %s\n", oneLine(err))
+		}
 	}
 	return code
 }
+
+// separately returns the errors of several things that a command has done, one for each.
+func separately(err error) []error {
+	if several, ok := err.(severalErrors); ok {
+		return several
+	}
+	return []error{err}
+}
+
+// severalErrors are told in a line each.
+type severalErrors []error
+
+func (s severalErrors) Error() string   { return errors.Join(s...).Error() }
+func (s severalErrors) Unwrap() []error { return s }
 
 func exitCode(err error) int {
 	switch {
@@ -61,7 +79,7 @@ func oneLine(err error) string {
 		return "interrupted"
 	}
 	const most = 2000 // a file may be quoted whose words are megabytes long
-	text := printable(strings.ReplaceAll(err.Error(), "\n", " "))
+	text := printable(strings.ReplaceAll(plainly(err), "\n", " "))
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "..."
 	}
@@ -85,14 +103,14 @@ func usagef(cmd *cobra.Command, text string, values ...any) error {
 func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tti",
-		Short: "Pack GPT-class models into single files and run them on the CPU",
+		Short: "Pack language models into single files and run them on the CPU",
 		Long: `tti packs a HuggingFace model directory into one .tti file, laid out the way the CPU reads it,
 and runs it straight from the mapped file. The same file, prompt and seed give the same text on
 every machine, whatever the number of threads.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 		Example: `  tti convert testdata/fable --mode int4 -o fable.tti
-  tti run fable.tti --prompt "Once upon a time" -n 100
+  tti run fable.tti "Once upon a time" -n 100
   tti inspect fable.tti`,
 		SilenceErrors:              true,
 		SilenceUsage:               true,
@@ -104,14 +122,14 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef(cmd, "no command given")
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version: convert.Tool,
 	}
+	root.SetVersionTemplate(version())
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetFlagErrorFunc(usage)
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		newConvert(), newExport(), newInspect(), newVerify(), newPack(), newUnpack(), newRun(), newEval(), newTokenize(), newBench(), newServe(), newReplay(), newVersion(),
 	)

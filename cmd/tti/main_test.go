@@ -155,7 +155,6 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		args    []string
 		pattern string
 	}{
-		{nil, `no command`},
 		{[]string{"frobnicate"}, `unknown command "frobnicate"`},
 		{[]string{"conver"}, `did you mean "convert"`},
 		{[]string{"--frobnicate"}, `unknown flag: --frobnicate`},
@@ -166,13 +165,14 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		{[]string{"convert", "a", "b"}, `2 arguments`},
 		{[]string{"convert", "a", "--mode", "int2"}, `"int2" for "--mode" flag: want one of f32, f16, int8, int4`},
 		{[]string{"convert", "a", "--mode", "int4", "--int4", "some"}, `"some" for "--int4" flag`},
+		{[]string{"convert", "a", "--mode", "int4-blocks", "--int4", "all"}, `--int4 all belongs to --mode int4, the mode is int4-blocks`},
 		{[]string{"convert", "a", "--int4", "all"}, `--int4 all belongs to --mode int4, the mode is int8`},
 		{[]string{"convert", "a", "--mode", "f32", "--calibrate", "text"}, `--calibrate belongs to --mode int8 or int4, the mode is f32`},
 		{[]string{"convert", "a", "--mode", "f16", "--calibrate", "-"}, `--calibrate.*the mode is f16`},
 		{[]string{"inspect"}, `0 arguments given, want FILE.tti`},
 		{[]string{"inspect", "a", "b"}, `2 arguments`},
 		{[]string{"inspect", "a", "--frob"}, `--frob`},
-		{[]string{"verify"}, `FILE.tti`},
+		{[]string{"verify"}, `0 files given`},
 		{[]string{"run"}, `FILE.tti`},
 		{[]string{"run", "a", "-n", "-1"}, `"-1" for "-n, --tokens" flag: want a whole number, at least 0`},
 		{[]string{"run", "a", "-n", "many"}, `"many"`},
@@ -339,8 +339,12 @@ func TestCompletion(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	text := succeeds(t, "", "version")
-	if !strings.HasPrefix(text, "tti ") || !strings.Contains(text, "built    go") {
+	if !strings.HasPrefix(text, "tti ") || !strings.Contains(text, "built    go") || !strings.Contains(text, "\nCPU  ") {
 		t.Errorf("version says %q", text)
+	}
+	t.Setenv("TTI_KERNELS", "go")
+	if text := succeeds(t, "", "version"); !strings.Contains(text, "\nkernels  go\n") {
+		t.Errorf("with TTI_KERNELS=go version says %q", text)
 	}
 }
 

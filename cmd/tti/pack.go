@@ -29,10 +29,16 @@ same bytes.`,
 		Args:              exactly("FILE.tti"),
 		ValidArgsFunction: completeFiles,
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			if err := checkOutput(cmd, target); err != nil {
+				return err
+			}
 			if target == "" {
 				target = args[0] + packedSuffix
 			}
-			return transform(ctx, cmd, "packing", packed.Pack, args[0], target)
+			if err := transform(ctx, cmd, "packing", packed.Pack, args[0], target); err != nil {
+				return mistaken(args[0], err)
+			}
+			return nil
 		}),
 	}
 	cmd.Flags().StringVarP(&target, "output", "o", "", "the `FILE` to write (default FILE.tti.zst beside it)")

@@ -192,12 +192,14 @@ func TestRunFillsTheContext(t *testing.T) {
 func TestRunCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	var stdout, stderr bytes.Buffer
-	code := run(ctx, []string{"run", draftInt8, "--prompt", "The wolf", "--json"}, strings.NewReader(""), &stdout, &stderr)
-	var a answer
-	decodeStrictly(t, stdout.String(), &a)
-	if code != 130 || stderr.String() != "tti: interrupted\n" || a.FinishReason != runtime.FinishCancelled || len(a.IDs) != 0 {
-		t.Errorf("exit code %d, standard error %q, answer %+v", code, stderr.String(), a)
+	for _, flags := range [][]string{{"--json"}, {"--json", "--stream"}} {
+		var stdout, stderr bytes.Buffer
+		code := run(ctx, append([]string{"run", draftInt8, "--prompt", "The wolf"}, flags...), strings.NewReader(""), &stdout, &stderr)
+		var a answer
+		decodeStrictly(t, stdout.String(), &a)
+		if code != 130 || stderr.String() != "tti: interrupted\n" || a.FinishReason != runtime.FinishCancelled || len(a.IDs) != 0 {
+			t.Errorf("%v: exit code %d, standard error %q, answer %+v", flags, code, stderr.String(), a)
+		}
 	}
 }
 

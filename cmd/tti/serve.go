@@ -36,9 +36,11 @@ type serveFlags struct {
 	keys            string
 	anyone          bool
 	origins         []string
+	drafts          []string
 	tlsCert, tlsKey string
 	memory, body    byteSize
 	kvMemory        byteSize
+	prefixes        byteSize
 	texts, queue    count
 	timeout, drain  time.Duration
 	log             string
@@ -47,9 +49,10 @@ type serveFlags struct {
 
 func newServe() *cobra.Command {
 	flags := serveFlags{
-		texts: count{value: 32, least: 1, most: maxServed},
-		queue: count{value: 256, least: 1, most: math.MaxInt32},
-		body:  serve.DefaultBody,
+		texts:    count{value: 32, least: 1, most: maxServed},
+		queue:    count{value: 256, least: 1, most: math.MaxInt32},
+		body:     serve.DefaultBody,
+		prefixes: 1 << 30,
 	}
 	cmd := &cobra.Command{
 		Use:   "serve MODEL...",
@@ -70,10 +73,10 @@ Beyond this machine (--listen with another address) clients need a key of --keys
 		Example: `  tti serve fable-llama.tti
   tti serve testdata/fable-llama
   tti serve models/ --memory 16GB --log answers.jsonl
-  tti serve small=qwen.tti --listen 0.0.0.0:8080 --keys keys.txt --tls-cert c.pem --tls-key k.pem`,
+  tti serve small=qwen.tti --listen 0.0.0.0:8080 --keys keys.txt`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return errors.New("no models given, want MODEL...")
+				return errors.New("no models given, want at least one MODEL")
 			}
 			return nil
 		},
@@ -93,11 +96,13 @@ Beyond this machine (--listen with another address) clients need a key of --keys
 	set.StringVar(&flags.tlsCert, "tls-cert", "", "`FILE` with the certificate for TLS")
 	set.StringVar(&flags.tlsKey, "tls-key", "", "`FILE` with the certificate's key")
 	set.StringArrayVar(&flags.origins, "cors", nil, "let pages of this `ORIGIN` use the server, such as https://example.org, or * for all")
+	set.StringArrayVar(&flags.drafts, "draft", nil, "guess tokens ahead with `[MODEL=]{FILE.tti|ngram}`, for one model or for all. Answers never depend on it")
 	set.StringVar(&flags.log, "log", "", "append requests and answers to this `FILE`, for tti replay")
 	set.BoolVar(&flags.jsonLog, "json", false, "write the lines about requests on standard error as JSON")
 	set.StringVar(&flags.pprof, "pprof", "", "`ADDRESS` on this machine for profiles")
 	set.Var(&flags.memory, "memory", "memory that open models may take together, such as 16GB; 0: no bound")
 	set.Var(&flags.kvMemory, "kv-memory", "memory that a model's keys and values may take; 0: no bound")
+	set.Var(&flags.prefixes, "prefix-memory", "memory for keys and values of texts that were written, for those that begin alike; 0: none")
 	set.Var(&flags.texts, "texts", "texts of a model that are written at once")
 	set.Var(&flags.queue, "queue", "requests of a model that may wait; more are told to come back")
 	set.Var(&flags.body, "max-body", "largest request")
@@ -128,7 +133,8 @@ func (f *serveFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 		Threads: runtime.NewThreads(f.threads.value),
 		Model:   append(f.kvOption(), runtime.WithKVLimit(int64(f.kvMemory))),
 		Context: f.context.value,
-		Engine:  engine.Options{Texts: f.texts.value, Queue: f.queue.value},
+		Drafts:  f.draftsByModel(),
+		Engine:  engine.Options{Texts: f.texts.value, Queue: f.queue.value, Prefixes: cmp.Or(int64(f.prefixes), -1)},
 		Memory:  int64(f.memory),
 		Origins: f.origins,
 		MaxBody: int64(f.body),
@@ -203,6 +209,19 @@ func (f *modelFlags) kvOption() (options []runtime.Option) {
 	return options
 }
 
+// draftsByModel returns what guesses for each model, and under "" for those that are not named.
+func (f *serveFlags) draftsByModel() map[string][]string {
+	drafts := map[string][]string{}
+	for _, flag := range f.drafts {
+		name, draft, named := strings.Cut(flag, "=")
+		if !named {
+			name, draft = "", flag
+		}
+		drafts[name] = append(drafts[name], draft)
+	}
+	return drafts
+}
+
 // sources finds what the arguments name. What is no .tti file yet is made one.
 func (f *serveFlags) sources(ctx context.Context, cmd *cobra.Command, args []string) (sources []serve.Source, err error) {
 	for _, arg := range args {
@@ -246,7 +265,7 @@ func (f *serveFlags) converted(ctx context.Context, cmd *cobra.Command, name str
 	if err != nil {
 		return serve.Source{}, err
 	}
-	file, err := defaultTarget(name, f.modes.suffix())
+	file, err := defaultTarget(name, suffix(options))
 	if err != nil {
 		return serve.Source{}, err
 	}
@@ -258,7 +277,7 @@ func (f *serveFlags) converted(ctx context.Context, cmd *cobra.Command, name str
 	if _, err := os.Stat(served.Path); err == nil && !source.Local {
 		return served, nil
 	}
-	return served, convertTo(ctx, cmd, source, served.Path, options)
+	return served, workOn(source).run(ctx, cmd, served.Path, options)
 }
 
 // servedName is what clients call a model that was converted: the hub's id, or the directory's name.

@@ -202,10 +202,10 @@ func newChatScreen(t *testing.T, columns uint16, args ...string) (s *screen, pro
 	return s, process, s.sees("> ", mark)
 }
 
-// savedMessages has the chat save its messages, and returns them.
-func (s *screen) savedMessages(mark int) (messages []struct{ Role, Content string }) {
+// savedMessages has the chat save its messages, and returns the file and them.
+func (s *screen) savedMessages(mark int) (path string, messages []struct{ Role, Content string }) {
 	s.t.Helper()
-	path := filepath.Join(s.t.TempDir(), "chat.json")
+	path = filepath.Join(s.t.TempDir(), "chat.json")
 	s.types("/save " + path + "\r")
 	s.sees("Saved ", mark)
 	var saved struct {
@@ -214,7 +214,7 @@ func (s *screen) savedMessages(mark int) (messages []struct{ Role, Content strin
 	if err := json.Unmarshal(readFile(s.t, path), &saved); err != nil {
 		s.t.Fatal(err)
 	}
-	return saved.Messages
+	return path, saved.Messages
 }
 
 // TestTerminalPaste pastes three lines, one of which looks like the key that leaves, and edits what is shown of them: they are one message.
@@ -231,7 +231,7 @@ func TestTerminalPaste(t *testing.T) {
 	mark = s.sees("three?", mark)
 	s.types(ctrlC)
 	mark = s.sees("> ", s.sees("Ctrl-D leaves.", mark))
-	if messages := s.savedMessages(mark); len(messages) != 2 || messages[0].Content != "one\ntwo \n\tthree?" {
+	if _, messages := s.savedMessages(mark); len(messages) != 2 || messages[0].Content != "one\ntwo \n\tthree?" {
 		t.Errorf("messages %q", messages)
 	}
 	s.types(ctrlD)
@@ -251,13 +251,17 @@ func TestTerminalCommands(t *testing.T) {
 	mark = s.sees("> ", s.sees("temp is 1.", mark))
 	s.types("/ret\t\r")
 	mark = s.sees("> ", s.sees("Cut after 4 tokens", s.sees("/retry", mark)))
-	messages := s.savedMessages(mark)
+	file, messages := s.savedMessages(mark)
 	if len(messages) != 2 || messages[0].Content != "Who\nare you?" {
 		t.Errorf("messages %q", messages)
 	}
 	mark = s.sees("> ", s.sees("Saved ", mark))
 	s.types("/undo\r")
 	mark = s.sees("> ", s.sees("Took back \"Who are you?\" and its answer.", mark))
+	s.types("/load " + file + "\r")
+	mark = s.sees("> ", s.sees("Loaded 2 messages from ", mark))
+	s.types("/undo\r")
+	mark = s.sees("> ", s.sees("Took back", mark))
 	s.types("/re\t\t")
 	mark = s.sees("/reset", s.sees("/retry", mark))
 	s.types("set\r")

@@ -10,6 +10,9 @@ import (
 	"github.com/peterh/liner"
 )
 
+// marksPastes says that the editor understands what a terminal with bracketed paste sends.
+const marksPastes = true
+
 // newLiner returns a line editor for the process's terminal that takes a paste of several lines for one.
 //
 // The editor sets the modes of descriptor 0, and reads from what os.Stdin is when it is made. That is one end of a pipe here, into which the

@@ -21,6 +21,9 @@ before the file bears its name: it appears whole or not at all, and an existing 
 		Args:              exactly("FILE.tti.zst"),
 		ValidArgsFunction: completeExtensions("zst"),
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			if err := checkOutput(cmd, target); err != nil {
+				return err
+			}
 			if target == "" {
 				name, ok := strings.CutSuffix(args[0], packedSuffix)
 				if !ok {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -12,33 +13,57 @@ import (
 
 func newVerify() *cobra.Command {
 	return &cobra.Command{
-		Use:   "verify FILE.tti",
-		Short: "Check every byte of a .tti file, packed or not",
+		Use:   "verify FILE.tti...",
+		Short: "Check every byte of .tti files, packed or not",
 		Long: `Check header, index, every section's checksum and that nothing lies between sections: together every
-bit of the file. Prints "ok" and exits 0, or names the first bad section and exits 1. A packed file
-is unpacked to memory, a few frames at a time.`,
+bit of the file. Prints "ok" for each file that is, names the first bad section of each other one, and exits 1 if there is any. A
+packed file is unpacked to memory, a few frames at a time.`,
 		Example: `  tti verify fable.tti
-  tti verify fable.tti.zst`,
-		Args:              exactly("FILE.tti"),
-		ValidArgsFunction: completeExtensions("tti", "zst"),
+  tti verify *.tti fable.tti.zst`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("0 files given, want FILE.tti")
+			}
+			return nil
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"tti", "zst"}, cobra.ShellCompDirectiveFilterFileExt
+		},
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
-			file, err := openContainer(args[0])
-			if err != nil {
-				return err
+			var bad severalErrors
+			for _, path := range args {
+				switch err := verify(ctx, cmd, path); {
+				case errors.Is(err, errOutput), errors.Is(err, context.Canceled):
+					return err
+				case err != nil:
+					bad = append(bad, err)
+				}
 			}
-			defer file.Close()
-			bar := newProgress(cmd.ErrOrStderr(), "verifying", true)
-			err = file.Verify(ctx, bar.set)
-			bar.close()
-			if err != nil {
-				return err
+			if len(bad) > 0 {
+				return bad
 			}
-			if err := verifyTokenizer(file); err != nil {
-				return err
-			}
-			return write(cmd.OutOrStdout(), fmt.Sprintf("%s: ok, %d sections, %s\n", printable(args[0]), len(file.Sections()), humanSize(file.Size())))
+			return nil
 		}),
 	}
+}
+
+// verify checks one file.
+func verify(ctx context.Context, cmd *cobra.Command, path string) error {
+	file, err := openContainer(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	bar := newProgress(cmd.ErrOrStderr(), "verifying", true)
+	err = file.Verify(ctx, bar.set)
+	bar.close()
+	if err != nil {
+		return err
+	}
+	if err := verifyTokenizer(file); err != nil {
+		return err
+	}
+	return write(cmd.OutOrStdout(), fmt.Sprintf("%s: ok, %d sections, %s\n", printable(path), len(file.Sections()), humanSize(file.Size())))
 }
 
 // verifyTokenizer checks the tables of the tokenizer's section, which their checksum says nothing about.

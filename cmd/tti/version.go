@@ -10,6 +10,7 @@ import (
 
 	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/kernels"
 )
 
 func newVersion() *cobra.Command {
@@ -26,12 +27,28 @@ func newVersion() *cobra.Command {
 func version() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s, file format %s\n", convert.Tool, format.Specification)
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return text.String()
+	if info, ok := debug.ReadBuildInfo(); ok {
+		writeBuild(&text, info)
 	}
+	writeKernels(&text)
+	return text.String()
+}
+
+// writeKernels says which kernels would run here, and why.
+func writeKernels(text *strings.Builder) {
+	set, err := kernels.FromEnvironment()
+	if err != nil {
+		fmt.Fprintf(text, "kernels  %v\n", err)
+	} else {
+		fmt.Fprintf(text, "kernels  %s\n", set.Name())
+	}
+	fmt.Fprintf(text, "CPU      %s\n", strings.Join(kernels.Features(), " "))
+}
+
+// writeBuild says what the program was built from.
+func writeBuild(text *strings.Builder, info *debug.BuildInfo) {
 	if info.Main.Version != "" {
-		fmt.Fprintf(&text, "module   %s %s\n", info.Main.Path, info.Main.Version)
+		fmt.Fprintf(text, "module   %s %s\n", info.Main.Path, info.Main.Version)
 	}
 	settings := map[string]string{}
 	for _, s := range info.Settings {
@@ -41,8 +58,7 @@ func version() string {
 		if settings["vcs.modified"] == "true" {
 			revision += ", modified"
 		}
-		fmt.Fprintf(&text, "source   %s (%s)\n", revision, settings["vcs.time"])
+		fmt.Fprintf(text, "source   %s (%s)\n", revision, settings["vcs.time"])
 	}
-	fmt.Fprintf(&text, "built    %s for %s/%s\n", info.GoVersion, runtime.GOOS, runtime.GOARCH)
-	return text.String()
+	fmt.Fprintf(text, "built    %s for %s/%s\n", info.GoVersion, runtime.GOOS, runtime.GOARCH)
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -420,6 +421,18 @@ func TestTokenizerFileRefuses(t *testing.T) {
 		{`pre_tokenizer: ByteLevel: field "add_prefix" is not supported`, set("pre_tokenizer.add_prefix", true)},
 		{"pre_tokenizer: Metaspace: add_prefix_space contradicts", set("pre_tokenizer", object{"type": "Metaspace", "replacement": "_", "add_prefix_space": false})},
 		{"a tokenizer without decoder is not supported", set("decoder", nil)},
+		{"tokenizer.json: there is no model", set("model", nil)},
+		{"tokenizer.json: model: json: cannot unmarshal array", set("model", []int{1})},
+		{"tokenizer.json: model: merges: json: cannot unmarshal", set("model.merges", []int{1})},
+		{"tokenizer.json: decoder: Strip: start: json: cannot unmarshal number 1.5", set("decoder", object{"type": "Strip", "content": " ", "start": 1.5})},
+		{"tokenizer.json: normalizer: more than 16 components", set("normalizer", object{"type": "Sequence", "normalizers": slices.Repeat([]any{object{"type": "NFC"}}, 17)})},
+		{"tokenizer.json: normalizer and pre_tokenizer make a text more than 64 times as long", set("normalizer", object{
+			"type": "Sequence", "normalizers": slices.Repeat([]any{object{"type": "Replace", "pattern": object{"String": "e"}, "content": "eeeeeeee"}}, 3),
+		})},
+		{"tokenizer.json: post_processor: TemplateProcessing: 1025 tokens before or after a text, at most 1024 are allowed", set("post_processor", object{
+			"type": "TemplateProcessing", "single": []any{object{"Sequence": object{"id": "A"}}, object{"SpecialToken": object{"id": "<s>"}}},
+			"special_tokens": object{"<s>": object{"ids": make([]int, 1025)}},
+		})},
 		{`decoder: type "WordPiece" is not supported`, set("decoder", object{"type": "WordPiece"})},
 		{`post_processor: type "BertProcessing" is not supported`, set("post_processor", object{"type": "BertProcessing"})},
 		{"post_processor: TemplateProcessing: single has 0 texts, want 1", set("post_processor", object{"type": "TemplateProcessing"})},
@@ -492,6 +505,21 @@ func FuzzLoad(f *testing.F) {
 	config := `{"tokenizer_class":"GPT2Tokenizer","added_tokens_decoder":{"260":{"content":"<pad>","special":true}},"eos_token":{"content":"<pad>"}}`
 	f.Add(vocab, m.merges, whole, config, `{"x":261}`, `{"pad_token":"<pad>"}`, `{"eos_token_id":[259]}`, 300)
 	f.Add("", "", whole, "", "", "", "", 0)
+	folders, err := filepath.Glob("../../testdata/tokenizers/small/*")
+	if err != nil || len(folders) == 0 {
+		f.Fatal(folders, err)
+	}
+	for _, folder := range folders {
+		var texts []string
+		for _, name := range []string{"tokenizer.json", "tokenizer_config.json"} {
+			text, err := os.ReadFile(filepath.Join(folder, name))
+			if err != nil {
+				f.Fatal(err)
+			}
+			texts = append(texts, string(text))
+		}
+		f.Add("", "", texts[0], texts[1], "", "", "", 0)
+	}
 	f.Fuzz(func(t *testing.T, vocab, merges, whole, config, added, special, generation string, size int) {
 		directory := make(fstest.MapFS)
 		for name, text := range map[string]string{
@@ -504,6 +532,9 @@ func FuzzLoad(f *testing.F) {
 		}
 		d, _, err := bpe.Load(directory, bpe.Options{Size: size})
 		if err != nil {
+			if strings.ContainsAny(err.Error(), "\n\r\x1b") {
+				t.Fatalf("not one line: %q", err)
+			}
 			return
 		}
 		if size != 0 && len(d.Tokens) != size {

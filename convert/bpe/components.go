@@ -53,10 +53,10 @@ var decoders = components{"decoders", map[string]func(*fields) (vocabulary.Step,
 	"ByteFallback": func(*fields) (vocabulary.Step, error) { return vocabulary.Step{Type: vocabulary.ByteFallback}, nil },
 	"Fuse":         func(*fields) (vocabulary.Step, error) { return vocabulary.Step{Type: vocabulary.Fuse}, nil },
 	"Strip": func(f *fields) (vocabulary.Step, error) {
-		if f.number("stop") != 0 {
+		if f.integer("stop") != 0 {
 			return vocabulary.Step{}, fmt.Errorf("a stop other than 0 is not supported")
 		}
-		return vocabulary.Step{Type: vocabulary.Strip, Text: f.text("content"), Start: int(f.number("start"))}, nil
+		return vocabulary.Step{Type: vocabulary.Strip, Text: f.text("content"), Start: f.integer("start")}, nil
 	},
 	"Metaspace": func(f *fields) (vocabulary.Step, error) { f.ignore("split"); return readMetaspace(f) },
 }}
@@ -114,7 +114,9 @@ func (f *fields) sequence(known components, depth int) (steps []vocabulary.Step,
 		if err != nil {
 			return nil, err
 		}
-		steps = append(steps, more...)
+		if steps = append(steps, more...); len(steps) > vocabulary.MaxSteps {
+			return nil, fmt.Errorf("more than %d components", vocabulary.MaxSteps)
+		}
 	}
 	return steps, nil
 }

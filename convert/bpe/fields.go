@@ -10,7 +10,7 @@ import (
 )
 
 // fields reads an object of which every field must be known: one that is not may change what the tokenizer does.
-// The first error sticks.
+// The first error sticks. That the object is strict JSON has been checked with the file around it.
 type fields struct {
 	values map[string]json.RawMessage
 	used   map[string]bool
@@ -35,34 +35,53 @@ func (f *fields) ignore(names ...string) {
 	}
 }
 
-// json stores a field that is there in the value.
-func (f *fields) json(name string, value any) {
+// plain stores a field that is there in a value that holds no structs.
+func (f *fields) plain(name string, value any) {
+	f.store(name, func(data []byte) error {
+		if err := json.Unmarshal(data, value); err != nil {
+			return fmt.Errorf("%.200s", err) // the error may quote a text in full
+		}
+		return nil
+	})
+}
+
+// structs is plain for a value with structs in it, whose names encoding/json would not take byte for byte.
+func (f *fields) structs(name string, value any) {
+	f.store(name, func(data []byte) error { return strictjson.Unmarshal(data, value) })
+}
+
+func (f *fields) store(name string, unmarshal func(data []byte) error) {
 	if data := f.take(name); data != nil && f.err == nil {
-		if err := strictjson.Unmarshal(data, value); err != nil {
+		if err := unmarshal(data); err != nil {
 			f.err = fmt.Errorf("%s: %w", name, err)
 		}
 	}
 }
 
 func (f *fields) text(name string) (text string) {
-	f.json(name, &text)
+	f.plain(name, &text)
 	return text
 }
 
 func (f *fields) number(name string) (number float64) {
-	f.json(name, &number)
+	f.plain(name, &number)
+	return number
+}
+
+func (f *fields) integer(name string) (number int) {
+	f.plain(name, &number)
 	return number
 }
 
 func (f *fields) boolean(name string, fallback bool) bool {
-	f.json(name, &fallback)
+	f.plain(name, &fallback)
 	return fallback
 }
 
 // object returns a field that is an object, nil if it is absent or null.
 func (f *fields) object(name string) *fields {
 	var values map[string]json.RawMessage
-	f.json(name, &values)
+	f.plain(name, &values)
 	if values == nil {
 		return nil
 	}

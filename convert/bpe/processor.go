@@ -6,12 +6,13 @@ import (
 	"slices"
 
 	"github.com/tti-llm/tti/format/strictjson"
+	"github.com/tti-llm/tti/format/vocabulary"
 )
 
 // list stores a field that is a list of objects.
 func (f *fields) list(name string, objects *[]*fields) {
 	var values []map[string]json.RawMessage
-	f.json(name, &values)
+	f.plain(name, &values)
 	for _, value := range values {
 		*objects = append(*objects, &fields{values: value})
 	}
@@ -40,6 +41,9 @@ func readProcessor(f *fields) (prefix, suffix []int32, err error) {
 				return nil, nil, err
 			}
 			prefix, suffix = slices.Concat(before, prefix), slices.Concat(suffix, after)
+			if err := checkAround(prefix, suffix); err != nil {
+				return nil, nil, err
+			}
 		}
 		return prefix, suffix, nil
 	default:
@@ -55,8 +59,8 @@ func readTemplateProcessing(f *fields) (prefix, suffix []int32, err error) {
 	var special map[string]struct {
 		IDs []int32 `json:"ids"`
 	}
-	f.json("single", &pieces)
-	f.json("special_tokens", &special)
+	f.structs("single", &pieces)
+	f.structs("special_tokens", &special)
 	f.ignore("pair")
 	if err := f.done(); err != nil {
 		return nil, nil, fmt.Errorf("TemplateProcessing: %w", err)
@@ -81,6 +85,9 @@ func readTemplateProcessing(f *fields) (prefix, suffix []int32, err error) {
 				} else {
 					suffix = append(suffix, ids.IDs...)
 				}
+				if err := checkAround(prefix, suffix); err != nil {
+					return nil, nil, fmt.Errorf("TemplateProcessing: %w", err)
+				}
 			default:
 				return nil, nil, fmt.Errorf("TemplateProcessing: single: %.60q is not supported", kind)
 			}
@@ -90,4 +97,13 @@ func readTemplateProcessing(f *fields) (prefix, suffix []int32, err error) {
 		return nil, nil, fmt.Errorf("TemplateProcessing: single has %d texts, want 1", texts)
 	}
 	return prefix, suffix, nil
+}
+
+// checkAround refuses more tokens around a text than a section may have, before there are many: a few names of long lists
+// could ask for gigabytes.
+func checkAround(prefix, suffix []int32) error {
+	if most := max(len(prefix), len(suffix)); most > vocabulary.MaxAround {
+		return fmt.Errorf("%d tokens before or after a text, at most %d are allowed", most, vocabulary.MaxAround)
+	}
+	return nil
 }

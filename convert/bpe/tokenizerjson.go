@@ -2,6 +2,7 @@ package bpe
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,7 +25,7 @@ func (r *rule) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	if len(pair) != 2 || pair[0] == "" || pair[1] == "" {
-		return fmt.Errorf("merge %.80s is not two tokens", data)
+		return fmt.Errorf("merge %.80q is not two tokens", data)
 	}
 	r.left, r.right = pair[0], pair[1]
 	return nil
@@ -64,10 +65,13 @@ func (l *loader) define(file *fields, o Options) (d vocabulary.Definition, err e
 	var added []declared
 	model := file.object("model")
 	processor := file.object("post_processor")
-	file.json("added_tokens", &added)
+	file.structs("added_tokens", &added)
 	file.ignore("version", "truncation", "padding") // they say what is done with the ids of several texts
 	if err := file.done(); err != nil {
 		return d, err
+	}
+	if model == nil {
+		return d, errors.New("there is no model")
 	}
 	unknown, err := l.readModel(model, &d)
 	if err != nil {
@@ -128,8 +132,8 @@ func (l *loader) readModel(f *fields, d *vocabulary.Definition) (unknown string,
 		d.FuseUnknown, d.ByteFallback = fuse, fallback
 	}
 	d.IgnoreMerges = f.boolean("ignore_merges", false)
-	f.json("vocab", &vocab)
-	f.json("merges", &l.merges)
+	f.plain("vocab", &vocab)
+	f.plain("merges", &l.merges)
 	if err := f.done(); err != nil {
 		return "", err
 	}

@@ -228,6 +228,9 @@ const MaxStepText = 64
 // few steps could make gigabytes of a word otherwise. Those in use reach 12.
 const MaxGrowth = 64
 
+// MaxAround bounds the tokens that the post-processor puts before a text, and those that it puts after it. Those in use put one.
+const MaxAround = 1024
+
 // Validate returns an error for settings that no tokenizer has. Ids are those of a vocabulary of the given size. A step or
 // pattern that is unknown is format.ErrUnsupported: a later version may know it.
 func (s *Settings) Validate(tokens int) error {
@@ -247,6 +250,9 @@ func (s *Settings) Validate(tokens int) error {
 	}
 	if err := s.validateUnit(); err != nil {
 		return err
+	}
+	if most := max(len(s.Prefix), len(s.Suffix)); most > MaxAround {
+		return fmt.Errorf("%d tokens before or after a text, at most %d are allowed", most, MaxAround)
 	}
 	ids := append(append(append([]int32{}, s.Prefix...), s.Suffix...), s.End...)
 	if s.Unknown != nil {

@@ -264,6 +264,7 @@ func TestSettingsRefused(t *testing.T) {
 		}},
 		{`unit "word"`, func(d *vocabulary.Definition) { d.Unit = "word" }},
 		{"token 9 of 9", func(d *vocabulary.Definition) { d.Prefix = []int32{9} }},
+		{"1025 tokens before or after a text", func(d *vocabulary.Definition) { d.Suffix = make([]int32, 1025) }},
 		{"token -1 of 9", func(d *vocabulary.Definition) { d.Suffix = []int32{-1} }},
 		{"token 11 of 9", func(d *vocabulary.Definition) { unknown := int32(11); d.Unknown = &unknown }},
 		{"template \"x\" is not UTF-8", func(d *vocabulary.Definition) { d.Templates = map[string]string{"x": bad} }},

@@ -24,6 +24,7 @@ type Result struct {
 	Model    string    `json:"model"`
 	Threads  int       `json:"threads"`
 	Kernels  string    `json:"kernels"`
+	Features []string  `json:"cpu_features"` // see kernels.Features
 	Decode   []Decode  `json:"decode"`
 	Prefill  []Prefill `json:"prefill"`
 	Batch    []Batch   `json:"batch"`
@@ -379,6 +380,7 @@ func (b *bench) result() Result {
 		Model:    b.path,
 		Threads:  b.model.Threads().Count(),
 		Kernels:  b.model.Kernels(),
+		Features: kernels.Features(),
 		Decode:   []Decode{},
 		Prefill:  []Prefill{},
 		Batch:    []Batch{},

@@ -84,6 +84,18 @@ func (c *curve) seconds(rows int) float64 {
 	return float64(rows/forward.MaxRows)*c.filled[forward.MaxRows] + c.filled[rows%forward.MaxRows]
 }
 
+// hopeful is seconds that assumes little of rows that were never tried, for those who can afford to try.
+func (c *curve) hopeful(rows int) float64 {
+	last := min(rows, forward.MaxRows)
+	for last > 0 && !c.fresh(last) {
+		last--
+	}
+	if last == 0 || rows > forward.MaxRows {
+		return c.seconds(rows)
+	}
+	return min(c.seconds(rows), c.points[last].seconds*(1+assumedRow*float64(rows-last)))
+}
+
 // beside returns how many rows more go along with some, such that the batch takes at most stretch times as long: at least
 // one. Nobody waits for a batch that has no rows but those, so that may be a whole pass.
 func (c *curve) beside(rows int, stretch float64) int {

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/spec"
 )
 
 // ErrBusy is returned where as many requests wait as may: the client should come back later.
@@ -22,9 +23,18 @@ type Options struct {
 	// Stretch bounds how long pieces of prompts may make a step, as a multiple of what it takes without them. At least one
 	// token of a prompt goes along with each step all the same. 0: 2.
 	Stretch float64
+	// Prefixes is how many bytes of keys and values may be kept of texts that have been run, for those that begin alike. They
+	// give way when the pool of runtime.WithKVLimit is full. 0: 1 GiB; negative: none.
+	Prefixes int64
+	// Draft is a model that guesses tokens for all texts, and NGram lets what followed in a text before be guessed: where that
+	// makes texts faster, and only there. A draft model runs on the target's threads from then on; see spec.NewModel for what
+	// it must be like.
+	Draft *runtime.Model
+	NGram bool
 
 	// interfere, if not nil, is called by the scheduler before each step: tests make trouble there.
 	interfere func(*Engine)
+	eager     bool // has everything checked that can be guessed
 }
 
 // validate returns an ErrOption for what makes no sense.
@@ -50,6 +60,7 @@ func (o Options) withDefaults() Options {
 	o.Texts = cmp.Or(o.Texts, 32)
 	o.Queue = cmp.Or(o.Queue, 256)
 	o.Stretch = cmp.Or(o.Stretch, 2)
+	o.Prefixes = cmp.Or(o.Prefixes, 1<<30)
 	return o
 }
 
@@ -69,14 +80,20 @@ type Engine struct {
 	scheduler
 }
 
-// New returns an Engine that is ready for requests. Close ends it. It fails with ErrOption.
+// New returns an Engine that is ready for requests. Close ends it. It fails with ErrOption, and with
+// spec.ErrVocabulary for a draft model that does not go with the model.
 func New(model *runtime.Model, options Options) (*Engine, error) {
 	if err := options.validate(); err != nil {
 		return nil, err
 	}
+	if options.Draft != nil {
+		if err := spec.Pair(options.Draft, model); err != nil {
+			return nil, err
+		}
+	}
 	e := &Engine{model: model, options: options.withDefaults(), ended: make(chan struct{})}
 	e.changed = sync.NewCond(&e.mutex)
-	e.scheduler = newScheduler(model)
+	e.scheduler = newScheduler(model, e.options)
 	go e.run()
 	return e, nil
 }
@@ -130,6 +147,7 @@ func (e *Engine) run() {
 		e.step()
 	}
 	e.failAll(fmt.Errorf("engine: %w", runtime.ErrClosed))
+	e.prefixes.clear()
 }
 
 // wait returns true when there is something to do, and false once the engine is closed.

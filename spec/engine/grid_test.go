@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/runtime"
 )
 
@@ -47,10 +48,10 @@ func requests(t testing.TB, m *runtime.Model, random *rand.Rand, count int) []Re
 		beginning := 2000 + random.IntN(len(text)-2000-length)
 		prompt := text[beginning:][:length]
 		if random.IntN(2) == 0 { // one of a few beginnings, and something of its own
-			common := text[random.IntN(3)*97:][:random.IntN(context/3)]
+			common := text[random.IntN(2)*97:][:random.IntN(context/3)]
 			prompt = append(slices.Clone(common), prompt[:min(len(prompt), 12)]...)
 		}
-		r := Request{Prompt: prompt, Key: []string{"", "a", "b"}[random.IntN(3)], Limits: []runtime.GenerateOption{runtime.MaxTokens(random.IntN(40))}}
+		r := Request{Prompt: prompt, Key: []string{"", "", "", "", "a", "b"}[random.IntN(6)], Limits: []runtime.GenerateOption{runtime.MaxTokens(random.IntN(40))}}
 		if random.IntN(8) == 0 { // to the end of the context
 			r.Limits = nil
 		}
@@ -124,23 +125,115 @@ func checkTogether(t *testing.T, e *Engine, list []Request, want [][]written, wh
 	group.Wait()
 }
 
-func TestTextsAreThoseAlone(t *testing.T) {
-	for i, g := range gridModels {
-		t.Run(fmt.Sprint(g.source, " ", g.mode.Mode), func(t *testing.T) {
-			m := open(t, g.source, g.mode, runtime.WithThreads(runtime.NewThreads(2)))
-			list := requests(t, m, rand.New(rand.NewPCG(1, uint64(i))), 24)
-			want := make([][]written, len(list))
-			for j, r := range list {
-				want[j] = alone(t, m, r)
-			}
-			for _, texts := range []int{4, 24} {
-				e := start(t, m, Options{Texts: texts})
-				checkTogether(t, e, list, want, fmt.Sprint(texts, " texts at once"))
-				e.Close()
-				if taken := m.KVTaken(); taken != 0 {
-					t.Errorf("%d bytes of pages stay taken", taken)
-				}
-			}
-		})
+// gridEnvironment is the variable that makes TestGrid run all of its combinations.
+const gridEnvironment = "TTI_SERVE_GRID"
+
+// troubles are what can happen to texts under load.
+var troubles = []struct {
+	name string
+	Options
+	draft    bool // guess with a model
+	pages    int  // of the pool; 0: no limit
+	every    int  // steps between troubles
+	trouble  func(e *Engine, random *rand.Rand)
+	happened func(s Statistics) bool // nil: it may or may not
+}{
+	{name: "alone in time", Options: Options{Texts: 4}, happened: func(s Statistics) bool { return s.Prefixes.Found > 0 }},
+	{name: "without a cache", Options: Options{Prefixes: -1}, happened: func(s Statistics) bool { return s.Prefixes.Lookups == 0 }},
+	{name: "with a cache", happened: func(s Statistics) bool { return s.Prefixes.Found > 0 }},
+	{name: "evicted", every: 2, trouble: func(e *Engine, random *rand.Rand) {
+		for range random.IntN(3) {
+			e.prefixes.evict()
+		}
+	}, happened: func(s Statistics) bool { return s.Prefixes.Evicted > 0 }},
+	// A text alone comes back in as many steps as its context has full passes.
+	{name: "preempted", every: 9, trouble: func(e *Engine, random *rand.Rand) {
+		if len(e.texts) > 0 {
+			e.preempt(e.texts[random.IntN(len(e.texts))])
+		}
+	}, happened: func(s Statistics) bool { return s.Preemptions > 5 }},
+	{name: "a small pool", pages: 20, happened: func(s Statistics) bool { return s.Preemptions+s.Prefixes.Evicted > 0 }},
+	{name: "n-gram", Options: Options{NGram: true, eager: true}, happened: func(s Statistics) bool { return s.Accepted > 0 && s.Accepted < s.Drafted }},
+	{name: "draft model", draft: true, Options: Options{eager: true}, happened: func(s Statistics) bool { return s.Accepted > 0 && s.Accepted < s.Drafted }},
+	{name: "drafts that pay", draft: true, Options: Options{NGram: true}},
+	{name: "all at once", draft: true, Options: Options{NGram: true, eager: true, Texts: 8}, pages: 24, every: 11, trouble: func(e *Engine, random *rand.Rand) {
+		e.prefixes.evict()
+		if len(e.texts) > 0 {
+			e.preempt(e.texts[random.IntN(len(e.texts))])
+		}
+	}, happened: func(s Statistics) bool { return s.Accepted > 0 && s.Preemptions > 0 }},
+	{name: "long steps", Options: Options{Stretch: 1000, Texts: 64}, happened: func(s Statistics) bool { return s.Prefixes.Found > 0 }},
+}
+
+// TestGrid compares every choice of requests of all kinds, run together, with what it is alone on one thread: for models of all
+// kinds, encodings of keys and values, kernels, numbers of threads and troubles. It is all combinations where TTI_SERVE_GRID
+// is set, a sample of them otherwise.
+func TestGrid(t *testing.T) {
+	full := os.Getenv(gridEnvironment) != ""
+	count, sample, turn, compared := 200, 1, 0, 0
+	switch {
+	case full:
+	case testing.Short():
+		count, sample = 10, 29
+	default:
+		count, sample = 20, 17 // no divisor in common with the numbers of ways, so that all have their turn
 	}
+	for i, g := range gridModels {
+		for _, encoding := range []runtime.KV{runtime.F32, runtime.F16, runtime.Int8} {
+			t.Run(fmt.Sprint(g.source, " ", g.mode.Mode, " ", encoding), func(t *testing.T) {
+				reference := open(t, g.source, g.mode, runtime.WithKV(encoding), runtime.WithThreads(runtime.NewThreads(1)))
+				random := rand.New(rand.NewPCG(uint64(i), uint64(encoding)))
+				list := requests(t, reference, random, count)
+				expected := sync.OnceValue(func() (want [][]written) {
+					for _, r := range list {
+						want = append(want, alone(t, reference, r))
+					}
+					return want
+				})
+				for _, set := range kernels.Sets() {
+					for threads := 1; threads <= 2; threads++ {
+						for _, trouble := range troubles {
+							if turn++; turn%sample != 0 || testing.Short() && set.Name() == "go" && len(kernels.Sets()) > 1 {
+								continue
+							}
+							some := len(list)
+							if set.Name() == "go" { // slow
+								some = min(some, count/5)
+							}
+							options := []runtime.Option{runtime.WithKV(encoding), runtime.WithThreads(runtime.NewThreads(threads)), runtime.WithKernels(set.Name())}
+							if trouble.pages > 0 {
+								options = append(options, pages(t, g.source, encoding, trouble.pages))
+							}
+							m := open(t, g.source, g.mode, options...)
+							o := trouble.Options
+							if trouble.draft {
+								o.Draft = open(t, g.source, int4All, runtime.WithKernels(set.Name()))
+							}
+							if trouble.trouble != nil {
+								steps := 0
+								o.interfere = func(e *Engine) {
+									if steps++; steps%trouble.every == 0 {
+										trouble.trouble(e, random)
+									}
+								}
+							}
+							e := start(t, m, o)
+							what := fmt.Sprintf("%s, %d threads, %s", set.Name(), threads, trouble.name)
+							checkTogether(t, e, list[:some], expected(), what)
+							s := e.Statistics()
+							if e.Close(); some >= 20 && trouble.happened != nil && !trouble.happened(s) {
+								t.Errorf("%s: it did not happen: %+v", what, s)
+							}
+							if m.KVTaken() != 0 {
+								t.Errorf("%s: %d bytes of pages stay taken", what, m.KVTaken())
+							}
+							compared += some
+							m.Close()
+						}
+					}
+				}
+			})
+		}
+	}
+	t.Logf("%d requests compared", compared)
 }

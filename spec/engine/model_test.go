@@ -14,9 +14,10 @@ import (
 )
 
 var (
-	f32  = convert.Options{Mode: convert.F32}
-	int8 = convert.Options{Mode: convert.Int8}
-	int4 = convert.Options{Mode: convert.Int4}
+	f32     = convert.Options{Mode: convert.F32}
+	int8    = convert.Options{Mode: convert.Int8}
+	int4    = convert.Options{Mode: convert.Int4}
+	int4All = convert.Options{Mode: convert.Int4, Int4: convert.All}
 )
 
 // files holds every model that a test has asked for, converted, until all tests are through.

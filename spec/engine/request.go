@@ -19,6 +19,8 @@ type Request struct {
 	// Choices is how many texts are wanted. The first is drawn with the sampling's seed, each further one with a seed of its
 	// own, see ChoiceSeed. The prompt is run once for all. 0: 1.
 	Choices int
+	// Plain lets nothing be guessed for these texts.
+	Plain bool
 	// Logprobs asks for the logarithm of each drawn token's probability, and of those of as many most probable tokens as
 	// Top says. Echo asks for the same of the prompt's tokens but the first, see Stream.Prompt; what is cached of the
 	// prompt must then be run again. They are the model's own, before what Sampling makes of them.

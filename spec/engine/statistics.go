@@ -10,7 +10,11 @@ type Statistics struct {
 	Steps       int // batches
 	Prefilled   int // rows of prompts, those of preempted texts included
 	Tokens      int // drawn
+	Drafted     int // guesses that were checked
+	Accepted    int // of these, the ones that were right
 	Preemptions int // texts whose pages were taken back
+
+	Prefixes PrefixStatistics
 }
 
 // Statistics returns the counts of now.

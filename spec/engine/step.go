@@ -16,6 +16,9 @@ type scheduler struct {
 	batch *runtime.Batch
 	curve curve
 	draws []draw
+
+	prefixes prefixes
+	guesser  guesser
 }
 
 // rows are what a step runs of one text.
@@ -23,6 +26,9 @@ type rows struct {
 	text   *text
 	tokens []int32 // that follow those of the session, the draft included
 	draft  []int32 // the last of them, which are guesses
+	class  int     // of an n-gram look-up that the draft is from
+	bands  []int   // of the margins of a model's guesses; nil if it is not from one
+	prompt bool    // a piece of what the text has to catch up with
 	logits int     // of how many of them, the last ones, logits are wanted
 }
 
@@ -33,13 +39,16 @@ type draw struct {
 	draft  []int32
 }
 
-func newScheduler(m *runtime.Model) scheduler { return scheduler{batch: m.NewBatch()} }
+func newScheduler(m *runtime.Model, o Options) scheduler {
+	return scheduler{batch: m.NewBatch(), prefixes: newPrefixes(m, o.Prefixes), guesser: newGuesser(o)}
+}
 
 // step runs one batch and draws what it gives.
 func (e *Engine) step() {
 	e.dropCancelled()
 	e.plan = e.plan[:0]
 	e.planDecoding()
+	e.planDrafts()
 	e.planPrompts()
 	if len(e.plan) == 0 {
 		return
@@ -48,7 +57,8 @@ func (e *Engine) step() {
 		e.failAll(err)
 		return
 	}
-	e.drawAll()
+	e.takeAll()
+	e.count(func(s *Statistics) { s.Prefixes = e.prefixes.PrefixStatistics })
 }
 
 // dropCancelled ends the requests that nobody wants any more.
@@ -82,15 +92,15 @@ func (e *Engine) planDecoding() {
 }
 
 // planPrompts plans pieces of what texts have to catch up with, those of the oldest first, and admits waiting requests while
-// there is room in the step.
+// there is time in the step and room in the pool.
 func (e *Engine) planPrompts() {
 	decoding := 0
 	for _, r := range e.plan {
 		decoding += len(r.tokens)
 	}
-	room := e.curve.beside(decoding, e.options.Stretch)
-	for i := 0; room > 0; i++ {
-		if i == len(e.texts) && !e.admit() {
+	left, full := e.curve.beside(decoding, e.options.Stretch), false
+	for i := 0; left > 0; i++ {
+		if i == len(e.texts) && (full || !e.admit()) {
 			return
 		}
 		t := e.texts[i]
@@ -98,13 +108,16 @@ func (e *Engine) planPrompts() {
 			continue
 		}
 		if t.session == nil {
-			t.session = e.model.NewSession()
+			// Whoever is younger waits too.
+			if full = full || !e.begin(t); full {
+				continue
+			}
 		}
-		r := rows{text: t, tokens: t.pending()}
-		r.tokens = r.tokens[:min(room, len(r.tokens))]
+		r := rows{text: t, tokens: t.pending(), prompt: true}
+		r.tokens = r.tokens[:min(left, len(r.tokens))]
 		r.logits = t.wanted(len(r.tokens))
 		e.plan = append(e.plan, r)
-		room -= len(r.tokens)
+		left -= len(r.tokens)
 	}
 }
 
@@ -129,14 +142,14 @@ func (e *Engine) admit() bool {
 	return true
 }
 
-// runPlan runs the rows of the plan in a batch.
-func (e *Engine) runPlan() error {
+// runBatch runs the rows of the plan in a batch.
+func (e *Engine) runBatch() error {
 	count, prefilled := 0, 0
 	for _, r := range e.plan {
 		if err := e.batch.Add(r.text.session, r.tokens, r.logits); err != nil {
 			return err
 		}
-		if count += len(r.tokens); len(r.tokens) > 1+len(r.draft) {
+		if count += len(r.tokens); r.prompt {
 			prefilled += len(r.tokens)
 		}
 	}
@@ -152,8 +165,8 @@ func (e *Engine) runPlan() error {
 	return nil
 }
 
-// drawAll draws the tokens of all texts whose rows gave logits, on the threads of the model, and delivers them.
-func (e *Engine) drawAll() {
+// takeAll draws the tokens of all texts whose rows gave logits, on the threads of the model, and delivers them.
+func (e *Engine) takeAll() {
 	e.draws = e.draws[:0]
 	for i, r := range e.plan {
 		if r.logits == 0 {
@@ -169,6 +182,7 @@ func (e *Engine) drawAll() {
 		e.failAll(err)
 		return
 	}
+	e.learnDrafts()
 	for _, d := range e.draws {
 		e.finishDraw(d.text)
 	}
@@ -187,7 +201,7 @@ func (e *Engine) joinChoices(first draw) {
 	place := slices.Index(e.texts, first.text)
 	for i, t := range job.texts[1:] {
 		session, err := first.text.session.Fork()
-		t.session, t.err = session, err
+		t.session, t.err, t.cached = session, err, first.text.cached
 		e.texts = slices.Insert(e.texts, place+1+i, t)
 		e.draws = append(e.draws, draw{text: t, logits: last})
 	}
@@ -203,6 +217,9 @@ func (e *Engine) finishDraw(t *text) {
 		return
 	}
 	t.session.Truncate(len(t.tokens) - 1)
+	if first := len(t.drawn) == len(t.tokens)-len(t.job.Prompt); t.done() || first && len(t.drawn) > 0 {
+		e.prefixes.keep(t.job.Key, t.session)
+	}
 	t.job.stream.deliverPrompt(t.scored)
 	t.job.stream.deliver(t.choice, t.drawn, t.outcome())
 	e.count(func(s *Statistics) { s.Tokens += len(t.drawn) })

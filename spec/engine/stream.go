@@ -24,6 +24,9 @@ type Logprobs struct {
 // Outcome is what there is to say of a choice when it has ended.
 type Outcome struct {
 	runtime.Outcome
+	Drafted   int // guesses that were checked
+	Accepted  int // of these, the ones that were right
+	Cached    int // tokens of the prompt that did not have to be run, because a text before began alike
 	Preempted int // how often its pages were taken back, to be computed again
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tti-llm/tti/runtime"
 	"github.com/tti-llm/tti/runtime/generation"
+	"github.com/tti-llm/tti/spec"
 )
 
 // text is one choice of a request. Between steps its session holds all of its tokens but the last one when it decodes, and
@@ -18,7 +19,14 @@ type text struct {
 	tokens     []int32          // prompt and what was drawn
 	session    *runtime.Session // nil while it holds no pages
 	preempted  int
+	cached     int // tokens of the prompt that were known when it first began
 	unscored   int // the first token of the prompt whose probability is wanted and not known; len(prompt) if there is none
+
+	ngram             *spec.NGram      // nil until it is used
+	draft             *runtime.Session // of the draft model, nil while it holds nothing
+	undrafted         bool             // the draft model cannot guess for it
+	drafted, accepted int              // guesses
+	guessing, input   []int32          // memory for drafts
 
 	drawn  []Token    // in this step
 	scored []Logprobs // in this step, of the prompt
@@ -76,7 +84,7 @@ func (t *text) decodes() bool { return t.session != nil && len(t.tokens)-t.sessi
 
 // outcome returns what can be said of the text so far.
 func (t *text) outcome() Outcome {
-	return Outcome{Outcome: t.generation.Outcome(), Preempted: t.preempted}
+	return Outcome{Outcome: t.generation.Outcome(), Drafted: t.drafted, Accepted: t.accepted, Cached: t.cached, Preempted: t.preempted}
 }
 
 // take takes what the logits of the latest rows give: the probabilities of the prompt's tokens and, when the text has caught
@@ -139,5 +147,14 @@ func (t *text) release() {
 	if t.session != nil {
 		t.session.Close()
 		t.session = nil
+	}
+	t.releaseDraft()
+}
+
+// releaseDraft gives the pages of the draft model back.
+func (t *text) releaseDraft() {
+	if t.draft != nil {
+		t.draft.Close()
+		t.draft = nil
 	}
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"image/color"
 	"io"
 	"math"
@@ -72,7 +73,14 @@ func (c chart) write(r Report, directory string) error {
 		if err != nil {
 			return err
 		}
-		_, err = canvas.WriteTo(file)
+		var picture bytes.Buffer
+		if _, err = canvas.WriteTo(&picture); err == nil {
+			content := picture.Bytes()
+			if suffix == ".svg" {
+				content = portable(content)
+			}
+			_, err = file.Write(content)
+		}
 		if closed := file.Close(); err == nil {
 			err = closed
 		}
@@ -92,6 +100,10 @@ func (c chart) draw(canvas draw.Canvas, figures []figure) error {
 		legend(canvas, figures[0])
 		canvas = draw.Crop(canvas, 0, 0, 0, -textSize*2)
 	}
+	if note := figures[0].note(); note != "" {
+		canvas.FillText(style(smallSize, draw.XLeft, draw.YBottom), canvas.Min, note)
+		canvas = draw.Crop(canvas, 0, 0, smallSize*1.7, 0)
+	}
 	part := (canvas.Max.X - canvas.Min.X) / vg.Length(len(figures))
 	for i, f := range figures {
 		p, err := f.plot()
@@ -105,6 +117,28 @@ func (c chart) draw(canvas draw.Canvas, figures []figure) error {
 		p.Draw(draw.Crop(canvas, left, part*vg.Length(i+1)-(canvas.Max.X-canvas.Min.X), 0, 0))
 	}
 	return nil
+}
+
+// note explains what a reader may take for something else.
+func (f figure) note() string {
+	var notes []string
+	if f.logarithms {
+		notes = append(notes, "Both axes are logarithmic: equal distances are equal ratios.")
+	}
+	if f.kind == dots && !f.fromZero {
+		notes = append(notes, "The axes do not begin at zero.")
+	}
+	if f.spread() {
+		notes = append(notes, "Thin bars reach from the first to the third quartile of the rounds.")
+	}
+	return strings.Join(notes, " ")
+}
+
+// spread reports whether a point shows its spread.
+func (f figure) spread() bool {
+	return slices.ContainsFunc(f.series, func(s series) bool {
+		return slices.ContainsFunc(s.points, func(p point) bool { return p.low != 0 || p.high != 0 })
+	})
 }
 
 // legend names the series in one line.

@@ -26,13 +26,16 @@ var parts = []struct{ title, table, explanation string }{
 	{"Depth", "depth", "Tokens per second with that many positions of the context in use."},
 	{"Quality", "quality", "KL is the mean Kullback-Leibler divergence of the next token's distribution under the first mode from that under this one; top-1 agreement is how often both find the same token most likely."},
 	{"Weights", "errors", ""},
-	{"Speculative decoding", "speculation", "Texts are the same with and without a draft; the length of a draft changes their speed only."},
+	{"Speculative decoding", "speculation", "Texts are the same with and without a draft; the length of a draft changes their speed only. Acceptance is the share of right guesses among those whose forerunners were right."},
 }
 
 // markdown returns report.md.
 func (r Report) markdown() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "# Measurements\n\n%s\nFigures are medians of %d interleaved rounds, in brackets the quartiles.\n", r.machineTable(), r.Rounds)
+	fmt.Fprintf(&text, "# Measurements\n\n%s%s\nFigures are medians of %d interleaved rounds, in brackets the quartiles.\n", r.origin(), r.machineTable(), r.Rounds)
+	if warning := r.Unsteady(); warning != "" {
+		fmt.Fprintf(&text, "\n%s\n", warning)
+	}
 	for _, p := range parts {
 		table := tables[p.table](r)
 		if table == "" {
@@ -50,6 +53,14 @@ func (r Report) markdown() string {
 		}
 	}
 	return text.String()
+}
+
+// origin says what was measured, by what and when, as far as the report does.
+func (r Report) origin() string {
+	if len(r.Models) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s, by %s on %s.\n\n", strings.Join(r.Models, ", "), r.Tool, r.Date)
 }
 
 // chartParts says beside which table a chart stands.

@@ -9,6 +9,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/klauspost/cpuid/v2"
 
@@ -90,6 +91,10 @@ func Measure(ctx context.Context, o Options) (Report, error) {
 }
 
 func (m meter) measure(ctx context.Context) (r Report, err error) {
+	for _, model := range m.options.Models {
+		r.Models = append(r.Models, filepath.Base(model))
+	}
+	r.Tool, r.Date = convert.Tool, time.Now().UTC().Format(time.DateOnly)
 	files, err := m.files(ctx)
 	if err != nil {
 		return r, err

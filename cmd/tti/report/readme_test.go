@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the committed reports' tables into the documents")
+var update = flag.Bool("update", false, "draw the committed report again, and write its tables into the documents")
 
 // documents show tables of the committed reports.
 var documents = []string{"quant/README.md", "runtime/bench/README.md", "spec/README.md"}

@@ -17,10 +17,13 @@ import (
 
 // Report is everything that was measured. Sizes are in bytes, rates in tokens a second.
 type Report struct {
-	Machine Machine `json:"machine"`
-	Rounds  int     `json:"rounds"` // of the measurements of speed; figures are medians
-	Text    string  `json:"text"`   // the file that perplexities are about, empty for none
-	Modes   []Mode  `json:"modes"`
+	Models  []string `json:"models,omitempty"` // what was measured, as it was named
+	Tool    string   `json:"tool,omitempty"`   // what measured it, and its version
+	Date    string   `json:"date,omitempty"`   // of the measurement, as 2006-01-02, by UTC
+	Machine Machine  `json:"machine"`
+	Rounds  int      `json:"rounds"` // of the measurements of speed; figures are medians
+	Text    string   `json:"text"`   // the file that perplexities are about, empty for none
+	Modes   []Mode   `json:"modes"`
 	// Errors are those of the weights against their source, for every mode that has any.
 	Errors      []Errors     `json:"errors"`
 	Speculation *Speculation `json:"speculation"` // null if there was no draft
@@ -89,10 +92,15 @@ const (
 	MarkdownName = "report.md"
 )
 
-// Write writes the report into a directory, which it makes if need be. Files of the same names are
-// replaced.
+// Write writes the report into a directory, which it makes if need be. All files of an earlier report are removed; it fails as Check does.
 func (r Report) Write(directory string) error {
+	if err := Check(directory); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(directory, 0o777); err != nil {
+		return err
+	}
+	if err := clear(directory); err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(r, "", "  ")

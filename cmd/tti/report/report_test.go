@@ -85,6 +85,12 @@ func TestMeasure(t *testing.T) {
 		t.Errorf("errors %+v", r.Errors)
 	}
 
+	if !reflect.DeepEqual(r.Models, []string{filepath.Base(source), "one.tti", "two.tti"}) || r.Tool != convert.Tool || len(r.Date) != len("2006-01-02") {
+		t.Errorf("it is about %q, by %s on %s", r.Models, r.Tool, r.Date)
+	}
+	if text := r.markdown(); !strings.Contains(text, "one.tti, two.tti, by "+convert.Tool+" on "+r.Date) {
+		t.Errorf("it begins %.200q", text)
+	}
 	directory := filepath.Join(folder, "new", "report")
 	if err := r.Write(directory); err != nil {
 		t.Fatal(err)
@@ -99,6 +105,11 @@ func TestMeasure(t *testing.T) {
 // TestCommittedReport: its charts and tables are those of its figures.
 func TestCommittedReport(t *testing.T) {
 	r := read(t)
+	if *update {
+		if err := r.Write(committed); err != nil {
+			t.Fatal(err)
+		}
+	}
 	checkFiles(t, r, committed)
 	text, err := os.ReadFile(filepath.Join(committed, MarkdownName))
 	if err != nil || string(text) != r.markdown() {
@@ -141,7 +152,7 @@ func checkFiles(t *testing.T, r Report, directory string) {
 		}
 		written := textOf(t, svg)
 		for _, f := range c.figures(r) {
-			for _, title := range []string{c.title, f.x, f.y} {
+			for _, title := range []string{c.title, f.x, f.y, c.figures(r)[0].note()} {
 				if !written[title] {
 					t.Errorf("%s: no %q in the SVG", c.name, title)
 				}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -30,13 +31,17 @@ func seenOf(ctx context.Context) *seen {
 	return &seen{began: time.Now()}
 }
 
-// statusWriter remembers the status of an answer.
+// writeTime is how long a client may take to read a piece of an answer. The engine does not wait for it.
+const writeTime = 30 * time.Second
+
+// statusWriter remembers the status of an answer, and gives each piece of it its time.
 type statusWriter struct {
 	http.ResponseWriter
 	status int // 0 until the header is written
 }
 
 func (w *statusWriter) WriteHeader(status int) {
+	w.startClock()
 	if w.status == 0 {
 		w.status = status
 	}
@@ -44,10 +49,16 @@ func (w *statusWriter) WriteHeader(status int) {
 }
 
 func (w *statusWriter) Write(b []byte) (int, error) {
+	w.startClock()
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
 	return w.ResponseWriter.Write(b)
+}
+
+// startClock sets the deadline of what is written now. That of an earlier answer on the same connection may have passed.
+func (w *statusWriter) startClock() {
+	http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(writeTime)) // not all writers have one
 }
 
 // Unwrap is for http.ResponseController.
@@ -68,7 +79,7 @@ func (s *Server) logged(next http.Handler) http.Handler {
 					writeError(status, errors.New("internal error"))
 				}
 			}
-			s.metrics.requests.WithLabelValues(about.endpoint, http.StatusText(status.status)).Inc()
+			s.metrics.requests.WithLabelValues(about.endpoint, strconv.Itoa(status.status)).Inc()
 			s.logRequest(r, about, status.status)
 		}()
 		next.ServeHTTP(status, r.WithContext(context.WithValue(r.Context(), seenKey{}, about)))

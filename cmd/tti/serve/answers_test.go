@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -186,6 +187,12 @@ func checkChunks(t *testing.T, path string, whole map[string]any, chunks []map[s
 	t.Helper()
 	object := map[string]string{chatPath: "chat.completion.chunk", completionPath: "text_completion"}[path]
 	last := chunks[len(chunks)-1]
+	cached, _ := field(last, "usage", "prompt_tokens_details", "cached_tokens").(float64)
+	if prompt, _ := field(last, "usage", "prompt_tokens").(float64); cached >= prompt { // the last one's logits are needed
+		t.Errorf("%v tokens of %v are cached", cached, prompt)
+	}
+	delete(last["usage"].(map[string]any), "prompt_tokens_details") // it was the first, and the other the second to ask
+	delete(whole["usage"].(map[string]any), "prompt_tokens_details")
 	if fmt.Sprint(last["usage"]) != fmt.Sprint(whole["usage"]) || len(last["choices"].([]any)) != 0 {
 		t.Errorf("last chunk %v, usage %v", last, whole["usage"])
 	}
@@ -297,4 +304,44 @@ func softmax(logits []float32, id int32) float64 {
 		sum += math.Exp(float64(logit - logits[id]))
 	}
 	return -math.Log(sum)
+}
+
+// TestCachedTokens asks twice: the second time the prompt is there already, and the answer the same.
+func TestCachedTokens(t *testing.T) {
+	c := serve(t, Options{})
+	prompt := strings.Repeat("The old king said to the fox. ", 12)
+	body := fmt.Sprintf(`{"model":"draft","prompt":%q,"seed":1}`, prompt)
+	first, second := c.ask(200, "POST", completionPath, body), c.ask(200, "POST", completionPath, body)
+	if cached := field(first, "usage", "prompt_tokens_details", "cached_tokens"); cached != 0.0 {
+		t.Errorf("%v tokens are cached at first", cached)
+	}
+	if cached, _ := field(second, "usage", "prompt_tokens_details", "cached_tokens").(float64); cached < 50 || cached >= field(second, "usage", "prompt_tokens").(float64) {
+		t.Errorf("%v tokens are cached", cached)
+	}
+	if fmt.Sprint(first["choices"]) != fmt.Sprint(second["choices"]) {
+		t.Errorf("%v, then %v", first["choices"], second["choices"])
+	}
+}
+
+// TestDrafts gives models what guesses for them: the texts stay the same.
+func TestDrafts(t *testing.T) {
+	plain := serve(t, Options{})
+	drafted := serve(t, Options{Drafts: map[string][]string{"": {NGram}, "draft": {modelPath("draft"), NGram}}})
+	for _, name := range []string{"draft", "llama"} {
+		for _, temperature := range []string{"0", "0.7"} {
+			body := fmt.Sprintf(`{"model":%q,"prompt":"The king and the king and the king and the","seed":2,"temperature":%s,"max_tokens":100,"ignore_eos":true}`, name, temperature)
+			without, with := plain.ask(200, "POST", completionPath, body), drafted.ask(200, "POST", completionPath, body)
+			if fmt.Sprint(without["choices"]) != fmt.Sprint(with["choices"]) || without["system_fingerprint"] != with["system_fingerprint"] {
+				t.Errorf("%s: %v, with guesses %v", body, without, with)
+			}
+		}
+	}
+	drafted.server.models.each(func(name string, m *model) {
+		if (m.draft != nil) != (name == "draft") {
+			t.Errorf("%s has the draft %v", name, m.draft)
+		}
+	})
+	bad := serve(t, Options{Drafts: map[string][]string{"llama": {filepath.Join(folder, "none.tti")}}})
+	bad.refuses(503, "model", "model_unavailable", completionPath, `{"model":"llama","prompt":"x"}`)
+	bad.ask(200, "POST", completionPath, `{"model":"draft","prompt":"x"}`)
 }

@@ -15,9 +15,6 @@ import (
 	"time"
 )
 
-// patience bounds a wait for what will never come, so that a test that fails ends.
-const patience = 60 * time.Second
-
 // chromium is a tab of a real browser, told what to do over its DevTools protocol: messages of JSON, each ended by a NUL, on the
 // file descriptors 3 and 4 of the browser.
 type chromium struct {

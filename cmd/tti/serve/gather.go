@@ -116,6 +116,9 @@ func (g *gathering) end() error {
 				c.finish = &reason
 			}
 			g.usage.Completion += c.tokens
+			if j == 0 { // the prompt is run once
+				g.usage.Details.Cached += outcome.Cached
+			}
 		}
 	}
 	g.usage.Total = g.usage.Prompt + g.usage.Completion

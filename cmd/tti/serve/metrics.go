@@ -78,7 +78,13 @@ var gauges = []gauge{
 	newGauge("tti_steps_total", "Batches that were run.", prometheus.CounterValue, func(_ *model, s engine.Statistics) float64 { return float64(s.Steps) }),
 	newGauge("tti_prefilled_tokens_total", "Tokens of prompts that were computed.", prometheus.CounterValue, func(_ *model, s engine.Statistics) float64 { return float64(s.Prefilled) }),
 	newGauge("tti_drawn_tokens_total", "Tokens that were drawn.", prometheus.CounterValue, func(_ *model, s engine.Statistics) float64 { return float64(s.Tokens) }),
+	newGauge("tti_drafted_tokens_total", "Tokens that were guessed.", prometheus.CounterValue, func(_ *model, s engine.Statistics) float64 { return float64(s.Drafted) }),
+	newGauge("tti_accepted_tokens_total", "Guesses that were right.", prometheus.CounterValue, func(_ *model, s engine.Statistics) float64 { return float64(s.Accepted) }),
 	newGauge("tti_preemptions_total", "Texts whose pages were taken back for a while.", prometheus.CounterValue, func(_ *model, s engine.Statistics) float64 { return float64(s.Preemptions) }),
+	newGauge("tti_prefix_tokens_total", "Tokens that were looked up in the prefix cache.", prometheus.CounterValue, func(_ *model, s engine.Statistics) float64 { return float64(s.Prefixes.Tokens) }),
+	newGauge("tti_prefix_found_tokens_total", "Tokens that the prefix cache had.", prometheus.CounterValue, func(_ *model, s engine.Statistics) float64 { return float64(s.Prefixes.Found) }),
+	newGauge("tti_prefix_evicted_total", "Beginnings that the prefix cache has given up.", prometheus.CounterValue, func(_ *model, s engine.Statistics) float64 { return float64(s.Prefixes.Evicted) }),
+	newGauge("tti_prefix_bytes", "Keys and values that the prefix cache holds.", prometheus.GaugeValue, func(_ *model, s engine.Statistics) float64 { return float64(s.Prefixes.Bytes) }),
 	newGauge("tti_kv_bytes", "Memory of keys and values.", prometheus.GaugeValue, func(m *model, _ engine.Statistics) float64 { return float64(m.KVTaken()) }),
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -24,6 +25,7 @@ const defaultTexts = 32
 // model is an open file with the engine that runs its texts.
 type model struct {
 	*runtime.Model
+	draft       *runtime.Model // that guesses for it, nil if none does
 	engine      *engine.Engine
 	texts       int            // that run at once
 	template    *chat.Template // nil if there is none
@@ -31,18 +33,46 @@ type model struct {
 	fingerprint string
 }
 
-// openModel opens a file and readies it for requests.
-func openModel(path string, context int, options []runtime.Option, engineOptions engine.Options) (*model, error) {
-	opened, err := runtime.Open(path, append(options[:len(options):len(options)], runtime.WithContext(context))...)
+// NGram is the draft that needs no file: what followed the same words before in a text.
+const NGram = "ngram"
+
+// openModel opens a file, and what drafts for it, and readies it for requests.
+func (s *Server) openModel(name, path string) (*model, error) {
+	o := s.options
+	opened, err := runtime.Open(path, slices.Concat(o.Model, []runtime.Option{runtime.WithContext(o.Context), runtime.WithThreads(s.threads)})...)
 	if err != nil {
 		return nil, err
 	}
 	m := &model{Model: opened}
-	if err := m.prepare(context, engineOptions); err != nil {
-		opened.Close()
+	drafts, named := o.Drafts[name]
+	if !named {
+		drafts = o.Drafts[""]
+	}
+	if err = m.openDrafts(drafts, &o.Engine); err == nil {
+		err = m.prepare(o.Context, o.Engine)
+	}
+	if err != nil {
+		m.closeModels()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return m, nil
+}
+
+func (m *model) openDrafts(drafts []string, options *engine.Options) (err error) {
+	for _, draft := range drafts {
+		if draft == NGram {
+			options.NGram = true
+			continue
+		}
+		if m.draft != nil {
+			return fmt.Errorf("%s and %s are to guess for one model", m.draft.File().Path(), draft)
+		}
+		if m.draft, err = runtime.Open(draft, runtime.WithThreads(m.Threads())); err != nil {
+			return err
+		}
+		options.Draft = m.draft
+	}
+	return nil
 }
 
 func (m *model) prepare(context int, options engine.Options) (err error) {
@@ -64,7 +94,23 @@ func (m *model) prepare(context int, options engine.Options) (err error) {
 // close ends all texts of the model.
 func (m *model) close() {
 	m.engine.Close()
+	m.closeModels()
+}
+
+func (m *model) closeModels() {
+	if m.draft != nil {
+		m.draft.Close()
+	}
 	m.Model.Close()
+}
+
+// size is how many bytes of memory the model takes, those of its draft with it.
+func (m *model) size() int64 {
+	size := m.File().Size() + m.KVTaken()
+	if m.draft != nil {
+		size += m.draft.File().Size() + m.draft.KVTaken()
+	}
+	return size
 }
 
 // fingerprint names all that an answer depends on beside the request and its seed: the bytes of the file, by the checksum of

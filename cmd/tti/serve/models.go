@@ -22,7 +22,7 @@ type Source struct {
 type models struct {
 	sources []Source
 	most    int64 // bytes of files and of keys and values that may be open at once; 0: no bound
-	open    func(path string) (*model, error)
+	open    func(name, path string) (*model, error)
 
 	mutex   sync.Mutex
 	entries map[string]*entry // by name
@@ -41,7 +41,7 @@ type entry struct {
 	used    int           // number of the latest use
 }
 
-func newModels(sources []Source, most int64, open func(string) (*model, error)) (*models, error) {
+func newModels(sources []Source, most int64, open func(name, path string) (*model, error)) (*models, error) {
 	m := &models{sources: sources, most: most, open: open, entries: map[string]*entry{}}
 	return m, m.scan()
 }
@@ -172,7 +172,7 @@ func (m *models) openEntry(e *entry) error {
 	}
 	e.opening = make(chan struct{})
 	m.mutex.Unlock()
-	opened, err := m.open(e.path)
+	opened, err := m.open(e.name, e.path)
 	m.mutex.Lock()
 	close(e.opening)
 	e.opening = nil
@@ -197,11 +197,12 @@ func (m *models) makeRoom(size int64) error {
 				continue
 			}
 			open++
-			taken += e.size
-			if e.model != nil {
-				taken += e.model.KVTaken()
+			if e.model == nil {
+				taken += e.size
+				continue
 			}
-			if e.model != nil && e.users == 0 && (idle == nil || e.used < idle.used) {
+			taken += e.model.size()
+			if e.users == 0 && (idle == nil || e.used < idle.used) {
 				idle = e
 			}
 		}

@@ -17,11 +17,12 @@ import (
 
 // Options are the choices of a Server. The zero value is a good start for clients that are trusted.
 type Options struct {
-	Threads *runtime.Threads // that all models share; nil: new ones, one for each core
-	Model   []runtime.Option // how models are opened, threads and context apart
-	Context int              // positions of a text; 0: the model's
-	Engine  engine.Options
-	Memory  int64 // bytes that open models may take together; 0: no bound
+	Threads *runtime.Threads    // that all models share; nil: new ones, one for each core
+	Model   []runtime.Option    // how models are opened, threads and context apart
+	Context int                 // positions of a text; 0: the model's
+	Drafts  map[string][]string // what guesses for a model, by its name, "" for all others: at most one .tti file, and NGram
+	Engine  engine.Options      // drafts apart
+	Memory  int64               // bytes that open models may take together; 0: no bound
 
 	Keys    *Keys         // whose requests are answered; nil: everybody's
 	Origins []string      // sites whose pages may use the server, "*" for all
@@ -61,12 +62,8 @@ func New(sources []Source, o Options) (*Server, error) {
 	if s.threads == nil {
 		s.threads = runtime.NewThreads(0)
 	}
-	opening := append(o.Model[:len(o.Model):len(o.Model)], runtime.WithThreads(s.threads))
 	var err error
-	s.models, err = newModels(sources, o.Memory, func(path string) (*model, error) {
-		return openModel(path, o.Context, opening, o.Engine)
-	})
-	if err != nil {
+	if s.models, err = newModels(sources, o.Memory, s.openModel); err != nil {
 		return nil, err
 	}
 	s.metrics = newMetrics(s.models)

@@ -48,10 +48,13 @@ type client struct {
 	key    string // if not empty
 }
 
-// serve serves the folder of models until the test ends.
-func serve(t testing.TB, o Options) client {
+// serve serves the sources, or else the folder of models, until the test ends.
+func serve(t testing.TB, o Options, sources ...Source) client {
 	t.Helper()
-	s, err := New([]Source{{Path: folder}}, o)
+	if len(sources) == 0 {
+		sources = []Source{{Path: folder}}
+	}
+	s, err := New(sources, o)
 	if err != nil {
 		t.Fatal(err)
 	}

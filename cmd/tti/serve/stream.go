@@ -2,17 +2,12 @@ package serve
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"time"
 )
 
-const (
-	// pingEvery is how often a stream says that it is alive while no tokens come: load balancers give up after a minute.
-	pingEvery = 15 * time.Second
-	// writeTime is how long a client may take to read a piece of an answer. The engine does not wait for it.
-	writeTime = 30 * time.Second
-)
+// pingEvery is how often a stream says that it is alive while no tokens come: load balancers give up after a minute.
+const pingEvery = 15 * time.Second
 
 // noSink is for answers in one piece.
 type noSink struct{}
@@ -83,9 +78,6 @@ func (s *eventStream) chunk(choice any) error {
 func (s *eventStream) data(text []byte) error { return s.write("data: " + string(text) + "\n\n") }
 
 func (s *eventStream) write(text string) error {
-	if err := s.control.SetWriteDeadline(time.Now().Add(writeTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
 	if _, err := s.writer.Write([]byte(text)); err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-var machines = []*Machine{AVX2, AVXVNNI, AVX512, AMX}
+var machines = []*Machine{AVX2, AVXVNNI, AVX512, AVX512GFNI, AMX}
 
 // function returns a file with one function for a machine.
 func function(m *Machine, body func(a *Assembler)) *File {
@@ -57,6 +57,11 @@ func TestWriteRefusesWhatTheMachineLacks(t *testing.T) {
 		})},
 		{"register of AVX-VNNI", "fAVXVNNI needs more than 16 vector registers", function(AVXVNNI, hold(17))},
 		{"tile", "fAVX512 needs AMXTILE", function(AVX512, func(a *Assembler) { a.ZeroTile(0) })},
+		{"matrix of bits", "fAVX512 needs GFNI", function(AVX512, func(a *Assembler) {
+			v := a.Vector()
+			a.Zero(v)
+			a.VGF2P8AFFINEQB(operand.Imm(0), v, v, v)
+		})},
 		{"register", "fAVX2 needs more than 16 vector registers", function(AVX2, hold(17))},
 		{"function without a machine", "g is for no machine", foreign},
 	} {
@@ -87,6 +92,9 @@ func TestMachines(t *testing.T) {
 				a.Round(y, x)
 				if a.HasDotBytes() {
 					a.DotBytes(x, y, y)
+				}
+				if m.BitMatrices {
+					a.VGF2P8AFFINEQB(operand.Imm(0), x, y, y)
 				}
 				if m.Tiles {
 					a.ConfigureTiles(p)

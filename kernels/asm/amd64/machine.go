@@ -26,6 +26,8 @@ type Machine struct {
 	Opmasks bool
 	// EmbeddedBroadcast says that an instruction can take one number in memory for all lanes of an operand.
 	EmbeddedBroadcast bool
+	// BitMatrices says that an instruction multiplies bytes by a matrix of bits.
+	BitMatrices bool
 	// Tiles says that there are tile registers.
 	Tiles bool
 
@@ -66,9 +68,19 @@ var (
 		dotBytes:          func(c *build.Context, x, w, sum operand.Op) { c.VPDPBUSD(x, w, sum) },
 		forms:             &evex,
 	}
+	// AVX512GFNI is AVX512 with matrices of bits, which the first CPUs that had AVX512 lack.
+	AVX512GFNI = withBitMatrices(AVX512)
 	// AMX is AVX512 with tiles.
 	AMX = withTiles(AVX512)
 )
+
+func withBitMatrices(m *Machine) *Machine {
+	extended := *m
+	extended.Name += "GFNI"
+	extended.Extensions = append([]string{"GFNI"}, m.Extensions...)
+	extended.BitMatrices = true
+	return &extended
+}
 
 // forms are instructions that do the same on every machine, but not under the same name in each of the two encodings of
 // instructions. Those that have one name, most of them, need no entry.

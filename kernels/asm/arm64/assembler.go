@@ -83,6 +83,10 @@ func (a *Assembler) layOut(signature string) {
 	function, sizes := parsed.Type.(*types.Signature), types.SizesFor("gc", "arm64")
 	a.places, a.arguments = map[string]place{}, 0
 	for _, list := range []*types.Tuple{function.Params(), function.Results()} {
+		if list.Len() == 0 {
+			continue
+		}
+		a.arguments = (a.arguments + 7) &^ 7
 		var fields []*types.Var
 		for v := range list.Variables() {
 			fields = append(fields, v)
@@ -94,7 +98,8 @@ func (a *Assembler) layOut(signature string) {
 			}
 			a.place(name, a.arguments+offset, fields[i].Type())
 		}
-		a.arguments = (a.arguments + sizes.Sizeof(types.NewStruct(fields, nil)) + 7) &^ 7
+		last := len(fields) - 1
+		a.arguments += sizes.Offsetsof(fields)[last] + sizes.Sizeof(fields[last].Type())
 	}
 }
 

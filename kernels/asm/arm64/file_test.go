@@ -62,7 +62,7 @@ func TestArguments(t *testing.T) {
 		}
 	})
 	function(NEON, "func(p *byte) float32", func(a *Assembler) {
-		if got := a.Argument("ret"); got != "ret+8(FP)" || a.arguments != 16 {
+		if got := a.Argument("ret"); got != "ret+8(FP)" || a.arguments != 12 {
 			t.Errorf("the result is at %s of %d bytes", got, a.arguments)
 		}
 	})

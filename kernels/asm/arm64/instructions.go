@@ -156,14 +156,15 @@ func (a *Assembler) UZP2(d, n, m Vector)        { a.three("uzp2", 0x4e805800, s4
 func (a *Assembler) UZP1Halves(d, n, m Vector) { a.three("uzp1", 0x4e401800, h8, h8, d, n, m) }
 func (a *Assembler) UZP1Bytes(d, n, m Vector)  { a.three("uzp1", 0x4e001800, b16, b16, d, n, m) }
 
+// These take bytes and halfwords of n and m in turn.
+func (a *Assembler) ZIP1Bytes(d, n, m Vector)  { a.three("zip1", 0x4e003800, b16, b16, d, n, m) }
+func (a *Assembler) ZIP2Bytes(d, n, m Vector)  { a.three("zip2", 0x4e007800, b16, b16, d, n, m) }
+func (a *Assembler) ZIP1Halves(d, n, m Vector) { a.three("zip1", 0x4e403800, h8, h8, d, n, m) }
+func (a *Assembler) ZIP2Halves(d, n, m Vector) { a.three("zip2", 0x4e407800, h8, h8, d, n, m) }
+
 // EXT takes 16 bytes of n and m together from byte i of n on.
 func (a *Assembler) EXT(d, n, m Vector, i int) {
 	a.word(0x6e000000|uint32(m)<<16|uint32(i)<<11|uint32(n)<<5|uint32(d), "ext v%d.16b, v%d.16b, v%d.16b, #%d", d, n, m, i)
-}
-
-// TBL2 takes the bytes of two consecutive registers, n and the next, whose numbers are in m.
-func (a *Assembler) TBL2(d, n, m Vector) {
-	a.word(0x4e002000|uint32(m)<<16|uint32(n)<<5|uint32(d), "tbl v%d.16b, {v%d.16b, v%d.16b}, v%d.16b", d, n, n+1, m)
 }
 
 // NarrowNibbles keeps four bits of each byte of n, in 8 bytes: SHRN by 4.

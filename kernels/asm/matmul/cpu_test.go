@@ -247,9 +247,10 @@ var semantics = map[string]func(c *cpu, o []operand.Op){
 		c.zero, c.less, c.below = a == b, int64(a) < int64(b), a < b
 	},
 
-	"PREFETCHT1": func(*cpu, []operand.Op) {},
-	"PCALIGN":    func(*cpu, []operand.Op) {},
-	"VZEROUPPER": func(*cpu, []operand.Op) {},
+	"PREFETCHT1":  func(*cpu, []operand.Op) {},
+	"PREFETCHNTA": func(*cpu, []operand.Op) {},
+	"PCALIGN":     func(*cpu, []operand.Op) {},
+	"VZEROUPPER":  func(*cpu, []operand.Op) {},
 
 	"VMOVUPS":   func(c *cpu, o []operand.Op) { copy(c.bytes(o[1], 64), c.bytes(o[0], 64)) },
 	"VMOVDQU32": func(c *cpu, o []operand.Op) { copy(c.bytes(o[1], 64), c.bytes(o[0], 64)) },
@@ -261,6 +262,7 @@ var semantics = map[string]func(c *cpu, o []operand.Op){
 
 	"VPXORD": lanes(func(a, b, _ uint32) uint32 { return a ^ b }),
 	"VPANDD": lanes(func(a, b, _ uint32) uint32 { return a & b }),
+	"VPADDD": lanes(func(a, b, _ uint32) uint32 { return a + b }),
 	"VPSUBD": lanes(func(a, b, _ uint32) uint32 { return b - a }),
 	"VPSLLD": shifted(func(x uint32, count uint64) uint32 { return x << count }),
 	"VPSRLW": shifted(func(x uint32, count uint64) uint32 { return x>>16>>count<<16 | x&0xffff>>count }),

@@ -123,6 +123,10 @@ func loadNibbles(k *kernel, line operand.Mem, part, pass int) reg.VecVirtual {
 		return w
 	}
 	k.Move(line.Offset(part*k.RegisterBytes), w)
+	if k.BitMatrices {
+		k.VGF2P8AFFINEQB(operand.Imm(0), k.matrix, w, w)
+		return w
+	}
 	k.VPSRLW(operand.Imm(4), w, w)
 	k.And(w, k.mask, w)
 	return w
@@ -136,7 +140,20 @@ func broadcastCodes(k *kernel, line operand.Mem, pass int) reg.VecVirtual {
 
 func (k *kernel) dotBytes(x, w, sum reg.VecVirtual) { k.DotBytes(x, w, sum) }
 
-func nibbleMask(k *kernel) { k.mask = k.constant(0x0f0f0f0f) }
+// nibbleMask also prepares the matrix that shifts a byte by four bits, where one instruction multiplies by it: row i of it is
+// the bit that bit i comes from, the rows from the last byte on.
+func nibbleMask(k *kernel) {
+	k.mask = k.constant(0x0f0f0f0f)
+	if !k.BitMatrices {
+		return
+	}
+	const shiftByFour = 0x1020408000000000
+	scalar, x := k.GP64(), k.XMM()
+	k.matrix = k.Vector()
+	k.MOVQ(operand.U64(shiftByFour), scalar)
+	k.VMOVQ(scalar, x)
+	k.VPBROADCASTQ(x, k.matrix)
+}
 
 // Without a dot product of bytes, VPMADDWD multiplies words: one pass takes the even bytes of a line, the other the odd
 // ones. (VPMADDUBSW multiplies bytes, but would saturate: 255*127*2 > 32767.)

@@ -59,6 +59,9 @@ func (k *kernel) startTile() {
 // divides them.
 func int32Dots(offset, excess uint64) func(k *kernel) {
 	return func(k *kernel) {
+		if k.constants != nil { // anew for each group, so that their registers are free while the sums of one are folded
+			k.constants(k)
+		}
 		zero := k.Vector()
 		k.Zero(zero)
 		codeSum := k.tokenValues(k.state.codeSums)
@@ -70,7 +73,14 @@ func int32Dots(offset, excess uint64) func(k *kernel) {
 				k.Move(sums[0], sum)
 			}
 		}
+		k.partial = nil
+		for range k.chains() - 1 {
+			partial := k.newSums()
+			k.clear(partial)
+			k.partial = append(k.partial, partial)
+		}
 		k.lines("line", groupColumns/k.columns)
+		k.addPartial()
 		if excess > 0 {
 			for _, sums := range k.sums {
 				for _, sum := range sums {
@@ -82,11 +92,33 @@ func int32Dots(offset, excess uint64) func(k *kernel) {
 	}
 }
 
+// chains returns in how many parts each sum of a group is computed. The dot product of bytes waits for the one before it in
+// the same sum; with fewer sums than are under way at a time, four cycles long and two per cycle, the CPU would be idle.
+func (k *kernel) chains() int {
+	const underWay, most = 8, 4
+	chains := 1
+	for k.HasDotBytes() && chains < most && chains*k.tokens*k.vectors() < underWay {
+		chains *= 2
+	}
+	return chains
+}
+
+// addPartial adds the parts of each sum.
+func (k *kernel) addPartial() {
+	for _, partial := range k.partial {
+		for t, sums := range k.sums {
+			for v, sum := range sums {
+				k.VPADDD(partial[t][v], sum, sum)
+			}
+		}
+	}
+}
+
 // int16Dots returns how a group is multiplied in two halves with sums of int16: more would not fit. The first half's sums
 // wait in memory as int32 for those of the second. offset is that of int32Dots.
 func int16Dots(offset uint64) func(k *kernel) {
 	return func(k *kernel) {
-		k.clear()
+		k.clear(k.sums)
 		k.lines("first_half", groupColumns/k.columns/2)
 		codeSum := k.tokenValues(k.state.codeSums)
 		for t, sums := range k.sums {
@@ -99,7 +131,7 @@ func int16Dots(offset uint64) func(k *kernel) {
 				k.Move(sum, k.state.half(k, t, v))
 			}
 		}
-		k.clear()
+		k.clear(k.sums)
 		k.lines("second_half", groupColumns/k.columns/2)
 		for t, sums := range k.sums {
 			for v, sum := range sums {

@@ -1,5 +1,5 @@
 // Command matmul generates the matrix products over panels for amd64: kernels/matmul_amd64.s, the
-// declarations of its functions, and the tables by which matmul_amd64.go finds them.
+// declarations of its functions, and the tables by which matmul_assembly.go finds them.
 //
 // A kernel multiplies a tile of P panels with a tile of T tokens and keeps all P*T sums of 16 rows
 // in registers. One skeleton, tile.go, serves every encoding and every machine. encoding.go and integer.go say what

@@ -17,12 +17,15 @@ const (
 )
 
 // signature is common to all kernels, so that a table can hold them. multiplyKernel in
-// matmul_amd64.go describes the arguments.
+// matmul_assembly.go describes the arguments.
 const signature = "func(codes, scales, x *byte, xScales *float32, xSums *int32, bias, out *float32, outStride, groups, tiles, follow uintptr)"
 
-// prefetchBytes is how far ahead of its use each panel is fetched into the second-level cache:
-// measured, anything from 1 to 16 KB is as good.
-const prefetchBytes = 4096
+// How far ahead of its use each panel of several is fetched: measured, anything from 1 to 16 KB is as good. Kernels that read
+// one stream look further.
+const (
+	prefetchBytes       = 4096
+	streamPrefetchBytes = 8192
+)
 
 // maxUnrolled bounds the multiplications in the body of the innermost loop. More gains nothing.
 const maxUnrolled = 48
@@ -35,13 +38,15 @@ type kernel struct {
 	panels, tokens int
 	prefetching
 
-	groups  reg.GPVirtual      // of 64 columns
-	weights strided            // by panel, moves along the columns
-	ahead   strided            // by panel, what to prefetch
-	x       strided            // by token, moves along the columns
-	sums    [][]reg.VecVirtual // [token][register of the rows of all panels]
-	mask    reg.VecVirtual     // a constant of the encoding
-	ones    reg.VecVirtual     // 16-bit ones, where the encoding needs them
+	groups  reg.GPVirtual        // of 64 columns
+	weights strided              // by panel, moves along the columns
+	ahead   strided              // by panel, what to prefetch
+	x       strided              // by token, moves along the columns
+	sums    [][]reg.VecVirtual   // [token][register of the rows of all panels]
+	partial [][][]reg.VecVirtual // more of the same shape, see chains
+	mask    reg.VecVirtual       // a constant of the encoding
+	matrix  reg.VecVirtual       // another: a matrix of bits that shifts high nibbles down
+	ones    reg.VecVirtual       // 16-bit ones, where the encoding needs them
 	state   integerState
 }
 
@@ -73,6 +78,21 @@ func (f prefetching) fetches(panel, line int) bool {
 	return f == everyLine || f == everyOther && (panel+line)%2 == 0
 }
 
+// streams says whether the kernel reads its weights in the order of memory: one panel of integers at a time. Such kernels are
+// for weights from memory, which are used once: they fetch every line, past the second-level cache.
+func (k *kernel) streams() bool { return k.panels == 1 && k.integer != nil }
+
+// fetchAhead fetches a line of a panel from where lookAhead has set the address to.
+func (k *kernel) fetchAhead(panel, line int) {
+	address := k.ahead.row(panel).Offset(line * lineBytes)
+	switch {
+	case k.streams():
+		k.PREFETCHNTA(address)
+	case k.fetches(panel, line):
+		k.PREFETCHT1(address)
+	}
+}
+
 // generate emits the function:
 //
 //	for each tile of panels
@@ -96,6 +116,9 @@ func (k *kernel) generate() {
 	if k.integer != nil {
 		k.allocateScratch()
 	}
+	if k.halves {
+		k.constants(k)
+	}
 	offset := k.counter()    // of the tile in a row of outputs, in bytes
 	remaining := k.counter() // groups
 	k.MOVQ(operand.I32(0), offset)
@@ -107,13 +130,10 @@ func (k *kernel) generate() {
 	if k.integer != nil {
 		k.startTile()
 	} else {
-		k.clear()
+		k.clear(k.sums)
 	}
 
 	k.Label("group")
-	if k.constants != nil { // anew for each group, so that their registers are free while the sums of one are folded
-		k.constants(k)
-	}
 	if k.prefetching != noLine {
 		k.lookAhead(remaining)
 	}
@@ -163,28 +183,40 @@ func (k *kernel) counter() operand.Op {
 	return k.GP64()
 }
 
-func (k *kernel) allocateSums() {
-	k.sums = make([][]reg.VecVirtual, k.tokens)
-	for t := range k.sums {
-		k.sums[t] = make([]reg.VecVirtual, k.vectors())
-		for v := range k.sums[t] {
-			k.sums[t][v] = k.Vector()
+func (k *kernel) allocateSums() { k.sums = k.newSums() }
+
+// newSums returns registers for [token][register of the rows of all panels].
+func (k *kernel) newSums() [][]reg.VecVirtual {
+	sums := make([][]reg.VecVirtual, k.tokens)
+	for t := range sums {
+		sums[t] = make([]reg.VecVirtual, k.vectors())
+		for v := range sums[t] {
+			sums[t][v] = k.Vector()
 		}
 	}
+	return sums
 }
 
-func (k *kernel) clear() {
-	for _, sums := range k.sums {
+func (k *kernel) clear(all [][]reg.VecVirtual) {
+	for _, sums := range all {
 		for _, sum := range sums {
 			k.Zero(sum)
 		}
 	}
 }
 
-// lookAhead sets the address to prefetch from, prefetchBytes ahead in the same panel. Towards the end of a tile that lies
+// prefetchDistance returns how far ahead the kernel fetches.
+func (k *kernel) prefetchDistance() int {
+	if k.streams() {
+		return streamPrefetchBytes
+	}
+	return prefetchBytes
+}
+
+// lookAhead sets the address to prefetch from, that far ahead in the same panel. Towards the end of a tile that lies
 // in the next one, if there is one. remaining is the number of groups that are left in this tile.
 func (k *kernel) lookAhead(remaining operand.Op) {
-	groups := max(1, prefetchBytes/k.groupBytes())
+	groups := max(1, k.prefetchDistance()/k.groupBytes())
 	k.LEAQ(k.weights.row(0).Offset(groups*k.groupBytes()), k.ahead.base)
 	if k.panels == 1 {
 		return // what lies behind this panel is the next tile
@@ -214,9 +246,7 @@ func (k *kernel) lines(label string, count int) {
 	}
 	for line := range unrolled {
 		for p := range k.panels {
-			if k.fetches(p, line) {
-				k.PREFETCHT1(k.ahead.row(p).Offset(line * lineBytes))
-			}
+			k.fetchAhead(p, line)
 		}
 		for pass := range k.passes {
 			k.pass(line, pass)
@@ -242,7 +272,11 @@ func (k *kernel) pass(line, pass int) {
 	token := func(t int) reg.VecVirtual {
 		return k.token(k, k.x.row(t).Offset(line*k.columns*k.xBytes), pass)
 	}
-	k.products(weight, token, func(t, v int, w, x reg.VecVirtual) { k.multiply(k, x, w, k.sums[t][v]) })
+	sums := k.sums
+	if turn := (line*k.passes + pass) % (len(k.partial) + 1); turn > 0 {
+		sums = k.partial[turn-1]
+	}
+	k.products(weight, token, func(t, v int, w, x reg.VecVirtual) { k.multiply(k, x, w, sums[t][v]) })
 }
 
 // products calls each for all pairs of a token t and a register v of rows, with what token and weight return for them.

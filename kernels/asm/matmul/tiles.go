@@ -120,7 +120,7 @@ func (k *kernel) generateTiles() {
 	k.Load(k.Param("xScales"), k.state.scales)
 	k.MOVQ(operand.I32(0), position)
 	k.allocateSums()
-	k.clear()
+	k.clear(k.sums)
 
 	k.LoopLabel("group")
 	for _, s := range stages {
@@ -195,7 +195,7 @@ func (k *tileKernel) multiplyTile(weights, slot reg.GPVirtual) {
 // nextWeights goes on to the next group of the panel, or the first one of the panel behind it, and fetches what lies ahead.
 func (k *tileKernel) nextWeights() {
 	for line := range k.groupBytes() / lineBytes {
-		k.PREFETCHT1(operand.Mem{Base: k.weights, Disp: prefetchBytes + line*lineBytes})
+		k.PREFETCHT1(operand.Mem{Base: k.weights, Disp: streamPrefetchBytes + line*lineBytes})
 	}
 	k.ADDQ(operand.I32(k.groupBytes()), k.weights)
 }

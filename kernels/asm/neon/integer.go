@@ -3,7 +3,7 @@ package main
 import "github.com/tti-llm/tti/kernels/asm/arm64"
 
 // An integer product takes a group of 64 columns in a step: it sums it exactly in int32, and then folds the sums into float32
-// ones in the order that the definition asks for. These lie in memory; the registers are needed for the integers.
+// ones in the order that the definition asks for. Of larger tiles these lie in memory: the registers are needed for the integers.
 //
 // The int32 sums start at the bits of the float32 1.5 * 2^23 and stay within 2^22 of it: read as float32 they are that number
 // plus the integer, and a subtraction makes them float32, exactly. So it costs no conversion, which is slow on many CPUs.
@@ -210,10 +210,11 @@ func (k *kernel) toFloat() {
 
 // foldSum adds one register of sums, times a scale, to its float32 ones.
 func (k *kernel) foldSum(i int, scale arm64.Vector) {
-	folded := k.Vector()
-	k.Load(folded, k.foldedAt(i))
+	folded := k.float(i)
 	k.FMLA(folded, k.sums[i], scale)
-	k.Store(folded, k.foldedAt(i))
+	if k.held == nil {
+		k.Store(folded, k.foldedAt(i))
+	}
 }
 
 func (k *kernel) nextScales() {

@@ -29,5 +29,44 @@ func write(folder string) error {
 	if err := products.Write(folder); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(folder, "matmul_tables_arm64.go"), tables, 0o644)
+	if err := os.WriteFile(filepath.Join(folder, "matmul_tables_arm64.go"), tables, 0o644); err != nil {
+		return err
+	}
+	rows := arm64.NewFile("neon", "rows")
+	rowKernels(rows)
+	return rows.Write(folder)
+}
+
+// rowKernels generates everything but the matrix products.
+func rowKernels(file *arm64.File) {
+	quantize(file)
+	for rows := range normRows {
+		layerNorm(file, rows+1)
+		rmsNorm(file, rows+1)
+	}
+	rotate(file)
+	add(file)
+	scale(file)
+	for _, f := range activations {
+		activate(file, f)
+		gate(file, f)
+	}
+	softCap(file)
+	for _, place := range placements {
+		storeHalf(file, place)
+		storeInt8(file, place)
+	}
+	argMax(file)
+	threshold(file)
+	collect(file)
+	count(file)
+	read(file)
+	softmax(file, false)
+	softmax(file, true)
+	for _, c := range caches {
+		for queries := range valueBlocks {
+			scores(file, c, queries+1)
+			weigh(file, c, queries+1)
+		}
+	}
 }

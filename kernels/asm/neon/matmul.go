@@ -51,7 +51,8 @@ type kernel struct {
 	groups      arm64.Register
 	rowGroups   arm64.Register // 4*groups: from a token's scale to the next token's
 	sums        []arm64.Vector // see sum
-	folded      int            // where an integer product's float32 sums lie in the frame
+	held        []arm64.Vector // the float32 sums of an integer product, if there are registers for them
+	folded      int            // else where they lie in the frame
 	sign        arm64.Vector   // a constant of the product
 }
 
@@ -67,6 +68,9 @@ func (k *kernel) registers() int {
 	}
 	return tokens * k.panels * quarters
 }
+
+// mostHeld is how many registers of float32 sums an integer product keeps beside those of the integers.
+const mostHeld = 12
 
 // index returns which of the sums are those of four rows, quarter q of a panel, for a token.
 func (k *kernel) index(token, panel, q int) int { return (token*k.panels+panel)*quarters + q }
@@ -120,7 +124,11 @@ func (k *kernel) generate() {
 		k.rowGroups = k.Register()
 		k.Go("LSL $2, %v, %v", k.groups, k.rowGroups)
 		k.xScales, k.xSums = k.Register(), k.Register()
-		k.folded = k.Local(arm64.RegisterBytes * k.registers())
+		if k.registers() <= mostHeld {
+			k.held = k.Vectors(k.registers())
+		} else {
+			k.folded = k.Local(arm64.RegisterBytes * k.registers())
+		}
 		if !k.rowScales {
 			k.groupScales = k.pointers(k.panels)
 			k.Go("MOVD %s, %v", k.Argument("scales"), k.groupScales[0])
@@ -208,6 +216,10 @@ func (k *kernel) beginTile() {
 		}
 		k.Go("MOVD %s, %v", k.Argument("xScales"), k.xScales)
 		k.Go("MOVD %s, %v", k.Argument("xSums"), k.xSums)
+		if k.held != nil {
+			k.Clear(k.held...)
+			return
+		}
 		zero := k.Vector()
 		k.Clear(zero)
 		for i := range k.registers() {
@@ -216,7 +228,17 @@ func (k *kernel) beginTile() {
 	})
 }
 
-// foldedAt returns where float32 sums of an integer product lie.
+// float returns a register of float32 sums of an integer product.
+func (k *kernel) float(i int) arm64.Vector {
+	if k.held != nil {
+		return k.held[i]
+	}
+	v := k.Vector()
+	k.Load(v, k.foldedAt(i))
+	return v
+}
+
+// foldedAt returns where float32 sums of an integer product lie that are not held.
 func (k *kernel) foldedAt(i int) arm64.Address {
 	return arm64.At(arm64.RSP, k.folded+arm64.RegisterBytes*i)
 }
@@ -224,7 +246,7 @@ func (k *kernel) foldedAt(i int) arm64.Address {
 // finish writes the outputs of a tile. offset is where its rows begin, in bytes.
 func (k *kernel) finish(offset arm64.Register) {
 	if k.integer {
-		k.FreeVectors(k.sums...) // they are in memory
+		k.FreeVectors(k.sums...) // they have been folded
 	}
 	k.Scope(func() {
 		argument := func(name string) arm64.Register {
@@ -266,18 +288,15 @@ func (k *kernel) result(t, p, q int) arm64.Vector {
 	if !k.integer {
 		return k.sum(t, p, q)
 	}
-	v := k.Vector()
 	if !k.pairs {
-		k.Load(v, k.foldedAt(k.index(t, p, q)))
-		return v
+		return k.float(k.index(t, p, q))
 	}
-	rest := k.Vector()
-	i := k.pairIndex(t/2, p, 2*q)
-	k.LoadPair(v, rest, k.foldedAt(i))
+	i, v := k.pairIndex(t/2, p, 2*q), k.Vector()
+	first, second := k.float(i), k.float(i+1)
 	if t%2 == 0 {
-		k.UZP1(v, v, rest)
+		k.UZP1(v, first, second)
 	} else {
-		k.UZP2(v, v, rest)
+		k.UZP2(v, first, second)
 	}
 	return v
 }

@@ -2,10 +2,14 @@ package conformance
 
 import (
 	"flag"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tti-llm/tti/runtime/tokenizer"
 )
 
 var speed = flag.Bool("speed", false, "compare the speed of encoding English with the reference's; needs -packages and node")
@@ -61,4 +65,55 @@ func paragraphs(t *testing.T) (texts []string, bytes int) {
 		}
 	}
 	return texts, bytes
+}
+
+// TestLongTexts prints how long opening and checking a section take, and encoding texts that are long or all one word.
+func TestLongTexts(t *testing.T) {
+	if !*speed {
+		t.Skip("needs -speed: see make tokenizer-speed")
+	}
+	const size = 10_000_000
+	paragraphs, _ := paragraphs(t)
+	english := strings.Join(paragraphs, "")
+	english = strings.Repeat(english, size/len(english)+1)[:size]
+	random := rand.New(rand.NewPCG(1, 2))
+	letters := make([]byte, size)
+	for i := range letters {
+		letters[i] = 'a' + byte(random.IntN(26))
+	}
+	texts := []struct{ name, text string }{
+		{"10 MB of English", english},
+		{"1 MB of random letters", string(letters[:size/10])}, {"10 MB", string(letters)},
+		{"1 MB of one letter", strings.Repeat("a", size/10)}, {"10 MB", strings.Repeat("a", size)},
+		{"1 MB of spaces", strings.Repeat(" ", size/10)},
+	}
+	for _, v := range vocabularies {
+		t.Run(v.name, func(t *testing.T) {
+			section := section(t, v.directory(t))
+			var tok *tokenizer.Tokenizer
+			open := seconds(func() (err error) {
+				tok, err = tokenizer.NewGuarded(section, func(read func() error) error { return read() })
+				return err
+			}, t)
+			line := fmt.Sprintf("open %.2f ms, check %.2f ms", open*1e3, seconds(func() error { return tok.Check() }, t)*1e3)
+			for _, text := range texts {
+				line += fmt.Sprintf(", %s %.2f s", text.name, seconds(func() error { _, err := tok.Encode(text.text); return err }, t))
+			}
+			t.Log(line)
+		})
+	}
+}
+
+// seconds returns how long the faster of two calls takes.
+func seconds(call func() error, t *testing.T) float64 {
+	t.Helper()
+	best := time.Hour
+	for range 2 {
+		start := time.Now()
+		if err := call(); err != nil {
+			t.Fatal(err)
+		}
+		best = min(best, time.Since(start))
+	}
+	return best.Seconds()
 }
