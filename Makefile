@@ -67,6 +67,10 @@ bench-diff: build ## decoding, prefill and batches of BASE and of this tree in t
 	@base=$$(mktemp -d) && trap 'git worktree remove --force '$$base EXIT && git worktree add --quiet --force $$base $(BASE) && \
 	(cd $$base && CGO_ENABLED=0 $(GO) build -o bin/tti ./cmd/tti) && $(GO) run ./runtime/bench/compare -least $(LEAST) $$base/bin/tti bin/tti
 
+.PHONY: page
+page: ## the page of tti serve in Chromium, which must be installed
+	TTI_BROWSER=1 $(GO) test ./cmd/tti/serve -run TestPage -v -count 1
+
 .PHONY: spec-grid
 spec-grid: ## texts with every kind of draft against plain decoding, all combinations
 	TTI_SPEC_GRID=1 $(GO) test ./spec -run TestSameTokens -v -count 1 -timeout 2h

@@ -180,11 +180,9 @@ type work struct {
 // newWork finds the source: a .tti file, a directory, or a model on the hub, which takes a download.
 func newWork(ctx context.Context, cmd *cobra.Command, name string) (work, error) {
 	if info, err := os.Stat(name); err == nil && !info.IsDir() {
-		file, err := format.Open(name)
-		if err != nil {
-			return work{}, mistaken(name, err)
+		if err := checkFile(name); err != nil {
+			return work{}, err
 		}
-		file.Close()
 		return work{name, "file " + name, func(ctx context.Context, target string, o convert.Options) error {
 			return convert.Repack(ctx, name, target, o)
 		}}, nil

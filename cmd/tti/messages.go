@@ -32,7 +32,7 @@ var otherNames = map[string]string{
 	"temperature": "temp", "max-tokens": "tokens", "max-new-tokens": "tokens", "n-predict": "tokens", "num-predict": "tokens",
 	"repetition-penalty": "repeat-penalty", "context": "ctx", "ctx-size": "ctx", "n-ctx": "ctx", "num-ctx": "ctx", "max-length": "ctx",
 	"system-prompt": "system", "chat-template": "template", "draft-model": "draft", "model-draft": "draft", "out": "output", "outfile": "output",
-	"quantize": "mode", "quantization": "mode", "dtype": "mode", "outtype": "mode", "verbose": "stats", "input": "text", "cache-type": "kv",
+	"quantize": "mode", "quantization": "mode", "dtype": "mode", "outtype": "mode", "verbose": "stats", "input": "text", "cache-type": "kv", "port": "listen", "host": "listen",
 }
 
 // flagError is an error of usage about a flag, with the flag that may have been meant.
@@ -47,7 +47,7 @@ func flagError(cmd *cobra.Command, err error) error {
 }
 
 // nearestFlag returns the flag that is meant by a name that is none: what another program calls it, one with the same beginning, or one that is
-// at most two slips of a finger away. It returns "" if none is.
+// at most two slips of a finger, and less than half of its letters, away. It returns "" if none is.
 func nearestFlag(flags *pflag.FlagSet, name string) string {
 	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
 	if known := otherNames[name]; known != "" && flags.Lookup(known) != nil {
@@ -59,7 +59,7 @@ func nearestFlag(flags *pflag.FlagSet, name string) string {
 		if len(name) > 2 && (strings.HasPrefix(f.Name, name) || strings.HasPrefix(name, f.Name)) {
 			distance = min(distance, 1)
 		}
-		if distance < least && distance < len(name) {
+		if distance < least && 2*distance < len(name) {
 			nearest, least = f.Name, distance
 		}
 	})

@@ -21,6 +21,7 @@ func TestMistakenFiles(t *testing.T) {
 	}
 	commands := [][]string{{"inspect"}, {"verify"}, {"run", "-p", "x"}, {"run", draftInt8, "-p", "x", "--draft"}, {"eval", "--text", draftSource + "/config.json"}, {"tokenize", "--"}, {"bench"}, {"export", "-o", filepath.Join(folder, "x")}, {"pack"}}
 	refuses(t, 1, `is a safetensors file.*tti convert `+draftSource, "convert", draftSource+"/model.safetensors")
+	refuses(t, 1, `is a safetensors file.*tti convert `+draftSource, "serve", draftSource+"/model.safetensors")
 	for given, want := range map[string]string{
 		draftSource + "/model.safetensors":                   `safetensors file.*tti convert ` + draftSource,
 		write("x.gguf", "GGUF\x03\x00\x00\x00\x00"):          `GGUF file.*tti convert`,
@@ -68,7 +69,7 @@ func TestSuggestions(t *testing.T) {
 		refuses(t, 2, fmt.Sprintf(`unknown flag: %s, did you mean %s\?`, given, want), "run", "a", given, "1")
 	}
 	refuses(t, 2, `unknown flag: --quantize, did you mean --mode\?`, "convert", "a", "--quantize", "int4")
-	for _, given := range []string{"--frobnicate", "--xy", "-Q"} {
+	for _, given := range []string{"--frobnicate", "--xy", "--port", "-Q"} {
 		if o := tti(t, "", "run", "a", given); o.code != 2 || strings.Contains(o.stderr, "did you mean") {
 			t.Errorf("%s: %q", given, o.stderr)
 		}

@@ -25,6 +25,15 @@ func openModel(path string, options ...runtime.Option) (*runtime.Model, error) {
 	return model, nil
 }
 
+// checkFile says why a file is no .tti file, by its header and index alone.
+func checkFile(path string) error {
+	file, err := format.Open(path)
+	if err != nil {
+		return mistaken(path, err)
+	}
+	return file.Close()
+}
+
 // mistaken returns what was given for a .tti file, if it is something that can be recognized, and else the error.
 func mistaken(path string, err error) error {
 	info, statErr := os.Stat(path)

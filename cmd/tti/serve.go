@@ -244,6 +244,11 @@ func (f *serveFlags) sources(ctx context.Context, cmd *cobra.Command, args []str
 		case named && info.IsDir():
 			return nil, usagef(cmd, "%s names a folder, whose files have names of their own", arg)
 		default:
+			if !info.IsDir() {
+				if err := checkFile(path); err != nil {
+					return nil, err
+				}
+			}
 			sources = append(sources, serve.Source{Name: name, Path: path})
 		}
 	}
