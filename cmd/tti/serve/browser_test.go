@@ -247,7 +247,6 @@ func TestPageReload(t *testing.T) {
 	server, b := slowPage(t)
 	c := client{TB: t, url: b.run(`location.origin`).(string)}
 	seed := b.run(`document.querySelector(".facts").textContent.match(/seed (\d+)/)[1]`)
-	begun := b.text(".content")
 	b.until(`new Promise((done) => {
 		indexedDB.open("tti").onsuccess = ({ target: { result: database } }) => {
 			database.transaction("conversations").objectStore("conversations").getAll().onsuccess = ({ target }) => {
@@ -257,14 +256,12 @@ func TestPageReload(t *testing.T) {
 		};
 	})`)
 	b.reload()
-	if kept := b.text("[data-role=assistant] .content"); kept == "" || !strings.HasPrefix(begun, kept) {
-		t.Errorf("there was %q, after reload %q", begun, kept)
-	}
+	kept := b.text("[data-role=assistant] .content")
 	close(server.goOn)
 	answer := b.answered()
 	want := c.ask(200, "POST", chatPath, fmt.Sprintf(`{"model":"llama","seed":%v,"max_tokens":40,"messages":[{"role":"user","content":"Once"}]}`, seed))
-	if content, _ := field(want, "choices", 0, "message", "content").(string); told(answer) != told(content) {
-		t.Errorf("the page shows %q, the server says %q", answer, content)
+	if content, _ := field(want, "choices", 0, "message", "content").(string); told(answer) != told(content) || kept == "" || !strings.HasPrefix(told(content), told(kept)) {
+		t.Errorf("the page shows %q, after it was loaded again %q, the server says %q", kept, answer, content)
 	}
 	b.quiet()
 }

@@ -57,7 +57,7 @@ function ask(conversation, question, first = null) {
   const before = tree.path(conversation, question.id).findLast((message) => message.role === "assistant");
   const answer = tree.addAnswer(conversation, question, first ?? before?.asked.first);
   change(() => {});
-  alone(answer, () => follow(conversation, answer));
+  alone(answer.id, () => follow(conversation, answer));
 }
 
 // follow asks for an answer and shows it as it comes, at most once for each picture that the screen shows.
@@ -76,12 +76,12 @@ async function follow(conversation, answer) {
   });
   cancelAnimationFrame(drawing);
   running.delete(answer.id);
-  keep(conversation);
   if (conversation === current) {
     view.update(answer);
     announce(answer.problem ?? answer.content.slice(0, 2000));
   }
   showControls();
+  await keep(conversation);
 }
 
 // changedElsewhere takes over what another tab has done to a conversation, unless this tab writes an answer in it.
@@ -99,19 +99,25 @@ async function changedElsewhere(id) {
   listConversations();
 }
 
-// alone acts unless another tab does so for the same answer.
-function alone(answer, act) {
+// alone acts for the answer with an id, unless another tab does.
+function alone(id, act) {
   if (!navigator.locks) return act(); // there are none on pages without TLS
-  return navigator.locks.request(answer.id, { ifAvailable: true }, (lock) => lock && act());
+  return navigator.locks.request(id, { ifAvailable: true }, (lock) => lock && act());
 }
 
-// resume goes on with answers that were not whole when the page was left.
+// resume goes on with answers that were not whole when the page was left, and are not now that no other tab writes them.
 function resume(conversation) {
-  for (const answer of conversation.messages.filter((message) => message.state === "running")) {
-    alone(answer, () => follow(conversation, answer));
+  for (const { id } of conversation.messages.filter(isRunning)) {
+    alone(id, async () => {
+      await changedElsewhere(conversation.id);
+      const now = conversations.find((other) => other.id === conversation.id);
+      const answer = now?.messages.find((message) => message.id === id);
+      if (answer && isRunning(answer)) await follow(now, answer);
+    });
   }
 }
 
+const isRunning = (message) => message.state === "running";
 const runningHere = () => tree.path(current).find((message) => running.has(message.id));
 
 function stop() {
