@@ -119,6 +119,7 @@ func TestCancellation(t *testing.T) {
 	e := start(t, m, Options{Texts: 6})
 	kept := short("", 60)
 	want := alone(t, m, kept)[0]
+	cancelled := 0
 	for round := range 40 {
 		ctx, cancel := context.WithCancel(context.Background())
 		r := long([]string{"a", "b"}[round%2])
@@ -141,17 +142,23 @@ func TestCancellation(t *testing.T) {
 			left--
 		}
 		cancel()
-		if round%3 != 0 && !errors.Is(last, context.Canceled) {
+		if errors.Is(last, context.Canceled) {
+			cancelled++
+		} else if last != nil {
 			t.Errorf("round %d: %v", round, last)
 		}
 		if got := collect(other, Request{})[0]; !slices.Equal(got.tokens, want.tokens) {
 			t.Errorf("round %d: %v, want %v", round, got, want)
 		}
 		for _, outcome := range s.Outcomes() {
-			if round%3 != 0 && outcome.Finish != runtime.FinishCancelled {
+			// The context may be full before anybody has cancelled.
+			if round%3 != 0 && outcome.Finish != runtime.FinishCancelled && outcome.Finish != runtime.FinishContext {
 				t.Errorf("round %d: finished by %q", round, outcome.Finish)
 			}
 		}
+	}
+	if cancelled < 5 {
+		t.Errorf("only %d requests have been cancelled while they ran", cancelled)
 	}
 	e.Close()
 	if taken := m.KVTaken(); taken != 0 {
