@@ -157,8 +157,8 @@ func TestCancellation(t *testing.T) {
 			}
 		}
 	}
-	if cancelled < 5 {
-		t.Errorf("only %d requests have been cancelled while they ran", cancelled)
+	if cancelled == 0 {
+		t.Error("no request has been cancelled while it ran")
 	}
 	e.Close()
 	if taken := m.KVTaken(); taken != 0 {
