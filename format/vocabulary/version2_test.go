@@ -377,8 +377,8 @@ func TestOpenVersion2AllocatesLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
-	// A template goes through the parser and the two encoders of its canonical form.
-	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 20*(1<<16)+1000*100 {
+	// A template goes through the parser and the two encoders of its canonical form; the race detector takes a little more.
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 25*(1<<16)+1000*100 {
 		t.Errorf("opening allocates %d bytes of a section of %d", allocated, len(section))
 	}
 }
