@@ -56,7 +56,6 @@ type loader struct {
 
 	tokens map[string]int // the vocabulary as it is spelled in the file
 	merges []rule
-	names  struct{ tokens, merge string } // where tokens and merges came from, for errors
 
 	config  tokenizerConfigFile
 	special specialNames // of tokenizer_config.json and special_tokens_map.json
@@ -108,38 +107,38 @@ type spelling struct {
 }
 
 // tokenBytes lists the tokens' bytes by id, as many as size or, if that is zero, as there are. holes allows ids without a token.
-func (l *loader) tokenBytes(spelled map[int]spelling, size int, holes bool) ([]string, error) {
+func tokenBytes(spelled map[int]spelling, size int, holes bool) ([]string, error) {
 	count := len(spelled)
 	if holes {
 		for id := range spelled {
 			count = max(count, id+1)
 		}
 		if count-len(spelled) > maxPadding {
-			return nil, fmt.Errorf("%s: %d tokens, but ids up to %d", l.names.tokens, len(spelled), count-1)
+			return nil, fmt.Errorf("%d tokens, but ids up to %d", len(spelled), count-1)
 		}
 	}
 	if size == 0 {
 		size = count
 	}
 	if count > size {
-		return nil, fmt.Errorf("%s: %d tokens, but config.json has vocab_size %d", l.names.tokens, count, size)
+		return nil, fmt.Errorf("%d tokens, but config.json has vocab_size %d", count, size)
 	}
 	if size > count+maxPadding || size > math.MaxInt32 {
-		return nil, fmt.Errorf("%s: only %d tokens, but config.json has vocab_size %d", l.names.tokens, count, size)
+		return nil, fmt.Errorf("only %d tokens, but config.json has vocab_size %d", count, size)
 	}
 	tokens := make([]string, size)
 	for id := range count {
 		token, ok := spelled[id]
 		switch {
 		case !ok && !holes:
-			return nil, fmt.Errorf("%s: token ids have a hole at %d", l.names.tokens, id)
+			return nil, fmt.Errorf("token ids have a hole at %d", id)
 		case !ok || token.raw:
 			tokens[id] = token.text
 			continue
 		}
 		var err error
 		if tokens[id], err = unspell(token.text); err != nil {
-			return nil, fmt.Errorf("%s: token %d: %w", l.names.tokens, id, err)
+			return nil, fmt.Errorf("token %d: %w", id, err)
 		}
 	}
 	return tokens, nil
@@ -150,20 +149,20 @@ func (l *loader) byID() (map[int]string, error) {
 	tokens := make(map[int]string, len(l.tokens))
 	for token, id := range l.tokens {
 		if other, taken := tokens[id]; taken {
-			return nil, fmt.Errorf("%s: id %d is both %q and %q", l.names.tokens, id, min(token, other), max(token, other))
+			return nil, fmt.Errorf("id %d is both %q and %q", id, min(token, other), max(token, other))
 		}
 		tokens[id] = token
 	}
 	return tokens, nil
 }
 
-// resolveMerges turns merges into ids.
-func (l *loader) resolveMerges() ([]vocabulary.Merge, error) {
+// resolveMerges turns merges into ids. Errors name a merge by what its file calls its place, and the number there.
+func (l *loader) resolveMerges(place string) ([]vocabulary.Merge, error) {
 	merges := make([]vocabulary.Merge, len(l.merges))
 	lines := make(map[[2]int]int, len(l.merges))
 	for rank, rule := range l.merges {
 		fail := func(format string, arguments ...any) ([]vocabulary.Merge, error) {
-			return nil, fmt.Errorf("%s %d: %s", l.names.merge, rule.line, fmt.Sprintf(format, arguments...))
+			return nil, fmt.Errorf("%s %d: %s", place, rule.line, fmt.Sprintf(format, arguments...))
 		}
 		var ids [3]int
 		for i, token := range []string{rule.left, rule.right, rule.left + rule.right} {

@@ -65,22 +65,11 @@ func (l *loader) defineClassic(o Options) (d vocabulary.Definition, err error) {
 	if err != nil {
 		return d, err
 	}
-	spelled, err := l.byID()
-	if err != nil {
-		return d, err
+	if d.Tokens, err = l.classicTokens(added, o.Size); err != nil {
+		return d, fmt.Errorf("%s: %w", modelfiles.Vocabulary, err)
 	}
-	all := make(map[int]spelling, len(spelled)+len(added))
-	for id, token := range spelled {
-		all[id] = spelling{text: token}
-	}
-	for id, token := range added {
-		all[id] = spelling{text: token.content, raw: true}
-	}
-	if d.Tokens, err = l.tokenBytes(all, o.Size, false); err != nil {
-		return d, err
-	}
-	if d.Merges, err = l.resolveMerges(); err != nil {
-		return d, err
+	if d.Merges, err = l.resolveMerges("line"); err != nil {
+		return d, fmt.Errorf("%s: %w", modelfiles.Merges, err)
 	}
 	if err := l.addControl(added, d, o); err != nil {
 		return d, err
@@ -93,9 +82,25 @@ func (l *loader) defineClassic(o Options) (d vocabulary.Definition, err error) {
 		})
 	}
 	if _, err := d.ByteTokens(); err != nil {
-		return d, fmt.Errorf("%s: %w", l.names.tokens, err)
+		return d, fmt.Errorf("%s: %w", modelfiles.Vocabulary, err)
 	}
 	return d, nil
+}
+
+// classicTokens lists the tokens' bytes by id. Added tokens stand for their own text.
+func (l *loader) classicTokens(added map[int]addedToken, size int) ([]string, error) {
+	spelled, err := l.byID()
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[int]spelling, len(spelled)+len(added))
+	for id, token := range spelled {
+		all[id] = spelling{text: token}
+	}
+	for id, token := range added {
+		all[id] = spelling{text: token.content, raw: true}
+	}
+	return tokenBytes(all, size, false)
 }
 
 // check refuses what is not a plain piece of text.
@@ -227,7 +232,7 @@ func (l *loader) checkPlaces(added map[int]addedToken) error {
 	for content, id := range l.tokens {
 		if token, ok := added[id]; ok && token.content != content {
 			return fmt.Errorf("%s: added token %d is %q, but %s has %q there",
-				token.file, id, token.content, l.names.tokens, content)
+				token.file, id, token.content, modelfiles.Vocabulary, content)
 		}
 	}
 	return nil

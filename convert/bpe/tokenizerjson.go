@@ -34,7 +34,6 @@ func (r *rule) UnmarshalJSON(data []byte) error {
 // defineWhole reads tokenizer.json, which has everything in one file.
 func (l *loader) defineWhole(o Options) (d vocabulary.Definition, err error) {
 	const name = modelfiles.Tokenizer
-	l.names.tokens, l.names.merge = name, name+": merge"
 	var file map[string]json.RawMessage
 	if err := l.files.parse(name, &file); err != nil {
 		return d, err
@@ -84,8 +83,8 @@ func (l *loader) define(file *fields, o Options) (d vocabulary.Definition, err e
 	if err := l.defineTokens(&d, added, ids, o.Size); err != nil {
 		return d, err
 	}
-	if d.Merges, err = l.resolveMerges(); err != nil {
-		return d, strip(err, modelfiles.Tokenizer)
+	if d.Merges, err = l.resolveMerges("merge"); err != nil {
+		return d, err
 	}
 	if unknown != "" && d.Unit == vocabulary.Characters { // bytes are never unknown
 		id, ok := l.tokens[unknown]
@@ -105,11 +104,6 @@ func (l *loader) define(file *fields, o Options) (d vocabulary.Definition, err e
 		return d, err
 	}
 	return d, nil
-}
-
-// strip takes a file's name off the front of an error that is about to be given it again.
-func strip(err error, name string) error {
-	return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), name+": "))
 }
 
 // readModel reads vocabulary and merges and the settings of BPE. It returns the token for what is unknown.
@@ -173,7 +167,7 @@ func (l *loader) addedIDs(added []declared) ([]int, error) {
 func (l *loader) defineTokens(d *vocabulary.Definition, added []declared, ids []int, size int) error {
 	spelled, err := l.byID()
 	if err != nil {
-		return strip(err, modelfiles.Tokenizer)
+		return err
 	}
 	all := make(map[int]spelling, len(spelled)+len(added))
 	for id, token := range spelled {
@@ -218,10 +212,8 @@ func (l *loader) defineTokens(d *vocabulary.Definition, added []declared, ids []
 		}
 		return 1
 	})
-	if d.Tokens, err = l.tokenBytes(all, size, true); err != nil {
-		return strip(err, modelfiles.Tokenizer)
-	}
-	return nil
+	d.Tokens, err = tokenBytes(all, size, true)
+	return err
 }
 
 // normalizePattern makes of a normalized added token what it is found by.

@@ -17,7 +17,6 @@ func (l *loader) readVocab() error {
 	if err := l.files.parse(name, &data); err != nil {
 		return err
 	}
-	l.names.tokens = name
 	var err error
 	if l.tokens, err = parseIDs(data); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -75,7 +74,6 @@ func (l *loader) readMerges() error {
 	if err != nil {
 		return err
 	}
-	l.names.merge = name + ": line"
 	text := strings.TrimRight(string(data), "\r\n")
 	line := 0
 	for text := range strings.SplitSeq(text, "\n") {
