@@ -218,6 +218,15 @@ func (m *Model) Tokenizer() *tokenizer.Tokenizer { return m.tokenizer }
 // Ends returns the tokens that end a text, the one that is meant most first. They must not be changed.
 func (m *Model) Ends() []int32 { return m.ends }
 
+// Beginning returns the prompt of a text that begins with nothing: what the tokenizer puts before texts, or the token that
+// begins one. It is empty if the model has neither.
+func (m *Model) Beginning() []int32 {
+	if prefix := m.tokenizer.WithPrefix(nil); len(prefix) > 0 || m.shape.BOS < 0 {
+		return prefix
+	}
+	return []int32{m.shape.BOS}
+}
+
 // Shape returns the model's sizes and special tokens.
 func (m *Model) Shape() Shape { return m.shape }
 

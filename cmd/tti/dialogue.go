@@ -200,8 +200,8 @@ func (c continued) encode(turns []turn) (ids []int32, err error) {
 			if more, err = encode(c.model.Tokenizer(), text, c.special); err != nil {
 				return nil, err
 			}
-			if len(ids) > 0 { // the text has begun already
-				more = more[len(c.model.Tokenizer().WithPrefix(nil)):]
+			if len(ids) == 0 { // the text begins
+				more = c.model.Tokenizer().WithPrefix(more)
 			}
 		}
 		ids = append(ids, more...)

@@ -347,14 +347,10 @@ func (f *runFlags) promptText(cmd *cobra.Command) (string, error) {
 
 // beginning returns the prompt of a text that begins with nothing.
 func beginning(m *runtime.Model, path string) ([]int32, error) {
-	if prefix := m.Tokenizer().WithPrefix(nil); len(prefix) > 0 {
-		return prefix, nil
+	if prompt := m.Beginning(); len(prompt) > 0 {
+		return prompt, nil
 	}
-	id := m.Shape().BOS
-	if id < 0 {
-		return nil, fmt.Errorf("%s: the prompt is empty, and the model has no token to begin a text with", path)
-	}
-	return []int32{id}, nil
+	return nil, fmt.Errorf("%s: the prompt is empty, and the model has no token to begin a text with", path)
 }
 
 // about says which file an error is about, if it does not say so itself.

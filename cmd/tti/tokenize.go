@@ -113,10 +113,8 @@ func (f *tokenizeFlags) ids(t *tokenizer.Tokenizer, input string) ([]int32, erro
 		return parseIDs(input)
 	case f.chat:
 		return encodeChat(t, input)
-	case f.special:
-		return t.EncodeSpecial(input)
 	}
-	return t.Encode(input)
+	return encode(t, input, f.special)
 }
 
 // encodeChat returns what a model reads of a conversation, up to its answer.
@@ -163,16 +161,12 @@ func tokenize(t *tokenizer.Tokenizer, ids []int32) (tokenized, error) {
 	return found, nil
 }
 
-// encode returns the ids of a text that a model is to go on with, with control tokens or without.
+// encode returns the ids of a text, with control tokens or without.
 func encode(t *tokenizer.Tokenizer, text string, special bool) ([]int32, error) {
-	if !special {
-		return t.EncodePrompt(text)
+	if special {
+		return t.EncodeSpecial(text)
 	}
-	ids, err := t.EncodeSpecial(text)
-	if err != nil {
-		return nil, err
-	}
-	return t.WithPrefix(ids), nil
+	return t.Encode(text)
 }
 
 func parseIDs(text string) ([]int32, error) {

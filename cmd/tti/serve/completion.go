@@ -128,11 +128,8 @@ func (m *model) encode(text string) ([]int32, error) { return m.Tokenizer().Enco
 
 // beginning returns the prompt of a text that begins with nothing.
 func (m *model) beginning() ([]int32, error) {
-	if prefix := m.Tokenizer().WithPrefix(nil); len(prefix) > 0 {
-		return prefix, nil
-	}
-	if id := m.Shape().BOS; id >= 0 {
-		return []int32{id}, nil
+	if prompt := m.Beginning(); len(prompt) > 0 {
+		return prompt, nil
 	}
 	return nil, badField("prompt", "is empty, and the model has no token to begin a text with")
 }
