@@ -34,14 +34,18 @@ var ErrExists = format.ErrExists
 // empty. What is written is what the file's checksums are of, though the file should change in the meantime. Beside the
 // file's own pages, Export holds at most one tensor for each worker, as the file has it and as numbers.
 func Export(ctx context.Context, file, directory string, o ExportOptions) error {
-	err := export(ctx, file, directory, o)
+	return named("export", file, export(ctx, file, directory, o))
+}
+
+// named says what has failed with a file, whose path an error of package format names already.
+func named(what, path string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case strings.HasPrefix(err.Error(), file+": "): // as package format names it
-		return fmt.Errorf("export %w", err)
+	case strings.HasPrefix(err.Error(), path+": "):
+		return fmt.Errorf("%s %w", what, err)
 	}
-	return fmt.Errorf("export %s: %w", file, err)
+	return fmt.Errorf("%s %s: %w", what, path, err)
 }
 
 func export(ctx context.Context, path, directory string, o ExportOptions) error {

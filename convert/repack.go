@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"strings"
 
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/architecture"
@@ -27,14 +26,7 @@ var ErrRounded = errors.New("its weights have been rounded to few bits already")
 // source gives, to the last byte; it may be calibrated too. The file is checked first and must not change in the meantime. It fails with ErrRounded
 // for files of other modes. What else there is to say of the target, Convert does.
 func Repack(ctx context.Context, path, target string, o Options) error {
-	err := repack(ctx, path, target, o)
-	switch {
-	case err == nil:
-		return nil
-	case strings.HasPrefix(err.Error(), path+": "): // as package format names it
-		return fmt.Errorf("convert %w", err)
-	}
-	return fmt.Errorf("convert %s: %w", path, err)
+	return named("convert", path, repack(ctx, path, target, o))
 }
 
 func repack(ctx context.Context, path, target string, o Options) error {

@@ -67,18 +67,23 @@ func (m *Model) valid(text []int32) int { return m.session.Common(text[:len(text
 
 // read returns a text in which the tokens that the draft lacks are ends of texts.
 func (m *Model) read(text []int32) []int32 {
-	shape := m.model.Shape()
-	lacks := func(id int32) bool { return int(id) >= shape.Vocabulary }
-	if !slices.ContainsFunc(text, lacks) {
+	vocabulary := m.model.Shape().Vocabulary
+	if !slices.ContainsFunc(text, func(id int32) bool { return int(id) >= vocabulary }) {
 		return text
 	}
 	m.text = append(m.text[:0], text...)
-	for i, id := range m.text {
-		if lacks(id) {
-			m.text[i] = shape.EOS
+	ReplaceUnknown(m.model, m.text)
+	return m.text
+}
+
+// ReplaceUnknown puts ends of texts in the places of tokens that a draft model lacks, for those who drive it themselves.
+func ReplaceUnknown(draft *runtime.Model, ids []int32) {
+	shape := draft.Shape()
+	for i, id := range ids {
+		if int(id) >= shape.Vocabulary {
+			ids[i] = shape.EOS
 		}
 	}
-	return m.text
 }
 
 // Propose implements Drafter.

@@ -339,11 +339,7 @@ func (e *Engine) runModel(candidates []*candidate, length func(*candidate) int, 
 			t.draft = g.model.NewSession()
 		}
 		next := slices.Clone(t.guessing[t.draft.Len():length(c)])
-		for i, id := range next {
-			if shape := g.model.Shape(); int(id) >= shape.Vocabulary { // to the model, the end of a text
-				next[i] = shape.EOS
-			}
-		}
+		spec.ReplaceUnknown(g.model, next)
 		if err := g.batch.Add(t.draft, next, logits); err != nil {
 			return e.dropDrafts(err)
 		}
