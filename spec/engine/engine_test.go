@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	goruntime "runtime"
 	"slices"
 	"testing"
 
@@ -13,6 +14,30 @@ import (
 // long is a request that runs to the end of the context.
 func long(key string) Request {
 	return Request{Prompt: []int32{1, 2, 3}, Limits: []runtime.GenerateOption{runtime.IgnoreEOS()}, Key: key}
+}
+
+// paced keeps the engine from running ahead of whoever reads a long text by more than a few tokens: what a test does to such
+// a text happens while it runs, however fast the machine is.
+func paced(e *Engine) {
+	const ahead = 8
+	ends := func(t *text) bool {
+		e.mutex.Lock()
+		defer e.mutex.Unlock()
+		return e.closed || t.job.cancelled() != nil
+	}
+	for _, t := range e.texts {
+		isLong := len(t.job.Limits) == len(long("").Limits)
+		for isLong && t.job.stream.unread() > ahead && !ends(t) {
+			goruntime.Gosched()
+		}
+	}
+}
+
+// unread is how many tokens wait for the reader.
+func (s *Stream) unread() int {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return len(s.tokens)
 }
 
 // short is a request for a few tokens.
@@ -60,7 +85,7 @@ func TestRefusals(t *testing.T) {
 // TestQueue fills the engine and its queue: the next request is refused, until there is room again.
 func TestQueue(t *testing.T) {
 	m := open(t, "fable-draft", int4)
-	e := start(t, m, Options{Texts: 1, Queue: 2})
+	e := start(t, m, Options{Texts: 1, Queue: 2, interfere: paced})
 	running := submit(t, e, long(""))
 	for range running.Tokens() { // it runs
 		break
@@ -116,10 +141,9 @@ func TestKeysTakeTurns(t *testing.T) {
 func TestCancellation(t *testing.T) {
 	m := open(t, "fable-draft", int8)
 	random := rand.New(rand.NewPCG(5, 5))
-	e := start(t, m, Options{Texts: 6})
+	e := start(t, m, Options{Texts: 6, interfere: paced})
 	kept := short("", 60)
 	want := alone(t, m, kept)[0]
-	cancelled := 0
 	for round := range 40 {
 		ctx, cancel := context.WithCancel(context.Background())
 		r := long([]string{"a", "b"}[round%2])
@@ -142,23 +166,17 @@ func TestCancellation(t *testing.T) {
 			left--
 		}
 		cancel()
-		if errors.Is(last, context.Canceled) {
-			cancelled++
-		} else if last != nil {
+		if round%3 != 0 && !errors.Is(last, context.Canceled) {
 			t.Errorf("round %d: %v", round, last)
 		}
 		if got := collect(other, Request{})[0]; !slices.Equal(got.tokens, want.tokens) {
 			t.Errorf("round %d: %v, want %v", round, got, want)
 		}
 		for _, outcome := range s.Outcomes() {
-			// The context may be full before anybody has cancelled.
-			if round%3 != 0 && outcome.Finish != runtime.FinishCancelled && outcome.Finish != runtime.FinishContext {
+			if round%3 != 0 && outcome.Finish != runtime.FinishCancelled {
 				t.Errorf("round %d: finished by %q", round, outcome.Finish)
 			}
 		}
-	}
-	if cancelled == 0 {
-		t.Error("no request has been cancelled while it ran")
 	}
 	e.Close()
 	if taken := m.KVTaken(); taken != 0 {
@@ -169,7 +187,7 @@ func TestCancellation(t *testing.T) {
 // TestClose ends an engine that is full: all streams end, and nothing is taken in any more.
 func TestClose(t *testing.T) {
 	m := open(t, "fable-draft", int4)
-	e := start(t, m, Options{Texts: 2})
+	e := start(t, m, Options{Texts: 2, interfere: paced})
 	var streams []*Stream
 	for range 5 {
 		streams = append(streams, submit(t, e, long("")))
@@ -192,7 +210,7 @@ func TestClose(t *testing.T) {
 // TestModelCloses closes the model under an engine that runs: its requests end with ErrClosed.
 func TestModelCloses(t *testing.T) {
 	m := open(t, "fable-draft", int4)
-	e := start(t, m, Options{})
+	e := start(t, m, Options{interfere: paced})
 	s := submit(t, e, long(""))
 	last := error(nil)
 	for _, err := range s.Tokens() {
