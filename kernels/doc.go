@@ -9,3 +9,6 @@
 //
 // Start reading at set.go, then reference_matmul.go.
 package kernels
+
+// Numerics is the version of the arithmetic: it changes when the same file and settings would give other bits.
+const Numerics = 1

@@ -74,27 +74,11 @@ func (f *samplingFlags) resolve(wish *format.Generation) {
 
 // wishes returns the sampling that the makers of a model want, and the usual one where they do not say whether to draw.
 func wishes(wish *format.Generation) runtime.Sampling {
-	s := runtime.Sampling{Temperature: usualTemperature, TopP: usualTopP, RepetitionPenalty: 1}
-	if wish == nil {
-		return s
+	otherwise := runtime.Sampling{Temperature: usualTemperature, TopP: usualTopP, RepetitionPenalty: 1}
+	if wish != nil && wish.Sample != nil {
+		otherwise.Temperature, otherwise.TopP = 1, 1
 	}
-	if wish.Sample != nil {
-		s.Temperature, s.TopP = 1, 1
-	}
-	for value, wanted := range map[*float64]*float64{
-		&s.Temperature: wish.Temperature, &s.TopP: wish.TopP, &s.MinP: wish.MinP, &s.RepetitionPenalty: wish.RepetitionPenalty,
-	} {
-		if wanted != nil {
-			*value = *wanted
-		}
-	}
-	if wish.TopK != nil {
-		s.TopK = *wish.TopK
-	}
-	if wish.Sample != nil && !*wish.Sample {
-		s.Temperature = 0
-	}
-	return s
+	return runtime.Wished(wish, otherwise)
 }
 
 // drawingSettings have no effect where the most probable token is always taken.

@@ -117,7 +117,7 @@ func (c *call) prepare(r request, key string) (err error) {
 	if err != nil {
 		return err
 	}
-	sampling := c.settings.sampling(c.model.wishes, c.seed)
+	sampling := c.settings.sampling(c.model.Meta().Generation, c.seed)
 	if sampling.LogitBias, err = c.settings.bias(c.model.Shape().Vocabulary); err != nil {
 		return err
 	}

@@ -9,15 +9,12 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/format/architecture"
+	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/runtime"
 	"github.com/tti-llm/tti/runtime/chat"
 	"github.com/tti-llm/tti/spec/engine"
 )
-
-// numerics is the version of the arithmetic: it changes when the same file and settings would give other bits.
-const numerics = 1
 
 // defaultTexts is how many texts of a model are written at once.
 const defaultTexts = 32
@@ -29,7 +26,6 @@ type model struct {
 	engine      *engine.Engine
 	texts       int            // that run at once
 	template    *chat.Template // nil if there is none
-	wishes      format.Generation
 	fingerprint string
 }
 
@@ -79,9 +75,6 @@ func (m *model) prepare(context int, options engine.Options) (err error) {
 	if m.template, err = chat.FromTokenizer(m.Tokenizer()); err != nil && !errors.Is(err, chat.ErrNoTemplate) {
 		return err
 	}
-	if wishes := m.Meta().Generation; wishes != nil {
-		m.wishes = *wishes
-	}
 	if m.fingerprint, err = fingerprint(m.Model, context); err != nil {
 		return err
 	}
@@ -128,7 +121,7 @@ func fingerprint(m *runtime.Model, context int) (string, error) {
 		long = 1
 	}
 	said := binary.LittleEndian.AppendUint64(nil, m.File().IndexChecksum())
-	said = append(said, numerics, byte(len(m.KV().String())))
+	said = append(said, kernels.Numerics, byte(len(m.KV().String())))
 	said = append(append(said, m.KV().String()...), long)
 	return fmt.Sprintf("tti_%016x", xxhash.Sum64(said)), nil
 }

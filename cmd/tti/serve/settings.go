@@ -84,18 +84,15 @@ func (s *settings) check() error {
 }
 
 // sampling returns how tokens are drawn: by the request, else as the model's file wishes, else as the interface does it.
-func (s *settings) sampling(wishes format.Generation, seed uint64) runtime.Sampling {
-	temperature := value(1.0, wishes.Temperature)
-	if !value(true, wishes.Sample) {
-		temperature = 0
-	}
+func (s *settings) sampling(wish *format.Generation, seed uint64) runtime.Sampling {
+	wished := runtime.Wished(wish, runtime.Sampling{Temperature: 1, TopP: 1, RepetitionPenalty: 1})
 	return runtime.Sampling{
-		Temperature: value(temperature, s.Temperature),
-		TopK:        max(value(0, wishes.TopK, s.TopK), 0),
+		Temperature: value(wished.Temperature, s.Temperature),
+		TopK:        max(value(wished.TopK, s.TopK), 0),
 		// 0 asks for the one most probable token, but means no filter to the runtime.
-		TopP:              max(value(1, wishes.TopP, s.TopP), math.SmallestNonzeroFloat64),
-		MinP:              value(0, wishes.MinP, s.MinP),
-		RepetitionPenalty: value(1, wishes.RepetitionPenalty, s.RepetitionPenalty),
+		TopP:              max(value(wished.TopP, s.TopP), math.SmallestNonzeroFloat64),
+		MinP:              value(wished.MinP, s.MinP),
+		RepetitionPenalty: value(wished.RepetitionPenalty, s.RepetitionPenalty),
 		FrequencyPenalty:  value(0, s.FrequencyPenalty),
 		PresencePenalty:   value(0, s.PresencePenalty),
 		Seed:              seed,
