@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 
+	"github.com/tti-llm/tti/kernels/asm/arithmetic"
 	"github.com/tti-llm/tti/kernels/asm/arm64"
 )
 
@@ -14,8 +15,8 @@ type activation struct {
 }
 
 var activations = []activation{
-	{"geluTanh", append([]float32{geluTanh1, geluTanh3}, expAboveConstants...), geluTanh},
-	{"geluErf", append([]float32{1 / math.Sqrt2, erfP, erfA1, erfA2, erfA3, erfA4, erfA5, 0.5, 0}, expConstants...), geluErf},
+	{"geluTanh", append([]float32{arithmetic.GELUTanh1, arithmetic.GELUTanh3}, expAboveConstants...), geluTanh},
+	{"geluErf", append([]float32{1 / math.Sqrt2, arithmetic.ErfP, arithmetic.ErfA1, arithmetic.ErfA2, arithmetic.ErfA3, arithmetic.ErfA4, arithmetic.ErfA5, 0.5, 0}, expConstants...), geluErf},
 	{"relu", []float32{0}, relu},
 	{"silu", expAboveConstants, silu},
 }
@@ -53,26 +54,13 @@ func gate(file *arm64.File, f activation) {
 	})
 }
 
-// The constants of reference_rows.go in package kernels.
-const (
-	geluTanh1 = 1.5957691216057308
-	geluTanh3 = geluTanh1 * 0.044715
-
-	erfP  = 0.3275911
-	erfA1 = 0.254829592
-	erfA2 = -0.284496736
-	erfA3 = 1.421413741
-	erfA4 = -1.453152027
-	erfA5 = 1.061405429
-)
-
 // geluTanh is geluTanhReference: x / (1 + exp(-u)).
 func geluTanh(m *writer, c constants, x arm64.Vector) {
 	m.Scope(func() {
 		square, u := m.Vector(), m.Vector()
 		m.FMUL(square, x, x)
-		m.Copy(u, c.of(geluTanh1))
-		m.FMLA(u, square, c.of(geluTanh3))
+		m.Copy(u, c.of(arithmetic.GELUTanh1))
+		m.FMLA(u, square, c.of(arithmetic.GELUTanh3))
 		m.FMUL(u, u, x)
 		m.FNEG(u, u)
 		m.logistic(c, x, u)
@@ -86,11 +74,11 @@ func geluErf(m *writer, c constants, x arm64.Vector) {
 		m.FABS(a, x)
 		m.FMUL(a, a, c.of(1/math.Sqrt2))
 		m.Copy(p, c.of(1))
-		m.FMLA(p, a, c.of(erfP))
+		m.FMLA(p, a, c.of(arithmetic.ErfP))
 		m.FDIV(t, c.of(1), p)
-		m.Copy(p, c.of(erfA4))
-		m.FMLA(p, t, c.of(erfA5))
-		for _, coefficient := range []float32{erfA3, erfA2, erfA1} {
+		m.Copy(p, c.of(arithmetic.ErfA4))
+		m.FMLA(p, t, c.of(arithmetic.ErfA5))
+		for _, coefficient := range []float32{arithmetic.ErfA3, arithmetic.ErfA2, arithmetic.ErfA1} {
 			m.Copy(next, c.of(coefficient))
 			m.FMLA(next, p, t)
 			p, next = next, p

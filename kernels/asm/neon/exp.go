@@ -1,30 +1,17 @@
 package main
 
-import "github.com/tti-llm/tti/kernels/asm/arm64"
-
-// The constants of exp.go in package kernels.
-const (
-	log2E   = 1.44269504088896341
-	ln2High = 0.693359375
-	ln2Low  = -2.12194440054690583e-4
-	expP0   = 0.49999999999999983
-	expP1   = 0.16666576989698692
-	expP2   = 0.041666554617213226
-	expP3   = 0.00836317905272642
-	expP4   = 0.0013926183586787642
-	expMin  = -87.33654
-	expMax  = 88.72283
-
-	expM1Min = -20
+import (
+	"github.com/tti-llm/tti/kernels/asm/arithmetic"
+	"github.com/tti-llm/tti/kernels/asm/arm64"
 )
 
 var (
-	partsConstants = []float32{log2E, ln2High, ln2Low, expP0, expP1, expP2, expP3, expP4, 1}
+	partsConstants = []float32{arithmetic.Log2E, arithmetic.Ln2High, arithmetic.Ln2Low, arithmetic.ExpP0, arithmetic.ExpP1, arithmetic.ExpP2, arithmetic.ExpP3, arithmetic.ExpP4, 1}
 	// expConstants are the constants that exp needs without elements above zero.
-	expConstants = append([]float32{expMin}, partsConstants...)
+	expConstants = append([]float32{arithmetic.ExpMin}, partsConstants...)
 	// expAboveConstants are those that it needs with them.
-	expAboveConstants = append([]float32{expMax, infinity}, expConstants...)
-	expM1Constants    = append([]float32{expM1Min}, partsConstants...)
+	expAboveConstants = append([]float32{arithmetic.ExpMax, infinity}, expConstants...)
+	expM1Constants    = append([]float32{arithmetic.ExpM1Min}, partsConstants...)
 )
 
 // exp replaces each element of x by its exponential. aboveZero says that there may be elements above zero; without them no
@@ -32,11 +19,11 @@ var (
 func (m *writer) exp(c constants, x arm64.Vector, aboveZero bool) {
 	m.Scope(func() {
 		below := m.Vector()
-		m.FCMGT(below, c.of(expMin), x)
+		m.FCMGT(below, c.of(arithmetic.ExpMin), x)
 		var above arm64.Vector
 		if aboveZero {
 			above = m.Vector()
-			m.FCMGT(above, x, c.of(expMax))
+			m.FCMGT(above, x, c.of(arithmetic.ExpMax))
 		}
 		n, q := m.expParts(c, x)
 		p := m.Vector()
@@ -56,13 +43,13 @@ func (m *writer) exp(c constants, x arm64.Vector, aboveZero bool) {
 func (m *writer) expParts(c constants, x arm64.Vector) (n, q arm64.Vector) {
 	n, q = m.Vector(), m.Vector()
 	next := m.Vector()
-	m.FMUL(n, x, c.of(log2E))
+	m.FMUL(n, x, c.of(arithmetic.Log2E))
 	m.FRINTN(n, n)
-	m.FMLS(x, n, c.of(ln2High))
-	m.FMLS(x, n, c.of(ln2Low))
-	m.Copy(q, c.of(expP3))
-	m.FMLA(q, x, c.of(expP4))
-	for _, coefficient := range []float32{expP2, expP1, expP0, 1} {
+	m.FMLS(x, n, c.of(arithmetic.Ln2High))
+	m.FMLS(x, n, c.of(arithmetic.Ln2Low))
+	m.Copy(q, c.of(arithmetic.ExpP3))
+	m.FMLA(q, x, c.of(arithmetic.ExpP4))
+	for _, coefficient := range []float32{arithmetic.ExpP2, arithmetic.ExpP1, arithmetic.ExpP0, 1} {
 		m.Copy(next, c.of(coefficient))
 		m.FMLA(next, q, x)
 		q, next = next, q
@@ -74,8 +61,8 @@ func (m *writer) expParts(c constants, x arm64.Vector) (n, q arm64.Vector) {
 func (m *writer) expM1(c constants, x arm64.Vector) {
 	m.Scope(func() {
 		below := m.Vector()
-		m.FCMGT(below, c.of(expM1Min), x)
-		m.BIT(x, c.of(expM1Min), below)
+		m.FCMGT(below, c.of(arithmetic.ExpM1Min), x)
+		m.BIT(x, c.of(arithmetic.ExpM1Min), below)
 		n, q := m.expParts(c, x)
 		m.FMUL(q, q, x)
 		m.FCVTNS(n, n)

@@ -3,14 +3,12 @@ package main
 import (
 	"math"
 
+	"github.com/tti-llm/tti/kernels/asm/arithmetic"
 	"github.com/tti-llm/tti/kernels/asm/arm64"
 )
 
-// The size and limit of reference_quantize.go in package kernels.
-const (
-	groupBlocks  = groupColumns / blockLanes
-	minQuantized = 0x1p-120
-)
+// groupBlocks is how many blocks a group has, as in reference_quantize.go of package kernels.
+const groupBlocks = groupColumns / blockLanes
 
 // enlarge sets each element of largest to the magnitude of that of a block where it is larger. They are compared as integers, so
 // that infinity and NaN are the largest.
@@ -39,7 +37,7 @@ func (m *writer) quantization(largest block, scale arm64.Address) (factor arm64.
 		m.Go("MOVD $%#x, %v", math.Float32bits(infinity), value)
 		m.Go("CMPW %v, %v", value, bits)
 		m.Go("BHS %s", special)
-		m.Go("MOVD $%#x, %v", math.Float32bits(minQuantized), value)
+		m.Go("MOVD $%#x, %v", math.Float32bits(arithmetic.MinQuantized), value)
 		m.Go("CMPW %v, %v", value, bits)
 		m.Go("MOVD $0, %v", value)
 		m.Go("BLO %s", special+"zero")

@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/tti-llm/tti/kernels/asm/arithmetic"
 )
 
 // activation is a function between the matrices of a feed-forward block.
@@ -14,8 +16,8 @@ type activation struct {
 }
 
 var activations = []activation{
-	{"geluTanh", append([]float32{geluTanh1, geluTanh3, signBit}, expConstants...), geluTanh},
-	{"geluErf", append([]float32{signBit, 1 / math.Sqrt2, erfP, erfA1, erfA2, erfA3, erfA4, erfA5, 0.5}, expConstants...), geluErf},
+	{"geluTanh", append([]float32{arithmetic.GELUTanh1, arithmetic.GELUTanh3, signBit}, expConstants...), geluTanh},
+	{"geluErf", append([]float32{signBit, 1 / math.Sqrt2, arithmetic.ErfP, arithmetic.ErfA1, arithmetic.ErfA2, arithmetic.ErfA3, arithmetic.ErfA4, arithmetic.ErfA5, 0.5}, expConstants...), geluErf},
 	{"relu", []float32{0}, relu},
 	{"silu", append([]float32{signBit}, expConstants...), silu},
 }
@@ -54,27 +56,14 @@ func gate(m *machine, f activation) {
 
 var signBit = math.Float32frombits(1 << 31)
 
-// The constants of reference_rows.go in package kernels.
-const (
-	geluTanh1 = 1.5957691216057308
-	geluTanh3 = geluTanh1 * 0.044715
-
-	erfP  = 0.3275911
-	erfA1 = 0.254829592
-	erfA2 = -0.284496736
-	erfA3 = 1.421413741
-	erfA4 = -1.453152027
-	erfA5 = 1.061405429
-)
-
 // geluTanh is geluTanhReference: x / (1 + exp(-u)).
 func geluTanh(m *machine, c constants, x block) {
 	u := m.block()
 	for i := range x {
 		square := m.Vector()
 		m.VMULPS(x[i], x[i], square)
-		m.VMOVUPS(c.of(geluTanh1), u[i])
-		m.VFMADD231PS(c.of(geluTanh3), square, u[i])
+		m.VMOVUPS(c.of(arithmetic.GELUTanh1), u[i])
+		m.VFMADD231PS(c.of(arithmetic.GELUTanh3), square, u[i])
 		m.VMULPS(x[i], u[i], u[i])
 		m.VXORPS(c.of(signBit), u[i], u[i])
 	}
@@ -90,11 +79,11 @@ func geluErf(m *machine, c constants, x block) {
 		m.VANDNPS(x[i], a, a)
 		m.VMULPS(c.of(1/math.Sqrt2), a, a)
 		m.VMOVUPS(c.of(1), t)
-		m.VMOVUPS(c.of(erfP), p)
+		m.VMOVUPS(c.of(arithmetic.ErfP), p)
 		m.VFMADD213PS(c.of(1), a, p)
 		m.VDIVPS(p, t, t)
-		m.VMOVUPS(c.of(erfA5), p)
-		for _, coefficient := range []float32{erfA4, erfA3, erfA2, erfA1} {
+		m.VMOVUPS(c.of(arithmetic.ErfA5), p)
+		for _, coefficient := range []float32{arithmetic.ErfA4, arithmetic.ErfA3, arithmetic.ErfA2, arithmetic.ErfA1} {
 			m.VFMADD213PS(c.of(coefficient), t, p)
 		}
 		m.VMULPS(t, p, p)
@@ -148,7 +137,7 @@ func softCap(m *machine) {
 	value := m.XMM()
 	m.Load(m.Param("limit"), value)
 	limit := m.broadcast(value)
-	c := m.constants(append([]float32{signBit, expM1Min, 2}, expConstants...)...)
+	c := m.constants(append([]float32{signBit, arithmetic.ExpM1Min, 2}, expConstants...)...)
 	m.eachBlock(n, func(offset reg.Register, k mask) {
 		v, bound := m.load(k, element(x, offset)), m.block()
 		for i := range v {

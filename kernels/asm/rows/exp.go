@@ -5,37 +5,23 @@ import (
 
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-)
 
-// The constants of exp.go in package kernels.
-const (
-	log2E   = 1.44269504088896341
-	ln2High = 0.693359375
-	ln2Low  = -2.12194440054690583e-4
-	expP0   = 0.49999999999999983
-	expP1   = 0.16666576989698692
-	expP2   = 0.041666554617213226
-	expP3   = 0.00836317905272642
-	expP4   = 0.0013926183586787642
-	expMin  = -87.33654
-	expMax  = 88.72283
-
-	expM1Min = -20
+	"github.com/tti-llm/tti/kernels/asm/arithmetic"
 )
 
 var infinity = float32(math.Inf(1))
 
 // expConstants are the constants that exp needs; expM1 needs expM1Min too.
-var expConstants = []float32{log2E, -ln2High, -ln2Low, expP0, expP1, expP2, expP3, expP4, 1, expMin, expMax, infinity}
+var expConstants = []float32{arithmetic.Log2E, -arithmetic.Ln2High, -arithmetic.Ln2Low, arithmetic.ExpP0, arithmetic.ExpP1, arithmetic.ExpP2, arithmetic.ExpP3, arithmetic.ExpP4, 1, arithmetic.ExpMin, arithmetic.ExpMax, infinity}
 
 // exp replaces each element of a block by its exponential. aboveZero says that there may be elements above zero; without
 // them no comparison with the upper limit is needed.
 func (m *machine) exp(c constants, b block, aboveZero bool) {
 	for _, x := range b {
-		kept := m.compare(notLess, x, c.of(expMin))
+		kept := m.compare(notLess, x, c.of(arithmetic.ExpMin))
 		var above condition
 		if aboveZero {
-			above = m.compare(greaterThan, x, c.of(expMax))
+			above = m.compare(greaterThan, x, c.of(arithmetic.ExpMax))
 		}
 		n, r, p := m.expParts(c, x)
 		m.VFMADD213PS(c.of(1), r, p)
@@ -54,12 +40,12 @@ func (m *machine) exp(c constants, b block, aboveZero bool) {
 // expParts splits x into n ln 2 + r and returns q = (exp r - 1) / r. r is in the register of x.
 func (m *machine) expParts(c constants, x reg.VecVirtual) (n, r, q reg.VecVirtual) {
 	n, r, q = m.Vector(), x, m.Vector()
-	m.VMULPS(c.of(log2E), x, n)
+	m.VMULPS(c.of(arithmetic.Log2E), x, n)
 	m.Round(n, n)
-	m.VFMADD231PS(c.of(-ln2High), n, r)
-	m.VFMADD231PS(c.of(-ln2Low), n, r)
-	m.VMOVUPS(c.of(expP4), q)
-	for _, coefficient := range []float32{expP3, expP2, expP1, expP0, 1} {
+	m.VFMADD231PS(c.of(-arithmetic.Ln2High), n, r)
+	m.VFMADD231PS(c.of(-arithmetic.Ln2Low), n, r)
+	m.VMOVUPS(c.of(arithmetic.ExpP4), q)
+	for _, coefficient := range []float32{arithmetic.ExpP3, arithmetic.ExpP2, arithmetic.ExpP1, arithmetic.ExpP0, 1} {
 		m.VFMADD213PS(c.of(coefficient), r, q)
 	}
 	return n, r, q
@@ -69,7 +55,7 @@ func (m *machine) expParts(c constants, x reg.VecVirtual) (n, r, q reg.VecVirtua
 func (m *machine) expM1(c constants, b block) {
 	for _, x := range b {
 		limit := m.Vector()
-		m.VMOVUPS(c.of(expM1Min), limit)
+		m.VMOVUPS(c.of(arithmetic.ExpM1Min), limit)
 		m.VMAXPS(x, limit, x) // in this order a NaN stays
 		scale, r, q := m.expParts(c, x)
 		m.VMULPS(r, q, q)

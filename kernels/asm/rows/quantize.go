@@ -5,13 +5,12 @@ import (
 
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/tti-llm/tti/kernels/asm/arithmetic"
 )
 
-// The sizes and limits of reference_quantize.go in package kernels.
-const (
-	groupBlocks  = 4 // of 16 values
-	minQuantized = 0x1p-120
-)
+// groupBlocks is how many blocks of 16 values a group has, as in reference_quantize.go of package kernels.
+const groupBlocks = 4
 
 // quantizer holds the constants of quantization in registers.
 type quantizer struct {
@@ -43,8 +42,8 @@ func (q *quantizer) scale(largest block, scale operand.Mem, special string) (inv
 	magnitude := q.reduce(largest, q.VPMAXUD)
 	bits := q.GP32()
 	q.VMOVD(magnitude, bits)
-	q.SUBL(operand.U32(math.Float32bits(minQuantized)), bits)
-	q.CMPL(bits, operand.U32(math.Float32bits(infinity)-math.Float32bits(minQuantized)))
+	q.SUBL(operand.U32(math.Float32bits(arithmetic.MinQuantized)), bits)
+	q.CMPL(bits, operand.U32(math.Float32bits(infinity)-math.Float32bits(arithmetic.MinQuantized)))
 	q.JCS(operand.LabelRef(usual)) // unsigned: what lies below the smallest has wrapped around and is large
 
 	value := q.GP32()
