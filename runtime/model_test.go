@@ -1,53 +1,26 @@
 package runtime_test
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 
-	"github.com/tti-llm/tti/runtime"
-
 	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/convert/converttest"
 	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/runtime"
 )
 
-// converted holds one .tti file for each source and mode, made when a test first asks for it.
-var converted struct {
-	sync.Mutex
-	folder string
-	files  map[string]string
-}
+// converted are the models that the tests share.
+var converted converttest.Files
 
-func TestMain(m *testing.M) {
-	folder, err := os.MkdirTemp("", "tti-runtime")
-	if err != nil {
-		panic(err)
-	}
-	converted.folder, converted.files = folder, map[string]string{}
-	code := m.Run()
-	os.RemoveAll(folder)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(converted.Run(m.Run)) }
 
 // modelFile returns testdata/source converted to the mode.
 func modelFile(t testing.TB, source string, o convert.Options) string {
 	t.Helper()
-	converted.Lock()
-	defer converted.Unlock()
-	name := fmt.Sprintf("%s-%s-%s.tti", filepath.Base(source), o.Mode, o.Int4)
-	if converted.files[name] == "" {
-		path := filepath.Join(converted.folder, name)
-		o.NoSync = true
-		if err := convert.Convert(context.Background(), filepath.Join("..", "testdata", source), path, o); err != nil {
-			t.Fatal(err)
-		}
-		converted.files[name] = path
-	}
-	return converted.files[name]
+	return converted.Path(t, filepath.Join("..", "testdata", source), o)
 }
 
 func open(t testing.TB, path string, options ...runtime.Option) *runtime.Model {

@@ -3,7 +3,6 @@ package spec
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/convert/converttest"
 	"github.com/tti-llm/tti/convert/synthetic"
 	"github.com/tti-llm/tti/runtime"
 )
@@ -22,25 +22,31 @@ var (
 	int4All = convert.Options{Mode: convert.Int4, Int4: convert.All}
 )
 
+// files are the models that the tests share.
+var files converttest.Files
+
 // models holds every model that a test has asked for, open until all tests are through.
 var models struct {
 	sync.Mutex
-	folder string
-	open   map[string]*runtime.Model
+	open map[modelKey]*runtime.Model
+}
+
+type modelKey struct {
+	source string
+	mode   convert.Mode
+	int4   convert.Scope
 }
 
 func TestMain(m *testing.M) {
-	folder, err := os.MkdirTemp("", "tti-spec")
-	if err != nil {
-		panic(err)
-	}
-	models.folder, models.open = folder, map[string]*runtime.Model{}
-	code := m.Run()
-	for _, model := range models.open {
-		model.Close()
-	}
-	os.RemoveAll(folder)
-	os.Exit(code)
+	os.Exit(files.Run(func() int {
+		models.open = map[modelKey]*runtime.Model{}
+		defer func() {
+			for _, model := range models.open {
+				model.Close()
+			}
+		}()
+		return m.Run()
+	}))
 }
 
 // model returns a model of testdata, or one that random makes, in the given mode.
@@ -48,24 +54,19 @@ func model(t testing.TB, source string, o convert.Options) *runtime.Model {
 	t.Helper()
 	models.Lock()
 	defer models.Unlock()
-	name := fmt.Sprintf("%s-%s-%s.tti", filepath.Base(source), o.Mode, o.Int4)
-	if m := models.open[name]; m != nil {
+	key := modelKey{source, o.Mode, o.Int4}
+	if m := models.open[key]; m != nil {
 		return m
 	}
 	directory := filepath.Join("..", "testdata", source)
 	if positions, ok := randomModels[source]; ok {
 		directory = random(t, source, positions)
 	}
-	path := filepath.Join(models.folder, name)
-	o.NoSync = true
-	if err := convert.Convert(context.Background(), directory, path, o); err != nil {
-		t.Fatal(err)
-	}
-	m, err := runtime.Open(path, runtime.WithThreads(runtime.NewThreads(1)))
+	m, err := runtime.Open(files.Path(t, directory, o), runtime.WithThreads(runtime.NewThreads(1)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	models.open[name] = m
+	models.open[key] = m
 	return m
 }
 
@@ -75,7 +76,7 @@ var randomModels = map[string]int{"random": 512, "random-short": 48, "random-oth
 
 func random(t testing.TB, name string, positions int) string {
 	t.Helper()
-	directory := filepath.Join(models.folder, name)
+	directory := filepath.Join(t.TempDir(), name)
 	if err := os.Mkdir(directory, 0o777); err != nil {
 		t.Fatal(err)
 	}

@@ -6,10 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/convert/converttest"
 	"github.com/tti-llm/tti/runtime"
 )
 
@@ -20,38 +20,15 @@ var (
 	int4All = convert.Options{Mode: convert.Int4, Int4: convert.All}
 )
 
-// files holds every model that a test has asked for, converted, until all tests are through.
-var files struct {
-	sync.Mutex
-	folder string
-	made   map[string]bool
-}
+// files are the models that the tests share.
+var files converttest.Files
 
-func TestMain(m *testing.M) {
-	folder, err := os.MkdirTemp("", "tti-engine")
-	if err != nil {
-		panic(err)
-	}
-	files.folder, files.made = folder, map[string]bool{}
-	code := m.Run()
-	os.RemoveAll(folder)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(files.Run(m.Run)) }
 
 // open returns a model of testdata in the given mode, open until the test ends.
 func open(t testing.TB, source string, o convert.Options, options ...runtime.Option) *runtime.Model {
 	t.Helper()
-	files.Lock()
-	defer files.Unlock()
-	name := fmt.Sprintf("%s-%s-%s.tti", filepath.Base(source), o.Mode, o.Int4)
-	path := filepath.Join(files.folder, name)
-	if !files.made[name] {
-		o.NoSync = true
-		if err := convert.Convert(context.Background(), filepath.Join("..", "..", "testdata", source), path, o); err != nil {
-			t.Fatal(err)
-		}
-		files.made[name] = true
-	}
+	path := files.Path(t, filepath.Join("..", "..", "testdata", source), o)
 	m, err := runtime.Open(path, append([]runtime.Option{runtime.WithoutVerify()}, options...)...)
 	if err != nil {
 		t.Fatal(err)
