@@ -12,11 +12,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/runtime/bench/statistics"
 )
 
 // Result is what Measure finds about one model.
@@ -199,11 +199,7 @@ func (m *measurement) take() error {
 
 // quantile returns the time in seconds below which that share of the rounds was.
 func (m *measurement) quantile(share float64) float64 {
-	sorted := slices.Sorted(slices.Values(m.seconds))
-	place := share * float64(len(sorted)-1)
-	below := int(place)
-	above := min(below+1, len(sorted)-1)
-	return sorted[below] + (place-float64(below))*(sorted[above]-sorted[below])
+	return statistics.Quantile(m.seconds, share)
 }
 
 func (m *measurement) median() float64 { return m.quantile(0.5) }

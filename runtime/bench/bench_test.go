@@ -25,18 +25,6 @@ func draft(t *testing.T) string {
 	return path
 }
 
-func TestMedian(t *testing.T) {
-	for _, test := range []struct {
-		seconds []float64
-		want    float64
-	}{{[]float64{3}, 3}, {[]float64{9, 1}, 5}, {[]float64{9, 1, 2}, 2}, {[]float64{4, 100, 1, 3}, 3.5}} {
-		m := measurement{seconds: test.seconds}
-		if got := m.median(); got != test.want {
-			t.Errorf("median of %v is %v, want %v", test.seconds, got, test.want)
-		}
-	}
-}
-
 // TestReaderReadsEveryWeightOnce compares what all threads have read with a plain loop.
 func TestReaderReadsEveryWeightOnce(t *testing.T) {
 	model, err := runtime.Open(draft(t))

@@ -13,6 +13,7 @@ import (
 	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/convert/synthetic/cached"
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/runtime/bench/statistics"
 	"github.com/tti-llm/tti/spec"
 )
 
@@ -277,7 +278,7 @@ func TestHopeless(t *testing.T) {
 				}
 			}
 			t.Logf("time %.3f of plain decoding's, quartiles %.3f and %.3f; %d guesses in %d texts",
-				median(ratios), quantile(ratios, 0.25), quantile(ratios, 0.75), drafted, len(ratios) / *repeats * (*repeats+1))
+				statistics.Median(ratios), statistics.Quantile(ratios, 0.25), statistics.Quantile(ratios, 0.75), drafted, len(ratios) / *repeats * (*repeats+1))
 		})
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/runtime/bench/statistics"
 	"github.com/tti-llm/tti/spec"
 )
 
@@ -189,25 +189,11 @@ func (w *way) count(t, plain text) {
 
 func (w *way) result() Row {
 	r := w.row
-	r.Rate, r.RateLow, r.RateHigh = median(w.rates), quantile(w.rates, 0.25), quantile(w.rates, 0.75)
-	r.Speedup = median(w.gains)
+	r.Rate, r.RateLow, r.RateHigh = statistics.Median(w.rates), statistics.Quantile(w.rates, 0.25), statistics.Quantile(w.rates, 0.75)
+	r.Speedup = statistics.Median(w.gains)
 	r.Acceptance, r.MeanAccepted, r.PassesPerToken = w.counts.AcceptanceRate(), w.counts.MeanAcceptedLength(), w.counts.PassesPerToken()
 	if w.decoder == nil {
 		r.PassesPerToken = 1
 	}
 	return r
-}
-
-func median(values []float64) float64 { return quantile(values, 0.5) }
-
-// quantile returns the value that the given share of the values lies below, on the line between two
-// of them; 0 if there are none.
-func quantile(values []float64, share float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	if len(sorted) == 0 {
-		return 0
-	}
-	at := share * float64(len(sorted)-1)
-	low, part := int(at), at-math.Floor(at)
-	return sorted[low] + part*(sorted[min(low+1, len(sorted)-1)]-sorted[low])
 }

@@ -92,17 +92,6 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-func TestQuantile(t *testing.T) {
-	for _, c := range []struct {
-		values      []float64
-		share, want float64
-	}{{nil, 0.5, 0}, {[]float64{3}, 0.25, 3}, {[]float64{9, 1}, 0.5, 5}, {[]float64{9, 1, 2}, 0.5, 2}, {[]float64{5, 1, 2, 3, 4}, 0.75, 4}, {[]float64{4, 0}, 0.25, 1}} {
-		if got := quantile(c.values, c.share); got != c.want {
-			t.Errorf("%v of %v is %v, want %v", c.share, c.values, got, c.want)
-		}
-	}
-}
-
 // TestGain compares the formula with one that adds up the chances of every length.
 func TestGain(t *testing.T) {
 	c := Costs{Guess: 0.1, Draw: 0.05}

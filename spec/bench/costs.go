@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/runtime/bench/statistics"
 	"github.com/tti-llm/tti/spec"
 )
 
@@ -55,9 +56,9 @@ func MeasureCosts(ctx context.Context, target *runtime.Model, drafter spec.Draft
 			passes[k], guesses = append(passes[k], speculative.pass/token), append(guesses, speculative.guess/token)
 		}
 	}
-	c := Costs{Guess: median(guesses), Draw: median(draws)}
+	c := Costs{Guess: statistics.Median(guesses), Draw: statistics.Median(draws)}
 	for _, ratios := range passes {
-		c.Pass = append(c.Pass, median(ratios))
+		c.Pass = append(c.Pass, statistics.Median(ratios))
 	}
 	return c, nil
 }
@@ -91,7 +92,7 @@ func (m *costMeter) measure(ctx context.Context, k int) (seconds, error) {
 			guesses, passes, draws = append(guesses, s.guess), append(passes, s.pass), append(draws, s.draw)
 		}
 	}
-	return seconds{median(guesses), median(passes), median(draws)}, nil
+	return seconds{statistics.Median(guesses), statistics.Median(passes), statistics.Median(draws)}, nil
 }
 
 // run times one draft, if k is not 0, one pass and one draw.

@@ -16,6 +16,8 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+
+	"github.com/tti-llm/tti/runtime/bench/statistics"
 )
 
 func main() {
@@ -70,7 +72,7 @@ func compare(before, after, model string, rounds int, least float64) (slower boo
 		}
 		slices.Sort(names)
 		for _, name := range names {
-			m := median(ratios[name])
+			m := statistics.Median(ratios[name])
 			low, high := interval(ratios[name])
 			verdict := ""
 			if high < least {
@@ -124,12 +126,6 @@ func measure(build string, arguments []string) (map[string]float64, error) {
 	return speeds, nil
 }
 
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
-}
-
 // interval returns the 95 % interval of the median by the bootstrap: B. Efron, "Bootstrap Methods: Another Look at the
 // Jackknife" (1979).
 func interval(values []float64) (low, high float64) {
@@ -141,7 +137,7 @@ func interval(values []float64) (low, high float64) {
 		for j := range drawn {
 			drawn[j] = values[random.IntN(len(values))]
 		}
-		medians[i] = median(drawn)
+		medians[i] = statistics.Median(drawn)
 	}
 	slices.Sort(medians)
 	return medians[draws*25/1000], medians[draws*975/1000]
