@@ -1,8 +1,6 @@
 package tokenizer_test
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"flag"
 	"io/fs"
@@ -10,7 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/tti-llm/tti/convert/bpe"
 	"github.com/tti-llm/tti/format/vocabulary"
 	"github.com/tti-llm/tti/runtime/tokenizer"
 )
@@ -23,11 +20,7 @@ func TestFrozenSections(t *testing.T) {
 	for _, name := range []string{"llama3", "qwen", "gemma", "llama2-unk", "metaspace-always", "deepseek", "o200k", "smollm"} {
 		source, path := "../../testdata/tokenizers/small/"+name, "../../testdata/version1.1/tokenizer-"+name+".section"
 		if _, err := os.Stat(path); *writeFrozen && errors.Is(err, fs.ErrNotExist) {
-			d, _, err := bpe.Load(os.DirFS(source), bpe.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			section, err := vocabulary.Build(d)
+			section, err := vocabulary.Build(define(t, source))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -43,28 +36,10 @@ func TestFrozenSections(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		cases, err := os.Open(source + "/cases.jsonl")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cases.Close()
-		count := 0
-		lines := bufio.NewScanner(cases)
-		lines.Buffer(nil, 1<<20)
-		for ; lines.Scan(); count++ {
-			var c struct {
-				Text string
-				IDs  []int32
-			}
-			if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
-				t.Fatal(err)
-			}
+		for _, c := range readCases(t, source+"/cases.jsonl", 300) {
 			if got, err := tok.EncodeSpecial(c.Text); err != nil || !slices.Equal(got, c.IDs) {
 				t.Errorf("%s: %+q: %v (%v), want %v", name, c.Text, got, err, c.IDs)
 			}
-		}
-		if count < 300 {
-			t.Errorf("%s: only %d cases", name, count)
 		}
 	}
 }

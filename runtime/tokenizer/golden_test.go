@@ -44,6 +44,39 @@ func load(t testing.TB, directory string) *tokenizer.Tokenizer {
 	return build(t, define(t, directory))
 }
 
+// goldenCase is a line of a file of references.
+type goldenCase struct {
+	Text string
+	IDs  []int32
+}
+
+// readCases returns the cases of a file with one JSON object on each line, of which there must be so many at least.
+func readCases(t testing.TB, path string, least int) []goldenCase {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var cases []goldenCase
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var c goldenCase
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			t.Fatal(err)
+		}
+		cases = append(cases, c)
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if len(cases) < least {
+		t.Fatalf("%s: only %d cases", path, len(cases))
+	}
+	return cases
+}
+
 // The references come from an independent implementation: testdata/golden/README.md.
 func TestGolden(t *testing.T) {
 	for _, model := range []struct{ name, directory, cases string }{
@@ -51,23 +84,8 @@ func TestGolden(t *testing.T) {
 		{"gpt2", gpt2, gpt2 + "/cases.jsonl"},
 	} {
 		t.Run(model.name, func(t *testing.T) {
-			file, err := os.Open(model.cases)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer file.Close()
 			tok := load(t, model.directory)
-			cases := 0
-			lines := bufio.NewScanner(file)
-			lines.Buffer(nil, 1<<20)
-			for ; lines.Scan(); cases++ {
-				var want struct {
-					Text string
-					IDs  []int32
-				}
-				if err := json.Unmarshal(lines.Bytes(), &want); err != nil {
-					t.Fatal(err)
-				}
+			for _, want := range readCases(t, model.cases, 200) {
 				got, err := tok.Encode(want.Text)
 				if err != nil || !slices.Equal(got, want.IDs) {
 					t.Errorf("encode %q: %v, %v, want %v", want.Text, got, err, want.IDs)
@@ -76,12 +94,6 @@ func TestGolden(t *testing.T) {
 				if err != nil || text != want.Text {
 					t.Errorf("decode %v: %q, %v, want %q", want.IDs, text, err, want.Text)
 				}
-			}
-			if err := lines.Err(); err != nil {
-				t.Fatal(err)
-			}
-			if cases < 200 {
-				t.Fatalf("only %d cases", cases)
 			}
 		})
 	}

@@ -30,20 +30,6 @@ func export(t testing.TB, section []byte) string {
 	return directory
 }
 
-// section returns the section of the tokenizer in a folder.
-func section(t testing.TB, directory string) []byte {
-	t.Helper()
-	definition, _, err := bpe.Load(os.DirFS(directory), bpe.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	section, err := format.Build(definition)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return section
-}
-
 // TestExport writes every tokenizer out and reads it again: it is the same section.
 func TestExport(t *testing.T) {
 	for _, v := range vocabularies {

@@ -33,10 +33,7 @@ func TestRandomTokenizers(t *testing.T) {
 			if !bytes.Equal(section(t, directory), first) {
 				t.Fatalf("another section comes back: %+v", d.Settings)
 			}
-			s, err := newSubject(directory)
-			if err != nil {
-				t.Fatal(err)
-			}
+			s := newSubject(t, directory)
 			made := newTexts(t, directory, s)
 			var texts []string
 			for n := range textsOfEach {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"testing"
 	"unicode/utf8"
 
 	"github.com/tti-llm/tti/convert/bpe"
@@ -15,20 +16,27 @@ import (
 // subject is the tokenizer that is compared.
 type subject struct{ *tokenizer.Tokenizer }
 
-func newSubject(directory string) (*subject, error) {
+func newSubject(t testing.TB, directory string) *subject {
+	t.Helper()
+	tok, err := tokenizer.New(section(t, directory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &subject{tok}
+}
+
+// section returns the section of the tokenizer in a folder.
+func section(t testing.TB, directory string) []byte {
+	t.Helper()
 	definition, _, err := bpe.Load(os.DirFS(directory), bpe.Options{})
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
 	section, err := format.Build(definition)
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	t, err := tokenizer.New(section)
-	if err != nil {
-		return nil, err
-	}
-	return &subject{t}, nil
+	return section
 }
 
 // reading is what a tokenizer makes of a text, as the files of cases have it.

@@ -69,9 +69,5 @@ func (v *vocabulary) directory(t testing.TB) string {
 // open returns v's tokenizer.
 func (v *vocabulary) open(t testing.TB) *subject {
 	t.Helper()
-	s, err := newSubject(v.directory(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return newSubject(t, v.directory(t))
 }
