@@ -3,6 +3,7 @@ package tokenizer_test
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -24,8 +25,8 @@ func changeableDefinitions() map[string]vocabulary.Definition {
 	return map[string]vocabulary.Definition{"version 1": bytes, "version 2, bytes": lookingUp, "version 2, characters": characters}
 }
 
-// changeable returns the section of a definition and its tokenizer, which goes on when the section is written to.
-func changeable(t testing.TB, d vocabulary.Definition) ([]byte, *tokenizer.Tokenizer) {
+// changeable returns the section of a definition and two tokenizers of it, which go on when the section is written to.
+func changeable(t testing.TB, d vocabulary.Definition) (section []byte, tok, twin *tokenizer.Tokenizer) {
 	t.Helper()
 	d.Added, d.Tokens = nil, slices.Clone(d.Tokens)
 	for _, token := range []string{"<end>", "<e", "ab"} {
@@ -36,15 +37,20 @@ func changeable(t testing.TB, d vocabulary.Definition) ([]byte, *tokenizer.Token
 	if err != nil {
 		t.Fatal(err)
 	}
-	tok, err := tokenizer.NewGuarded(section, format.GuardFault)
+	return section, guarded(t, section, format.GuardFault), guarded(t, section, format.GuardFault)
+}
+
+func guarded(t testing.TB, section []byte, guard tokenizer.Guard) *tokenizer.Tokenizer {
+	t.Helper()
+	tok, err := tokenizer.NewGuarded(section, guard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return section, tok
+	return tok
 }
 
-// useChanged calls everything that reads the section. A panic would be none of its errors.
-func useChanged(t *testing.T, tok *tokenizer.Tokenizer, text string) (corrupt bool) {
+// useChanged calls everything that reads the section of two tokenizers. A panic would be none of its errors.
+func useChanged(t *testing.T, tok, twin *tokenizer.Tokenizer, text string) (corrupt bool) {
 	t.Helper()
 	check := func(err error) {
 		if corrupt = corrupt || err != nil; err != nil && !errors.Is(err, format.ErrCorrupt) {
@@ -72,7 +78,7 @@ func useChanged(t *testing.T, tok *tokenizer.Tokenizer, text string) (corrupt bo
 			check(err)
 		}
 	}
-	if _, err := tok.Same(tok); err != nil {
+	if _, err := tok.Same(twin); err != nil {
 		check(err)
 	}
 	return corrupt
@@ -91,7 +97,7 @@ func TestChangedSection(t *testing.T) {
 
 func changeSection(t *testing.T, d vocabulary.Definition) {
 	random := rand.New(rand.NewPCG(37, 41))
-	section, tok := changeable(t, d)
+	section, tok, twin := changeable(t, d)
 	whole := slices.Clone(section)
 	corrupt := 0
 	for round := range 3000 {
@@ -108,7 +114,7 @@ func changeSection(t *testing.T, d vocabulary.Definition) {
 		case 3: // a number that is small: another token, another end
 			binary.LittleEndian.PutUint16(section[at&^1:], uint16(random.IntN(400)))
 		}
-		if useChanged(t, tok, changedTexts[random.IntN(len(changedTexts))]) {
+		if useChanged(t, tok, twin, changedTexts[random.IntN(len(changedTexts))]) {
 			corrupt++
 		}
 	}
@@ -117,17 +123,41 @@ func changeSection(t *testing.T, d vocabulary.Definition) {
 	}
 }
 
+// TestExtendsNamesTheChangedFile compares two tokenizers under guards that name their files, and writes to one of them.
+func TestExtendsNamesTheChangedFile(t *testing.T) {
+	named := func(name string) (section []byte, tok *tokenizer.Tokenizer) {
+		section, _, _ = changeable(t, documented())
+		return section, guarded(t, section, func(read func() error) error {
+			if err := format.GuardFault(read); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	for _, changed := range []string{"target", "draft"} {
+		targetSection, target := named("target")
+		draftSection, draft := named("draft")
+		section := map[string][]byte{"target": targetSection, "draft": draftSection}[changed]
+		for i := range section {
+			section[i] = 0xff
+		}
+		if _, err := target.Extends(draft); err == nil || !strings.HasPrefix(err.Error(), changed+": ") || strings.Count(err.Error(), ": ") > 3 {
+			t.Errorf("the section of the %s is overwritten: %v", changed, err)
+		}
+	}
+}
+
 // FuzzChangedSection replaces a part of a section that has been checked.
 func FuzzChangedSection(f *testing.F) {
 	type changed struct {
 		section, whole []byte
-		tok            *tokenizer.Tokenizer
+		tok, twin      *tokenizer.Tokenizer
 	}
 	var all []changed
 	definitions := changeableDefinitions()
 	for _, name := range slices.Sorted(maps.Keys(definitions)) {
-		section, tok := changeable(f, definitions[name])
-		all = append(all, changed{section, slices.Clone(section), tok})
+		section, tok, twin := changeable(f, definitions[name])
+		all = append(all, changed{section, slices.Clone(section), tok, twin})
 	}
 	for i, text := range changedTexts {
 		f.Add(uint16(i*1000), []byte{255, 255, 0, 1}, text)
@@ -139,7 +169,7 @@ func FuzzChangedSection(f *testing.F) {
 		for _, c := range all {
 			copy(c.section, c.whole)
 			copy(c.section[int(at)%len(c.section):], part)
-			useChanged(t, c.tok, text)
+			useChanged(t, c.tok, c.twin, text)
 		}
 	})
 }

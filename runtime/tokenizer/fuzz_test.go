@@ -63,7 +63,7 @@ func FuzzSection(f *testing.F) {
 	}
 	f.Add(section, "abababa <end> <e \xff")
 	for _, d := range changeableDefinitions() {
-		section, _ := changeable(f, d)
+		section, _, _ := changeable(f, d)
 		f.Add(section, "abababa ▁é <end> <e \xff")
 	}
 	f.Fuzz(func(t *testing.T, section []byte, text string) {

@@ -211,6 +211,9 @@ func (t *Tokenizer) Control() iter.Seq[string] {
 // Extends reports whether every id of other means the same here: its tokens are the first of these, and the merges are
 // the same. Tokens without text at other's end, which pad its model, do not count. It fails as Encode does.
 func (t *Tokenizer) Extends(other *Tokenizer) (extends bool, err error) {
+	if t.vocabulary == other.vocabulary { // nor may the guard of one file be called within itself
+		return true, nil
+	}
 	guardErr := t.guard(func() error {
 		err = other.guard(func() error {
 			extends = t.vocabulary.Extends(other.vocabulary)
@@ -218,6 +221,11 @@ func (t *Tokenizer) Extends(other *Tokenizer) (extends bool, err error) {
 		})
 		return nil
 	})
+	if err != nil { // the inner guard has caught what went wrong with either file
+		if own := t.Check(); own != nil {
+			return false, own
+		}
+	}
 	return extends, errors.Join(guardErr, err)
 }
 
