@@ -219,6 +219,11 @@ func scoresF16x3AVX512(scores *float32, scoreStride int, q *float32, dimensions 
 //go:noescape
 func scoresF16x4AVX512(scores *float32, scoreStride int, q *float32, dimensions int, pages *[]byte, keys int, scales int, pageBlocks int, skip int, blocks int)
 
+// weighF16x2AVX512 adds to the results of 2 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
+//
+//go:noescape
+func weighF16x2AVX512(out *float32, outStride int, weights *float32, weightStride int, sums *float32, dimensions int, width int, pages *[]byte, values int, pagePositions int, first int, ends [4]int)
+
 // weighF16x3AVX512 adds to the results of 3 queries. Query i weighs positions first to ends[i]-1 of the pages; its weights begin with that of first.
 //
 //go:noescape

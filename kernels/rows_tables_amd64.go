@@ -29,7 +29,7 @@ var avx512Rows = rowKernels{
 		},
 		KVF16: {
 			scores: [queryTile]scoresKernel{scoresF16x1AVX512, scoresF16x2AVX512, scoresF16x3AVX512, scoresF16x4AVX512},
-			weigh:  [queryTile]weighKernel{weighF16x1AVX2, weighF16x2AVX2, weighF16x3AVX512, weighF16x4AVX512},
+			weigh:  [queryTile]weighKernel{weighF16x1AVX2, weighF16x2AVX512, weighF16x3AVX512, weighF16x4AVX512},
 		},
 		KVInt8: {
 			scores: [queryTile]scoresKernel{scoresInt8x1AVX512, scoresInt8x2AVX512, scoresInt8x3AVX512, scoresInt8x4AVX512},

@@ -21,8 +21,9 @@ type Branch struct {
 
 // mixer is what stands between the two matrices of a branch.
 type mixer interface {
-	// inputs returns where the outputs of the first matrix go, rows of the given stride.
-	inputs(p *Pass, w *pool.Worker) (rows []float32, stride int)
+	// inputs returns where the outputs of the first matrix go, rows of the given stride, and how many panels of it a thread
+	// has at least together.
+	inputs(p *Pass, w *pool.Worker) (rows []float32, stride, together int)
 	// mix makes of them the inputs of the second matrix out, complete once all threads are through.
 	mix(w *pool.Worker, p *Pass, b *Branch) *kernels.Activations
 }
@@ -45,8 +46,8 @@ func (b *Branch) Normalize(w *pool.Worker, p *Pass) *kernels.Activations {
 // Multiply computes this thread's share of the products with the first matrix. It returns these, rows of the given
 // stride, and which of their columns are this thread's.
 func (b *Branch) Multiply(w *pool.Worker, p *Pass, x *kernels.Activations) (y []float32, stride, first, last int) {
-	y, stride = b.mix.inputs(p, w)
-	first, last = p.multiply(w, y, stride, &b.In, x)
+	y, stride, together := b.mix.inputs(p, w)
+	first, last = p.multiply(w, y, stride, &b.In, x, together)
 	own := &p.threads[w.Index]
 	own.first, own.last = first, last
 	return y, stride, first, last
@@ -62,7 +63,7 @@ func (b *Branch) Mix(w *pool.Worker, p *Pass) *kernels.Activations {
 // Project computes this thread's share of the products with the second matrix. It returns these, rows of the given stride,
 // and which of their columns are this thread's.
 func (b *Branch) Project(w *pool.Worker, p *Pass, x *kernels.Activations) (y []float32, stride, first, last int) {
-	first, last = p.multiply(w, p.projected, p.Stride(), &b.Out, x)
+	first, last = p.multiply(w, p.projected, p.Stride(), &b.Out, x, 1)
 	own := &p.threads[w.Index]
 	own.first, own.last = first, last
 	return p.projected, p.Stride(), first, last
@@ -97,10 +98,11 @@ type activation struct {
 	function kernels.ActivationFunction
 }
 
-func (a *activation) inputs(p *Pass, w *pool.Worker) ([]float32, int) {
+// inputs keeps groups together, because each thread quantizes what it has computed.
+func (a *activation) inputs(p *Pass, w *pool.Worker) ([]float32, int, int) {
 	x := &p.threads[w.Index].hidden
 	x.Resize(p.active(w), a.hidden)
-	return x.Values, x.Columns
+	return x.Values, x.Columns, format.GroupColumns / format.PanelRows
 }
 
 // mix lets each thread finish the columns that it has computed.
@@ -123,7 +125,7 @@ type gate struct {
 	function kernels.ActivationFunction
 }
 
-func (g *gate) inputs(p *Pass, _ *pool.Worker) ([]float32, int) { return p.gates, g.stride() }
+func (g *gate) inputs(p *Pass, _ *pool.Worker) ([]float32, int, int) { return p.gates, g.stride(), 1 }
 
 // stride is the length of a row of gates and what they let through.
 func (g *gate) stride() int { return format.PaddedRows(2 * g.hidden) }
@@ -166,11 +168,11 @@ func (p *Pass) normalize(w *pool.Worker, n *Norm, next *Linear) *kernels.Activat
 	return x
 }
 
-// multiply computes this thread's share of out = l x, rows of the given stride, and returns which columns of out it is: of
-// whole groups, as far as there are any.
-func (p *Pass) multiply(w *pool.Worker, out []float32, stride int, l *Linear, x *kernels.Activations) (first, last int) {
+// multiply computes this thread's share of out = l x, rows of the given stride, and returns which columns of out it is: whole
+// panels, at least so many together as far as there are any.
+func (p *Pass) multiply(w *pool.Worker, out []float32, stride int, l *Linear, x *kernels.Activations, together int) (first, last int) {
 	panels, unit := l.Weights.Panels(), kernels.PanelTile
-	if panels%(unit*w.Count) != 0 { // a small matrix is split more evenly in halves
+	for unit > together && panels%(unit*w.Count) != 0 { // a small matrix is split more evenly in halves
 		unit /= 2
 	}
 	first, last = w.Split(panels, unit)

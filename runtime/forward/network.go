@@ -59,7 +59,7 @@ func (n *Network) Forward(w *pool.Worker, p *Pass) {
 		n.Layers[i].MLP.Forward(w, p)
 	}
 	x := p.normalize(w, &n.FinalNorm, &n.Head) // [rows with logits, embedding]
-	first, last := p.multiply(w, p.logits, n.Head.rows(), &n.Head, x)
+	first, last := p.multiply(w, p.logits, n.Head.rows(), &n.Head, x, 1)
 	n.finish(p, x.Tokens, first, last)
 }
 

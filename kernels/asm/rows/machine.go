@@ -39,8 +39,8 @@ var machines = []kernels{
 		scoreTiles: []scoreTile{{1, 16}, {2, 8}, {3, 4}, {4, 4}},
 		valueTiles: map[string][]valueTile{
 			"F32": wide,
-			// For one query and two those of AVX2 are used: conversions to registers of 32 bytes are faster.
-			"F16":  wide[2:],
+			// For one query that of AVX2 is used: conversions to registers of 32 bytes are faster.
+			"F16":  wide[1:],
 			"Int8": wide,
 		},
 		read: false, // that of AVX2 is used: with registers of 64 bytes it is slower
@@ -55,7 +55,7 @@ var machines = []kernels{
 }
 
 var (
-	wide   = []valueTile{{1, []int{4, 1}}, {2, []int{4, 1}}, {3, []int{4, 1}}, {4, []int{4, 1}}}
+	wide   = []valueTile{{1, []int{8, 4, 1}}, {2, []int{8, 4, 1}}, {3, []int{8, 4, 1}}, {4, []int{4, 1}}}
 	narrow = []valueTile{{1, []int{8, 2}}, {2, []int{4, 2}}, {4, []int{2}}}
 )
 
