@@ -23,8 +23,8 @@ type Threads struct {
 	closed bool
 }
 
-// NewThreads returns that many threads; 0 means as many as Go may use processors. More than there are processors work,
-// slowly. Results never depend on it. A negative number is refused where the threads are used.
+// NewThreads returns that many threads; 0 means as many as Go may use processors, without those that are so slow that the others
+// would wait for them. More than there are processors work, slowly. Results never depend on it. A negative number is refused where the threads are used.
 func NewThreads(n int) *Threads {
 	t := &Threads{users: 1}
 	if n < 0 {
@@ -32,7 +32,7 @@ func NewThreads(n int) *Threads {
 		return t
 	}
 	if n == 0 {
-		n = goruntime.GOMAXPROCS(0)
+		n = pool.Processors()
 	}
 	t.pool = pool.New(n)
 	goruntime.AddCleanup(t, func(p *pool.Pool) { p.Close() }, t.pool)

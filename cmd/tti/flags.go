@@ -94,7 +94,7 @@ const maxThreads = 1024
 
 func registerThreads(cmd *cobra.Command) *count {
 	threads := &count{most: maxThreads}
-	cmd.Flags().Var(threads, "threads", "threads to use; 0: one for each core. The text never depends on it")
+	cmd.Flags().Var(threads, "threads", "threads to use; 0: one for each core, but for slow ones. The text never depends on it")
 	return threads
 }
 

@@ -25,7 +25,9 @@ type attention struct {
 // that, meeting at barriers costs more.
 const sharedPositions = 256
 
-func (a *attention) inputs(p *Pass, _ *pool.Worker) ([]float32, int, int) { return p.qkv, a.stride(), 1 }
+func (a *attention) inputs(p *Pass, _ *pool.Worker) ([]float32, int, int) {
+	return p.qkv, a.stride(), 1
+}
 
 // stride is the length of a row of queries, keys and values.
 func (a *attention) stride() int { return format.PaddedRows((a.heads + 2*a.kvHeads) * a.width) }
