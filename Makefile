@@ -120,7 +120,7 @@ tokenizer-speed: $(PACKAGES)/package.json ## speed of encoding beside that of Hu
 CLIENTS ?= $(HOME)/.cache/tti-clients
 
 .PHONY: clients
-clients: ## the server's answers to clients in use, which are fetched
+clients: ## clients in use against the server, with their own tests where they have some; they are fetched
 	mkdir -p $(CLIENTS)
 	cp cmd/tti/serve/clients/package.json $(CLIENTS)
 	cd $(CLIENTS) && npm install --no-package-lock

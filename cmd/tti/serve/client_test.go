@@ -1,12 +1,19 @@
 package serve
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,6 +121,97 @@ func TestGoClientErrors(t *testing.T) {
 	}
 	stream.Close()
 	waitIdle(t, c.server)
+}
+
+// TestGoClientFields looks for fields of OpenAI's client that the server does not know: each is taken, or refused by name.
+func TestGoClientFields(t *testing.T) {
+	for _, k := range []struct{ theirs, ours reflect.Type }{
+		{reflect.TypeFor[openai.ChatCompletionNewParams](), reflect.TypeFor[chatRequest]()},
+		{reflect.TypeFor[openai.CompletionNewParams](), reflect.TypeFor[completionRequest]()},
+	} {
+		for _, name := range fieldsOf(k.theirs) {
+			err := checkNames("", map[string]json.RawMessage{name: json.RawMessage(`"something"`)}, fieldsOf(k.ours))
+			if err != nil && asError(err).Code != "unsupported_parameter" {
+				t.Errorf("%s: %v", k.theirs, err)
+			}
+		}
+	}
+}
+
+// TestGoClientSuite runs those tests of OpenAI's client for Go that ask a server for what this one has, as the client's module
+// holds them. Three of them ask for what it has not as well: they fail, and their requests pass once the fields listed here, each
+// named by a refusal, are left out.
+func TestGoClientSuite(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles the client's tests")
+	}
+	suite := filepath.Join(t.TempDir(), "suite.test")
+	if output, err := exec.Command("go", "test", "-c", "-o", suite, "github.com/openai/openai-go/v3").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	var sources []Source
+	for _, name := range []string{"gpt-4o", "gpt-6-astra", "gpt-3.5-turbo-instruct"} { // what they ask for
+		sources = append(sources, Source{Name: name, Path: modelPath("llama")})
+	}
+	c := serve(t, Options{}, sources...)
+	var asked lastRequest
+	front := httptest.NewServer(asked.keep(c.server))
+	defer front.Close()
+	for name, refused := range map[string][]string{
+		"TestModelList": nil, "TestModelGet": nil, "TestUsage": nil, "TestAccumulateTokenDetails": nil,
+		"TestChatCompletionNewWithOptionalParams": {"audio", "functions", "moderation", "tools", "verbosity", "web_search_options", "stream_options", "logit_bias"},
+		"TestCompletionNewWithOptionalParams":     {"best_of", "suffix", "stream_options", "logit_bias"},
+		"TestStreamingAccumulatorWithToolCalls":   {"tools"},
+	} {
+		run := exec.Command(suite, "-test.run", "^"+name+"$", "-test.v")
+		run.Env = append(os.Environ(), "TEST_API_BASE_URL="+front.URL+"/v1")
+		output, err := run.CombinedOutput()
+		if (err == nil) != (refused == nil) || !strings.Contains(string(output), ": "+name+" (") {
+			t.Errorf("%s: %v: %s", name, err, output)
+		}
+		if refused == nil {
+			continue
+		}
+		if left := c.leaveOut(asked.path, asked.body); !slices.Equal(left, refused) {
+			t.Errorf("%s: refused are %q, want %q", name, left, refused)
+		}
+	}
+}
+
+// lastRequest is what a server was last asked for.
+type lastRequest struct{ path, body string }
+
+func (l *lastRequest) keep(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		*l = lastRequest{r.URL.Path, string(body)}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
+	})
+}
+
+// leaveOut takes the field that a refusal names out of a request until it is answered, and returns their names.
+func (c client) leaveOut(path, body string) (names []string) {
+	c.Helper()
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(body), &fields); err != nil {
+		c.Fatal(err)
+	}
+	for {
+		r := c.send("POST", path, string(encodeJSON(fields)))
+		var refusal struct{ Error Error }
+		err := json.NewDecoder(r.Body).Decode(&refusal)
+		r.Body.Close()
+		if r.StatusCode == http.StatusOK {
+			return names
+		}
+		name := refusal.Error.Param
+		if _, given := fields[name]; err != nil || !given {
+			c.Fatalf("status %d, %v: %v", r.StatusCode, err, refusal.Error)
+		}
+		delete(fields, name)
+		names = append(names, name)
+	}
 }
 
 // TestNodeClients runs the clients of clients/, which npm fetches, if TTI_CLIENTS names a folder to keep them in.

@@ -23,8 +23,8 @@ var limits = strictjson.Limits{Depth: 32}
 
 // harmless are fields of the interface that change no answer. They are taken and passed over.
 var harmless = []string{
-	"user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
-	"parallel_tool_calls", "prediction",
+	"user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_options",
+	"prompt_cache_retention", "parallel_tool_calls", "prediction",
 }
 
 // refused are fields of the interface that ask for what is not there, each with the values that ask for nothing.
@@ -33,6 +33,7 @@ var refused = map[string][]string{
 	"function_call":      {`"none"`, `"auto"`},
 	"functions":          {`[]`},
 	"modalities":         {`["text"]`},
+	"moderation":         nil,
 	"reasoning_effort":   {`"none"`},
 	"response_format":    {`{"type":"text"}`},
 	"suffix":             {`""`},
