@@ -86,6 +86,21 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// TestFinishReasons ends texts in each way: the interface knows of a full context only as a length.
+func TestFinishReasons(t *testing.T) {
+	c := serve(t, Options{Context: 32})
+	for fields, want := range map[string]string{`"max_tokens":3`: "length", `"max_tokens":100`: "length", `"max_tokens":20,"stop":" "`: "stop"} {
+		body := `{"model":"llama","prompt":"Once upon a","seed":1,"ignore_eos":true,` + fields
+		if got := field(c.ask(200, "POST", completionPath, body+`}`), "choices", 0, "finish_reason"); got != want {
+			t.Errorf("%s: %v, want %s", fields, got, want)
+		}
+		chunks, _ := c.events(completionPath, body+`,"stream":true}`)
+		if got := field(chunks[len(chunks)-1], "choices", 0, "finish_reason"); got != want {
+			t.Errorf("%s, streamed: %v, want %s", fields, got, want)
+		}
+	}
+}
+
 // TestDefaults compares requests that ask for nothing in particular.
 func TestDefaults(t *testing.T) {
 	c := serve(t, Options{})

@@ -103,6 +103,13 @@ func (g *gathering) add(i int, text string, tokens []scored) error {
 	return g.to.add(i, p)
 }
 
+// finishReasons are what the interface calls the ways in which a text ends. It has none for one that was cancelled.
+var finishReasons = map[runtime.FinishReason]*string{
+	runtime.FinishStop:    new("stop"),
+	runtime.FinishLength:  new("length"),
+	runtime.FinishContext: new("length"),
+}
+
 // end fills in what is known once all texts have ended.
 func (g *gathering) end() error {
 	for i, stream := range g.streams {
@@ -112,9 +119,7 @@ func (g *gathering) end() error {
 		g.usage.Prompt += len(g.call.prompts[i].ids)
 		for j, outcome := range stream.Outcomes() {
 			c := &g.choices[i*g.call.settings.choices()+j]
-			if reason := string(outcome.Finish); outcome.Finish != runtime.FinishCancelled {
-				c.finish = &reason
-			}
+			c.finish = finishReasons[outcome.Finish]
 			g.usage.Completion += c.tokens
 			if j == 0 { // the prompt is run once
 				g.usage.Details.Cached += outcome.Cached
