@@ -87,6 +87,13 @@ SOAK ?= 1h
 soak: ## texts come and go for an hour: memory stays as it is
 	TTI_SERVE_SOAK=$(SOAK) $(GO) test ./spec/engine -run TestSoak -v -count 1 -timeout 25h
 
+# How long serve-load streams.
+LOAD ?= 5m
+
+.PHONY: serve-load
+serve-load: ## tti serve streams to 32 clients: no errors, memory at the beginning and the end, how fast health is told
+	TTI_LOAD=$(LOAD) $(GO) test ./cmd/tti -run TestServeLoad -v -count 1 -timeout 25h
+
 .PHONY: quality
 quality: ## what every mode keeps of the fable model, calibrated or not
 	TTI_QUALITY=1 $(GO) test ./runtime -run TestQuality -v -count 1 -timeout 1h

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -129,8 +130,13 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 
 // run serves until ctx is done.
 func (f *serveFlags) run(ctx context.Context, cmd *cobra.Command, args []string) (err error) {
+	threads := runtime.NewThreads(f.threads.value)
+	defer threads.Close()
+	// The threads hold a processor of Go's each while they compute, and let it go every 10 ms at best. With one more than they are,
+	// whoever reads a request or writes an answer need not wait for that: the system gives it time on a core at once.
+	defer goruntime.GOMAXPROCS(goruntime.GOMAXPROCS(max(goruntime.GOMAXPROCS(0), threads.Count()+1)))
 	options := serve.Options{
-		Threads: runtime.NewThreads(f.threads.value),
+		Threads: threads,
 		Model:   append(f.kvOption(), runtime.WithKVLimit(int64(f.kvMemory))),
 		Context: f.context.value,
 		Drafts:  f.draftsByModel(),
@@ -141,7 +147,6 @@ func (f *serveFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 		Timeout: f.timeout,
 		Log:     f.logger(cmd),
 	}
-	defer options.Threads.Close()
 	if f.keys != "" {
 		if options.Keys, err = serve.ReadKeys(f.keys); err != nil {
 			return err
