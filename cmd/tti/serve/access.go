@@ -19,7 +19,7 @@ type seen struct {
 	id       string // of the answer
 	began    time.Time
 	answer   *answer // nil if there were no texts
-	failure  error   // of a stream that had begun
+	failure  error   // of a stream that had begun, or of the server's
 }
 
 type seenKey struct{}
@@ -31,13 +31,11 @@ func seenOf(ctx context.Context) *seen {
 	return &seen{began: time.Now()}
 }
 
-// writeTime is how long a client may take to read a piece of an answer. The engine does not wait for it.
-const writeTime = 30 * time.Second
-
 // statusWriter remembers the status of an answer, and gives each piece of it its time.
 type statusWriter struct {
 	http.ResponseWriter
-	status int // 0 until the header is written
+	wait   time.Duration // that a piece may take
+	status int           // 0 until the header is written
 }
 
 func (w *statusWriter) WriteHeader(status int) {
@@ -58,7 +56,7 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 
 // startClock sets the deadline of what is written now. That of an earlier answer on the same connection may have passed.
 func (w *statusWriter) startClock() {
-	http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(writeTime)) // not all writers have one
+	http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.wait)) // not all writers have one
 }
 
 // Unwrap is for http.ResponseController.
@@ -68,7 +66,9 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (s *Server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		about := &seen{began: time.Now()}
-		status := &statusWriter{ResponseWriter: w}
+		status := &statusWriter{ResponseWriter: w, wait: s.waits.reader}
+		// A body that nobody reads is read by net/http before it answers.
+		http.NewResponseController(w).SetReadDeadline(about.began.Add(s.waits.body)) // not all writers have one
 		defer func() {
 			if reason := recover(); reason != nil {
 				if reason == http.ErrAbortHandler {
@@ -103,7 +103,7 @@ func (s *Server) logRequest(r *http.Request, about *seen, status int) {
 		}
 	}
 	if about.failure != nil {
-		line = append(line, slog.String("failure", asError(about.failure).Message))
+		line = append(line, slog.String("failure", about.failure.Error()))
 	}
 	s.options.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", line...)
 }

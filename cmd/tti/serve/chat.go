@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"reflect"
 	"strings"
 	"time"
 
@@ -76,9 +75,7 @@ type inMessage struct {
 	Role      string          `json:"role"`
 	Content   json.RawMessage `json:"content"`
 	Name      *string         `json:"name"`
-	Refusal   *string         `json:"refusal"`
 	Reasoning *string         `json:"reasoning_content"`
-	ToolCalls json.RawMessage `json:"tool_calls"`
 }
 
 // roles are those of messages, with what templates call them. Messages of tools come with tools.
@@ -166,22 +163,9 @@ func (r *chatRequest) encode(m *model, now time.Time) ([]int32, error) {
 
 // readMessage reads a message; where names it.
 func readMessage(where string, text json.RawMessage) (chat.Message, error) {
-	var given map[string]json.RawMessage
-	if err := json.Unmarshal(text, &given); err != nil || given == nil {
-		return nil, badField(where, "want an object")
-	}
-	if err := checkNames(where+".", given, fieldsOf(reflect.TypeFor[inMessage]())); err != nil {
-		return nil, err
-	}
 	var m inMessage
-	if err := limits.Unmarshal(text, &m); err != nil {
-		return nil, badField(where, "%v", err)
-	}
-	if calls := compact(m.ToolCalls); len(m.ToolCalls) > 0 && calls != "null" && calls != "[]" {
-		return nil, unsupported(where + ".tool_calls")
-	}
-	if m.Refusal != nil {
-		return nil, unsupported(where + ".refusal")
+	if err := readObject(where, text, &m); err != nil {
+		return nil, err
 	}
 	role, known := roles[m.Role]
 	if !known {
@@ -213,12 +197,16 @@ func readContent(where string, content json.RawMessage) (string, error) {
 		err := json.Unmarshal(content, &text)
 		return text, err
 	}
-	var parts []contentPart
+	var parts []json.RawMessage
 	if err := limits.Unmarshal(content, &parts); err != nil {
 		return "", badField(where, "want a string or a list of parts")
 	}
 	var lines []string
-	for i, part := range parts {
+	for i, text := range parts {
+		var part contentPart
+		if err := readObject(fmt.Sprintf("%s[%d]", where, i), text, &part); err != nil {
+			return "", err
+		}
 		if part.Type != "text" {
 			return "", unsupported(fmt.Sprintf("%s[%d].type %.20q", where, i, part.Type))
 		}

@@ -98,7 +98,8 @@ func asError(err error) *Error {
 	case errors.Is(err, context.Canceled):
 		return &Error{Status: statusClientClosed, Message: "the request was cancelled", Type: serverError, Code: "cancelled"}
 	}
-	return &Error{Status: http.StatusInternalServerError, Message: err.Error(), Type: serverError}
+	// Its words are for the log: they may name files.
+	return &Error{Status: http.StatusInternalServerError, Message: "internal error", Type: serverError}
 }
 
 // statusClientClosed is what other servers log for a client that went away before it was answered.

@@ -15,28 +15,33 @@ import (
 	"github.com/tti-llm/tti/format/strictjson"
 )
 
-// bodyTime is how long a client may take to send a request.
-const bodyTime = 30 * time.Second
-
 // limits bound what a request may hold: a prompt of ids is the longest list.
 var limits = strictjson.Limits{Depth: 32}
 
 // harmless are fields of the interface that change no answer. They are taken and passed over.
 var harmless = []string{
 	"user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_options",
+	"prompt_cache_breakpoint",
 	"prompt_cache_retention", "parallel_tool_calls", "prediction",
 }
 
-// refused are fields of the interface that ask for what is not there, each with the values that ask for nothing.
+// refused are fields of the interface, those of messages and of parts of them too, that ask for what is not there, each with the
+// values that ask for nothing.
 var refused = map[string][]string{
 	"audio":              nil,
 	"function_call":      {`"none"`, `"auto"`},
+	"file":               nil,
 	"functions":          {`[]`},
+	"image_url":          nil,
+	"input_audio":        nil,
 	"modalities":         {`["text"]`},
 	"moderation":         nil,
 	"reasoning_effort":   {`"none"`},
+	"refusal":            nil,
 	"response_format":    {`{"type":"text"}`},
 	"suffix":             {`""`},
+	"tool_call_id":       nil,
+	"tool_calls":         {`[]`},
 	"tool_choice":        {`"none"`, `"auto"`},
 	"tools":              {`[]`},
 	"verbosity":          nil,
@@ -44,15 +49,12 @@ var refused = map[string][]string{
 	"best_of":            {`1`},
 }
 
-// readBody returns the body of a request, which must be JSON.
+// readBody returns the body of a request, which must be JSON. Its time has begun.
 func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	// A page of some other site can send anything but this without being asked whether it may.
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, &Error{Status: http.StatusUnsupportedMediaType, Message: "want a body with Content-Type: application/json", Type: invalidRequest, Code: "unsupported_media_type"}
 	}
-	control := http.NewResponseController(w)
-	control.SetReadDeadline(time.Now().Add(bodyTime)) // not all writers have one
-	defer control.SetReadDeadline(time.Time{})        // or it would end the request
 	var body bytes.Buffer
 	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, most)); err != nil {
 		if errors.As(err, new(*http.MaxBytesError)) {
@@ -60,6 +62,7 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 		}
 		return nil, &Error{Status: http.StatusBadRequest, Message: "the body cannot be read", Type: invalidRequest, Code: "invalid_body"}
 	}
+	http.NewResponseController(w).SetReadDeadline(time.Time{}) // or it would end the request
 	return body.Bytes(), nil
 }
 
@@ -78,6 +81,21 @@ func decode(body []byte, value any) error {
 	}
 	if err := limits.Unmarshal(body, value); err != nil {
 		return badValue(err)
+	}
+	return nil
+}
+
+// readObject stores an object of a request, which where names, in the struct that value points to. It refuses what decode does.
+func readObject(where string, text json.RawMessage, value any) error {
+	var given map[string]json.RawMessage
+	if err := json.Unmarshal(text, &given); err != nil || given == nil {
+		return badField(where, "want an object")
+	}
+	if err := checkNames(where+".", given, fieldsOf(reflect.TypeOf(value).Elem())); err != nil {
+		return err
+	}
+	if err := limits.Unmarshal(text, value); err != nil {
+		return badField(where, "%v", err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -251,13 +253,15 @@ func TestSlowReaders(t *testing.T) {
 	}
 }
 
-// TestDisconnects lets many clients go away: no text goes on, and no page stays.
+// TestDisconnects lets many clients go away: no text goes on, and no page and no goroutine stays.
 func TestDisconnects(t *testing.T) {
 	clients := 100
 	if !testing.Short() {
 		clients = 1000
 	}
 	c := serve(t, Options{Engine: engine.Options{Queue: 1000, Prefixes: -1}})
+	c.ask(200, "POST", completionPath, `{"model":"llama","prompt":"The","max_tokens":1}`) // opens the model
+	before := runtime.NumGoroutine()
 	var leaving sync.WaitGroup
 	room := make(chan struct{}, 50)
 	for i := range clients {
@@ -284,25 +288,86 @@ func TestDisconnects(t *testing.T) {
 			t.Errorf("%s: %d bytes of keys and values are taken", name, taken)
 		}
 	})
+	until(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= before+10 })
 }
 
-// TestSlowClients hold their headers or bodies back; others are served.
-func TestSlowClients(t *testing.T) {
-	c := serve(t, Options{})
-	for i := range 200 {
-		connection, err := net.Dial("tcp", strings.TrimPrefix(c.url, "http://"))
-		if err != nil {
-			t.Fatal(err)
+// listening answers as tti serve does, through Listen, until the test ends, and waits for clients as long as it is told.
+func listening(t *testing.T, o Options, w waits) client {
+	t.Helper()
+	s, err := New([]Source{{Path: folder}}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.waits = w
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Listen(ctx, listener, nil, 0) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
 		}
-		defer connection.Close()
-		if i%2 == 0 {
-			fmt.Fprintf(connection, "POST %s HTTP/1.1\r\nHo", completionPath)
-		} else {
-			fmt.Fprintf(connection, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{", completionPath)
+		s.Close()
+	})
+	return client{TB: t, server: s, url: "http://" + listener.Addr().String()}
+}
+
+// dial opens a connection of its own to the server, and sends a text.
+func (c client) dial(text string) net.Conn {
+	c.Helper()
+	connection, err := net.Dial("tcp", strings.TrimPrefix(c.url, "http://"))
+	if err != nil {
+		c.Fatal(err)
+	}
+	connection.SetDeadline(time.Now().Add(patience))
+	io.WriteString(connection, text)
+	return connection
+}
+
+// TestSlowClients hold their headers or bodies back, those that somebody reads and those that nobody does. Others are served
+// meanwhile, and after a time the server lets the slow ones go.
+func TestSlowClients(t *testing.T) {
+	c := listening(t, Options{}, waits{header: time.Second, body: time.Second, reader: patience, idle: time.Second})
+	const body = " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+	var slow []net.Conn
+	for range 40 {
+		for _, text := range []string{
+			"", "POST " + completionPath + " HTTP/1.1\r\nHo",
+			"POST " + completionPath + body, "POST " + completionPath + strings.Replace(body, "Content-Length: 1000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nff\r\n", 1),
+			"POST " + completionPath + strings.Replace(body, "application/json", "text/plain", 1), "GET /health" + body, "PUT /health" + body, "POST /nowhere" + body,
+		} {
+			connection := c.dial(text)
+			defer connection.Close()
+			slow = append(slow, connection)
 		}
 	}
 	c.ask(200, "POST", completionPath, `{"model":"llama","prompt":"The","max_tokens":1}`)
 	c.ask(200, "GET", "/health", "")
+	for i, connection := range slow {
+		if _, err := io.Copy(io.Discard, connection); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("connection %d is kept", i)
+		}
+	}
+}
+
+// TestReaderLetGo asks for more than connections hold, and reads nothing: others are served meanwhile, and after a time the client is
+// let go, and with it the model.
+func TestReaderLetGo(t *testing.T) {
+	var lines lockedBuffer
+	c := listening(t, Options{Log: slog.New(slog.NewTextHandler(&lines, nil))}, waits{header: patience, body: patience, reader: 200 * time.Millisecond, idle: patience})
+	body := `{"model":"llama","prompt":"The","n":30,"max_tokens":480,"ignore_eos":true,"stream":true,"logprobs":20}`
+	connection := c.dial("")
+	defer connection.Close()
+	connection.(*net.TCPConn).SetReadBuffer(4096)
+	fmt.Fprintf(connection, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", completionPath, len(body), body)
+	until(t, "the request runs", func() bool { return running(c.server) })
+	c.ask(200, "POST", completionPath, `{"model":"llama","prompt":"The","max_tokens":1}`)
+	waitIdle(t, c.server)
+	until(t, "the log tells of it", func() bool { return strings.Contains(lines.String(), "i/o timeout") })
 }
 
 // lockedBuffer is a buffer for several goroutines.

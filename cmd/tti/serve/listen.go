@@ -11,11 +11,17 @@ import (
 	"time"
 )
 
-const (
-	headerTime  = 10 * time.Second // that a client may take to send a header
-	idleTime    = 2 * time.Minute  // between two requests of a connection
-	headerBytes = 64 << 10
-)
+const headerBytes = 64 << 10
+
+// waits are how long the server waits for a client. Nobody else waits for it meanwhile.
+type waits struct {
+	header time.Duration // to send a header
+	body   time.Duration // to send the body, be it wanted or not
+	reader time.Duration // to take a piece of an answer
+	idle   time.Duration // between two requests of a connection
+}
+
+var usualWaits = waits{header: 10 * time.Second, body: 30 * time.Second, reader: 30 * time.Second, idle: 2 * time.Minute}
 
 // IsLoopback reports whether an address that can be listened on is reached from this machine alone.
 func IsLoopback(address string) bool {
@@ -35,8 +41,8 @@ func (s *Server) Listen(ctx context.Context, listener net.Listener, configuratio
 	defer cancel()
 	h := &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: headerTime,
-		IdleTimeout:       idleTime,
+		ReadHeaderTimeout: s.waits.header,
+		IdleTimeout:       s.waits.idle,
 		MaxHeaderBytes:    headerBytes,
 		TLSConfig:         configuration,
 		BaseContext:       func(net.Listener) context.Context { return requests },

@@ -27,6 +27,7 @@ type models struct {
 	mutex   sync.Mutex
 	entries map[string]*entry // by name
 	uses    int               // so far
+	closed  bool
 }
 
 // entry is a file.
@@ -141,14 +142,15 @@ func (m *models) acquire(name string) (found *model, known string, release func(
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	e, err := m.find(name)
-	if err != nil {
-		return nil, "", nil, err
-	}
-	for e.opening != nil {
+	for err == nil && e.opening != nil {
 		opening := e.opening
 		m.mutex.Unlock()
 		<-opening
 		m.mutex.Lock()
+		e, err = m.find(name) // if it could not be opened, it may be another one by now
+	}
+	if err != nil {
+		return nil, "", nil, err
 	}
 	if e.model == nil {
 		if err := m.openEntry(e); err != nil {
@@ -167,6 +169,9 @@ func (m *models) acquire(name string) (found *model, known string, release func(
 
 // openEntry opens a file once there is room for it. The lock is held but for the time that opening takes.
 func (m *models) openEntry(e *entry) error {
+	if m.closed {
+		return errDraining
+	}
 	if err := m.makeRoom(e.size); err != nil {
 		return err
 	}
@@ -177,7 +182,12 @@ func (m *models) openEntry(e *entry) error {
 	close(e.opening)
 	e.opening = nil
 	if err != nil {
-		return &Error{Status: http.StatusServiceUnavailable, Message: fmt.Sprintf("the model %q cannot be opened: %v", e.name, err), Type: serverError, Param: "model", Code: "model_unavailable"}
+		unavailable := &Error{Status: http.StatusServiceUnavailable, Message: fmt.Sprintf("the model %q cannot be opened", e.name), Type: serverError, Param: "model", Code: "model_unavailable"}
+		return fmt.Errorf("%w: %w", unavailable, err) // why is for the log: it names the file
+	}
+	if m.closed { // meanwhile
+		opened.close()
+		return errDraining
 	}
 	e.model = opened
 	return nil
@@ -228,10 +238,11 @@ func (m *models) each(f func(name string, open *model)) {
 	}
 }
 
-// close closes all models.
+// close closes all models, and none is opened any more.
 func (m *models) close() {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
+	m.closed = true
 	for _, e := range m.entries {
 		if e.model != nil {
 			e.model.close()

@@ -58,7 +58,7 @@ func (r *Recorder) add(c *call, body []byte, a answer, err error) error {
 		Request: body, Choices: json.RawMessage("null"),
 	}
 	if err != nil {
-		record.Error = asError(err).Message
+		record.Error = err.Error()
 	} else {
 		record.Choices, record.Usage = encodeJSON(c.whole(a).Choices), &a.usage
 	}

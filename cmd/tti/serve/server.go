@@ -44,6 +44,7 @@ type Server struct {
 	options  Options
 	threads  *runtime.Threads
 	models   *models
+	waits    waits
 	metrics  *metrics
 	handler  http.Handler
 	draining atomic.Bool
@@ -58,7 +59,7 @@ func New(sources []Source, o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{options: o, threads: o.Threads}
+	s := &Server{options: o, threads: o.Threads, waits: usualWaits}
 	if s.threads == nil {
 		s.threads = runtime.NewThreads(0)
 	}
@@ -155,6 +156,9 @@ func (s *Server) enter(r route, w http.ResponseWriter, q *http.Request) {
 	if err := r.handle(w, q.WithContext(ctx)); err != nil {
 		if errors.Is(err, context.Canceled) && s.draining.Load() {
 			err = errDraining
+		}
+		if asError(err).Status >= http.StatusInternalServerError { // what is wrong with a request may quote it
+			seen.failure = err
 		}
 		writeError(w, err)
 	}

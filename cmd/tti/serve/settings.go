@@ -23,7 +23,7 @@ const (
 type settings struct {
 	Model         string           `json:"model"`
 	Stream        bool             `json:"stream"`
-	StreamOptions *streamOptions   `json:"stream_options"`
+	StreamOptions json.RawMessage  `json:"stream_options"`
 	Choices       *int             `json:"n"`
 	Seed          *json.RawMessage `json:"seed"`
 	Stop          json.RawMessage  `json:"stop"`
@@ -40,6 +40,8 @@ type settings struct {
 	LogitBias map[string]float64 `json:"logit_bias"`
 	MinTokens int                `json:"min_tokens"`
 	IgnoreEOS bool               `json:"ignore_eos"`
+
+	streamed streamOptions // what check has read
 }
 
 type streamOptions struct {
@@ -47,10 +49,15 @@ type streamOptions struct {
 	IncludeObfuscation bool `json:"include_obfuscation"` // which hides lengths from listeners; answers do not depend on it
 }
 
-// check refuses values that are out of range.
+// check refuses values that are out of range, and reads those that are objects.
 func (s *settings) check() error {
-	if s.StreamOptions != nil && !s.Stream {
-		return badField("stream_options", "is given without stream")
+	if given := string(s.StreamOptions); given != "" && given != "null" {
+		if !s.Stream {
+			return badField("stream_options", "is given without stream")
+		}
+		if err := readObject("stream_options", s.StreamOptions, &s.streamed); err != nil {
+			return err
+		}
 	}
 	if s.Choices != nil && *s.Choices < 1 {
 		return badField("n", "want at least 1")

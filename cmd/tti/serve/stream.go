@@ -64,7 +64,7 @@ func (s *eventStream) fail(err error) {
 }
 
 func (s *eventStream) wantsUsage() bool {
-	return s.call.settings.StreamOptions != nil && s.call.settings.StreamOptions.IncludeUsage
+	return s.call.settings.streamed.IncludeUsage
 }
 
 func (s *eventStream) chunk(choice any) error {
