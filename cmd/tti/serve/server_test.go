@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -191,7 +193,8 @@ func TestModels(t *testing.T) {
 // TestNewFile puts a file into the folder of a running server.
 func TestNewFile(t *testing.T) {
 	models := t.TempDir()
-	s, err := New([]Source{{Path: models}}, Options{})
+	var lines lockedBuffer
+	s, err := New([]Source{{Path: models}}, Options{Log: slog.New(slog.NewTextHandler(&lines, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,6 +212,46 @@ func TestNewFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.refuses(503, "model", "model_unavailable", "/tokenize", `{"model":"bad","prompt":"x"}`)
+	until(t, "the log tells why", func() bool { return strings.Contains(lines.String(), "bad.tti") })
+	failure := c.ask(503, "POST", "/tokenize", `{"model":"bad","prompt":"x"}`)
+	if text := orEmpty(field(failure, "error", "message")); strings.Contains(text, models) {
+		t.Errorf("the client is told of files: %s", text)
+	}
+}
+
+// TestOpenWhileClosing closes models while one is being opened: it is closed too, and none is opened any more.
+func TestOpenWhileClosing(t *testing.T) {
+	s, err := New([]Source{{Path: folder}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var opened *model
+	opening, closed := make(chan bool), make(chan bool)
+	s.models.open = func(name, path string) (*model, error) {
+		close(opening)
+		<-closed
+		var err error
+		opened, err = s.openModel(name, path)
+		return opened, err
+	}
+	ended := make(chan error)
+	go func() {
+		_, _, _, err := s.models.acquire("llama")
+		ended <- err
+	}()
+	<-opening
+	s.models.close()
+	close(closed)
+	if err := <-ended; err != errDraining {
+		t.Errorf("a model is opened in a closed server: %v", err)
+	}
+	if _, err := opened.NewSession().Append([]int32{1}); !errors.Is(err, runtime.ErrClosed) {
+		t.Errorf("the model stays open: %v", err)
+	}
+	if _, _, _, err := s.models.acquire("draft"); err != errDraining {
+		t.Errorf("a closed server opens a model: %v", err)
+	}
 }
 
 // TestRoom gives models room for one: each use of another closes the one before.
