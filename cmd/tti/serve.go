@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -132,9 +131,7 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 func (f *serveFlags) run(ctx context.Context, cmd *cobra.Command, args []string) (err error) {
 	threads := runtime.NewThreads(f.threads.value)
 	defer threads.Close()
-	// The threads hold a processor of Go's each while they compute, and let it go every 10 ms at best. With one more than they are,
-	// whoever reads a request or writes an answer need not wait for that: the system gives it time on a core at once.
-	defer goruntime.GOMAXPROCS(goruntime.GOMAXPROCS(max(goruntime.GOMAXPROCS(0), threads.Count()+1)))
+	defer serve.SpareProcessor(threads)()
 	options := serve.Options{
 		Threads: threads,
 		Model:   append(f.kvOption(), runtime.WithKVLimit(int64(f.kvMemory))),

@@ -7,52 +7,38 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/runtime/bench/statistics"
 	"github.com/tti-llm/tti/spec/engine"
 )
 
-// Sixteen texts of 128 tokens after a prompt of 64, by the engine alone and streamed over HTTP: the difference is what the
-// server adds, its clients on the same machine with it. TTI_MODEL names a file; without it, it is the small model of testdata,
-// beside whose steps everything looks large.
+// Sixteen texts of 128 tokens after a prompt of 64.
 const benchTexts, benchTokens = 16, 128
 
-func benchServer(b *testing.B) (c client, name string, prompt []int32) {
+// BenchmarkHTTP writes texts by the engine alone and streams the same over HTTP, in turns, so that whatever else the machine does
+// meets both alike. The median of the ratios is what the server adds, its clients on the same machine with it. TTI_MODEL names
+// a file; without it, it is the small model of testdata, beside whose steps everything looks large.
+func BenchmarkHTTP(b *testing.B) {
 	source := Source{Name: "bench", Path: modelPath("llama")}
 	if path := os.Getenv("TTI_MODEL"); path != "" {
 		source.Path = path
 	}
-	c = serve(b, Options{}, source)
-	for i := range 64 {
-		prompt = append(prompt, int32(100+i))
-	}
-	_, _, release, err := c.server.models.acquire(source.Name)
-	if err != nil {
-		b.Fatal(err)
-	}
-	release()
-	return c, source.Name, prompt
-}
-
-func benchTogether(b *testing.B, text func(seed int)) {
-	for b.Loop() {
-		var texts sync.WaitGroup
-		for seed := range benchTexts {
-			texts.Go(func() { text(seed) })
-		}
-		texts.Wait()
-	}
-	b.ReportMetric(float64(b.N*benchTexts*benchTokens)/b.Elapsed().Seconds(), "tok/s")
-}
-
-func BenchmarkEngine(b *testing.B) {
-	c, name, prompt := benchServer(b)
-	m, _, release, err := c.server.models.acquire(name)
+	threads := runtime.NewThreads(0)
+	defer threads.Close()
+	defer SpareProcessor(threads)()
+	c := serve(b, Options{Threads: threads}, source)
+	m, _, release, err := c.server.models.acquire(source.Name)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer release()
-	benchTogether(b, func(seed int) {
+	var prompt []int32
+	for i := range 64 {
+		prompt = append(prompt, int32(100+i))
+	}
+	alone := func(seed int) {
 		stream, err := m.engine.Submit(context.Background(), engine.Request{
 			Prompt: prompt, Sampling: runtime.Sampling{Temperature: 1, Seed: uint64(seed)}, Limits: []runtime.GenerateOption{runtime.MaxTokens(benchTokens), runtime.IgnoreEOS()},
 		})
@@ -62,14 +48,37 @@ func BenchmarkEngine(b *testing.B) {
 		}
 		for range stream.Tokens() {
 		}
-	})
-}
-
-func BenchmarkHTTP(b *testing.B) {
-	c, name, prompt := benchServer(b)
-	benchTogether(b, func(seed int) {
-		r := c.send("POST", completionPath, fmt.Sprintf(`{"model":%q,"prompt":%s,"stream":true,"seed":%d,"max_tokens":%d,"ignore_eos":true}`, name, encodeJSON(prompt), seed, benchTokens))
+	}
+	served := func(seed int) {
+		r := c.send("POST", completionPath, fmt.Sprintf(`{"model":"bench","prompt":%s,"stream":true,"seed":%d,"max_tokens":%d,"ignore_eos":true}`, encodeJSON(prompt), seed, benchTokens))
 		defer r.Body.Close()
 		io.Copy(io.Discard, r.Body)
-	})
+	}
+	together(served) // until the engine knows how long steps take
+	var engines, servers, ratios []float64
+	for round := 0; b.Loop(); round++ {
+		var e, s float64
+		if round%2 == 0 {
+			e, s = together(alone), together(served)
+		} else {
+			s, e = together(served), together(alone)
+		}
+		engines, servers, ratios = append(engines, e), append(servers, s), append(ratios, s/e)
+	}
+	const tokens = benchTexts * benchTokens
+	b.ReportMetric(tokens/statistics.Median(engines), "engine-tok/s")
+	b.ReportMetric(tokens/statistics.Median(servers), "http-tok/s")
+	b.ReportMetric(statistics.Median(ratios), "http/engine")
+	b.ReportMetric(0, "ns/op")
+}
+
+// together returns how many seconds it takes to write all texts at once.
+func together(text func(seed int)) float64 {
+	var texts sync.WaitGroup
+	start := time.Now()
+	for seed := range benchTexts {
+		texts.Go(func() { text(seed) })
+	}
+	texts.Wait()
+	return time.Since(start).Seconds()
 }
