@@ -512,6 +512,140 @@ func TestPageStream(t *testing.T) {
 	b.quiet()
 }
 
+// TestPageOrigins shows who came up with the tokens of an answer: in other colours and with other lines, in words with every token,
+// counted in the facts and in the legend.
+func TestPageOrigins(t *testing.T) {
+	b := startChromium(t)
+	d := &dictated{Handler: serve(t, Options{}).server}
+	h := httptest.NewServer(d)
+	t.Cleanup(h.Close)
+	b.open(h.URL)
+	var stream strings.Builder
+	for _, token := range []struct {
+		text, origin string
+		logprob      float64
+	}{
+		{"Once", "target", -3.5}, {" upon", "draft", -2}, {" a", "draft", -1}, {" time", "n-gram", -3.5}, {" ", "target", 0},
+		{"\xf0\x9f", "target", -1}, {"\xa6\x8a", "n-gram", -0.01}, {" later", "somebody else", -0.7},
+	} {
+		text := token.text
+		switch text { // the parts of a character come with the last of them
+		case "\xf0\x9f":
+			text = ""
+		case "\xa6\x8a":
+			text = "🦊"
+		}
+		scores := chatLogprobs([]scored{{piece: token.text, logprob: token.logprob}})
+		choice := map[string]any{"delta": map[string]any{"content": text}, "logprobs": scores, "origins": []string{token.origin}}
+		stream.WriteString("data: " + string(encodeJSON(map[string]any{"choices": []any{choice}})) + "\n\n")
+	}
+	d.stream = stream.String() + "data: [DONE]\n\n"
+	b.send("Hello")
+	if answer := b.answered(); answer != "Once upon a time 🦊 later" {
+		t.Errorf("answer %q", answer)
+	}
+	if facts := b.text(".facts"); !strings.HasPrefix(facts, "8 tokens (2 by draft model, 2 by n-gram look-up) · ") {
+		t.Errorf("told of the answer: %q", facts)
+	}
+	b.pressButton("Tokens")
+	b.until(`document.querySelectorAll(".tokens span").length === 7`)
+	if legend := b.text(".legend"); legend != "the model itself 3 · draft model 2 · n-gram look-up 2 · less likely than 50 % 20 % 5 %" {
+		t.Errorf("legend %q", legend)
+	}
+	for i, want := range []string{"the model itself", "draft model", "draft model", "n-gram look-up", "the model itself", "n-gram look-up", ""} {
+		b.run(fmt.Sprintf(`document.querySelectorAll(".tokens span")[%d].focus()`, i))
+		if want != "" {
+			want = "From: " + want
+		}
+		if told := b.run(`document.querySelector("#alternatives:not([hidden])").querySelector("p")?.textContent ?? ""`); told != want {
+			t.Errorf("told of token %d: %q, want %q", i, told, want)
+		}
+	}
+	b.press("Escape")
+	if b.run(`document.getElementById("alternatives").hidden`) != true {
+		t.Error("Escape does not take away what is told of a token")
+	}
+	for _, dark := range []bool{true, false} {
+		b.screen(800, 400, dark)
+		if bad := b.run(contrasts); bad != "" {
+			t.Errorf("dark %v: too little contrast:\n%v", dark, bad)
+		}
+		if styles := b.run(`new Set(["target", "draft", "n-gram"].map((name) => {
+			const style = getComputedStyle(document.querySelector(".tokens [data-origin=" + CSS.escape(name) + "]"));
+			return style.textDecorationLine + style.textDecorationStyle;
+		})).size`); styles != 3.0 {
+			t.Errorf("dark %v: %v kinds of lines", dark, styles)
+		}
+		b.screenshot(fmt.Sprint("origins-dark-", dark))
+	}
+	b.reload()
+	if facts := b.text(".facts"); !strings.Contains(facts, "2 by n-gram look-up") {
+		t.Errorf("told of the answer after a reload: %q", facts)
+	}
+	b.quiet()
+}
+
+// TestPagePlain talks to a model without a chat template: the page says so and goes on with the text.
+func TestPagePlain(t *testing.T) {
+	c, b := shownPage(t)
+	if b.run(`document.getElementById("plain").checkVisibility()`) != false {
+		t.Error("the page says that a model with a chat template has none")
+	}
+	b.choose("draft")
+	if b.run(`document.getElementById("plain").checkVisibility()`) != true {
+		t.Error("the page does not say that the model has no chat template")
+	}
+	b.set(map[string]string{"seed": "5", "max_tokens": "20"})
+	written := "Once upon a time"
+	asks := func() {
+		t.Helper()
+		answer := b.answered()
+		want := c.ask(200, "POST", completionPath, fmt.Sprintf(`{"model":"draft","seed":5,"max_tokens":20,"prompt":%s}`, quoted(written)))
+		text, _ := field(want, "choices", 0, "text").(string)
+		if told(answer) != told(text) || text == "" {
+			t.Errorf("the page shows %q, the server goes on with %q", answer, text)
+		}
+		written += text
+	}
+	b.send(written)
+	asks()
+	b.pressButton("Go on")
+	b.until(`document.querySelectorAll(".message").length === 4`)
+	asks()
+	b.send("The fox")
+	written += "\nThe fox"
+	b.until(`document.querySelectorAll(".message").length === 6`)
+	asks()
+	b.screenshot("plain")
+	b.pressButton("Reproduce")
+	b.until(`document.getElementById("verdict").textContent.startsWith("Equal: all")`)
+	content := b.text("#again")
+	b.press("Escape")
+	b.pressButton("Tokens")
+	b.until(`document.querySelectorAll(".tokens span").length > 10`)
+	if tokens := b.text(".tokens"); tokens != content {
+		t.Errorf("tokens %q, want %q", tokens, content)
+	}
+	b.run(`document.querySelector(".tokens span").focus()`)
+	if rows := b.run(`document.querySelectorAll("#alternatives:not([hidden]) tr").length`); rows.(float64) < 5 {
+		t.Errorf("%v alternatives", rows)
+	}
+	b.pressButton("curl")
+	if command := b.text("#curl"); !strings.Contains(command, c.url+completionPath) || !strings.Contains(command, `"prompt":"Once`) {
+		t.Errorf("command %s", command)
+	}
+	b.press("Escape")
+	b.choose("llama") // in the middle of a conversation
+	b.send("And you?")
+	b.until(`document.querySelectorAll(".message").length === 8`)
+	b.answered()
+	b.reload()
+	if b.run(`document.querySelectorAll(".message").length`) != 8.0 {
+		t.Error("after a reload it is another conversation")
+	}
+	b.quiet()
+}
+
 // TestPageMarkdown renders texts, whole and as they grow.
 func TestPageMarkdown(t *testing.T) {
 	_, b := shownPage(t)
