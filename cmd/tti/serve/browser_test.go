@@ -796,50 +796,96 @@ func TestPageLooks(t *testing.T) {
 	b.quiet()
 }
 
-// TestPageLong opens a conversation of 100,000 tokens and more, searches it and goes through it. How long that takes is told, not
-// judged: it is the machine's.
+// longMessages are questions and answers of a book's text, of 100,000 tokens and more together.
+func longMessages(t *testing.T, c client) (contents []string) {
+	t.Helper()
+	book, err := os.ReadFile("../../../testdata/golden/fable-eval.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const pieces = 600
+	for i := range pieces {
+		size := 600
+		if i == pieces/2+1 { // one that is very long
+			size = 30_000
+		}
+		start := i * 211 % (len(book) - size)
+		contents = append(contents, fmt.Sprintf("Message %d. %s\n\n- *one*\n- two\n\nEnd of %d.", i, strings.ToValidUTF8(string(book[start:start+size]), ""), i))
+	}
+	answer := c.ask(200, "POST", "/tokenize", fmt.Sprintf(`{"model":"llama","prompt":%s}`, quoted(strings.Join(contents, "\n"))))
+	t.Logf("%v tokens in %d messages", answer["count"], pieces)
+	if answer["count"].(float64) < 100_000 {
+		t.Fatal("the conversation has fewer than 100,000 tokens")
+	}
+	return contents
+}
+
+// TestPageLong opens a conversation of 100,000 tokens and more, scrolls through it, searches it, and goes on with it. How long that
+// takes is told, not judged: it is the machine's.
 func TestPageLong(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	_, b := shownPage(t)
-	contents := make([]string, 800)
-	for i := range contents {
-		contents[i] = fmt.Sprintf("Message %d. ", i) + strings.Repeat("The fox went to the hen and said *good* day.\n\n- a\n- b\n\n", 10)
-	}
+	c, b := shownPage(t)
+	contents := longMessages(t, c)
 	b.importText(conversationOf(contents...))
-	b.until(`document.querySelectorAll(".message").length === 800`)
-	figures := b.run(`(async () => {
-		const box = document.getElementById("messages"), search = document.getElementById("search");
-		const frame = () => new Promise(requestAnimationFrame);
-		await frame();
-		const frames = [];
-		for (let i = 0; i < 120; i++) {
-			const began = performance.now();
-			box.scrollTop = box.scrollHeight * (i * 37 % 120) / 120;
-			await frame();
-			frames.push(performance.now() - began);
+	b.until(fmt.Sprintf(`document.querySelectorAll(".message").length === %d`, len(contents)))
+
+	b.run(`{
+		window.gaps = [];
+		let last = performance.now();
+		const tick = (now) => { gaps.push(now - last); last = now; requestAnimationFrame(tick); };
+		requestAnimationFrame(tick);
+		document.getElementById("messages").scrollTop = 0;
+	}`)
+	const atEnd = `(({ scrollTop, scrollHeight, clientHeight }) => scrollTop + clientHeight > scrollHeight - 10)(document.getElementById("messages"))`
+	for range 1000 { // as a wheel that is turned fast
+		if b.run(atEnd) == true {
+			break
 		}
-		frames.sort((a, b) => a - b);
+		b.command("Input.dispatchMouseEvent", map[string]any{"type": "mouseWheel", "x": 700, "y": 400, "deltaX": 0, "deltaY": 2000}, nil)
+	}
+	b.until(atEnd)
+	t.Logf("scrolling: %v", b.run(`(() => {
+		const sorted = gaps.slice(5).sort((a, b) => a - b), at = (part) => Math.round(sorted[Math.floor((sorted.length - 1) * part)] * 10) / 10;
+		return "frames " + sorted.length + ", milliseconds between them: median " + at(0.5) + ", 95 % " + at(0.95) + ", longest " + at(1);
+	})()`))
+	t.Logf("milliseconds: %v", b.run(fmt.Sprintf(`(async () => {
+		const box = document.getElementById("messages"), frame = () => new Promise(requestAnimationFrame);
+		const jumps = [];
+		for (let i = 0; i < 60; i++) {
+			const began = performance.now();
+			box.scrollTop = box.scrollHeight * (i * 37 %% 60) / 60;
+			await frame();
+			jumps.push(performance.now() - began);
+		}
+		jumps.sort((a, b) => a - b);
+		const search = document.getElementById("search"), searches = [];
+		const wanted = "end of 301.";
+		for (let i = 1; i <= wanted.length; i++) {
+			const began = performance.now();
+			search.value = wanted.slice(0, i);
+			search.dispatchEvent(new Event("input"));
+			await frame();
+			searches.push(performance.now() - began);
+		}
 		const began = performance.now();
-		search.value = "message 799.";
-		search.dispatchEvent(new Event("input"));
-		const searched = performance.now() - began;
 		document.querySelector("#conversations .open").click();
 		await frame();
-		const opened = performance.now() - began - searched;
+		const opened = performance.now() - began;
 		const { Text } = await import("/page/markdown.js");
-		const long = [...document.querySelectorAll(".message")].map((e) => e.textContent).join("\n\n");
-		const growing = new Text(document.createElement("div")), start = performance.now();
-		for (let i = 0; i < long.length; i += 100) growing.show(long.slice(0, i));
-		const grown = (performance.now() - start) / (long.length / 100);
-		return { grown, characters: [...document.querySelectorAll(".message")].reduce((n, e) => n + e.textContent.length, 0),
-			median: frames[60], slowest: frames[119], searched, opened,
-			found: document.activeElement.textContent.includes("Message 799.") };
-	})()`)
-	t.Logf("milliseconds: %v", figures)
-	if field(figures, "found") != true || field(figures, "characters").(float64) < 400_000 {
-		t.Error("the search does not lead to the message")
+		const long = %s, growing = new Text(document.createElement("div"));
+		const start = performance.now();
+		for (let i = 0; i < long.length; i += 50) growing.show(long.slice(0, i));
+		const grown = (performance.now() - start) / (long.length / 50);
+		return { jump: jumps[30], longestJump: jumps[59], longestSearch: Math.max(...searches), opened, grown };
+	})()`, quoted(contents[301]))))
+	if found := b.run(`(() => {
+		const [range] = CSS.highlights.get("found"), at = range.getBoundingClientRect(), box = document.getElementById("messages").getBoundingClientRect();
+		return document.activeElement.textContent.includes("Message 301.") && range.toString() === "End of 301." && at.top >= box.top && at.bottom <= box.bottom;
+	})()`); found != true {
+		t.Error("the search does not lead to what it found")
 	}
+	b.screenshot("long")
 	b.quiet()
 }
