@@ -84,7 +84,10 @@ func (c *chromium) text(selector string) string {
 func told(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func TestPageChat(t *testing.T) {
-	c, b := shownPage(t)
+	b := startChromium(t)
+	c := serve(t, Options{Drafts: map[string][]string{"llama": {modelPath("llama"), NGram}}})
+	b.screen(1100, 800, false)
+	b.open(c.url)
 	b.set(map[string]string{"seed": "7", "max_tokens": "40", "system": "Tell tales."})
 	b.send("Tell me of a fox's tail")
 	answer := b.answered()

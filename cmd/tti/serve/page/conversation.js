@@ -103,9 +103,14 @@ export function find(conversation, text) {
   const wanted = text.toLowerCase();
   for (const message of conversation.messages) {
     const at = message.content.toLowerCase().indexOf(wanted);
-    if (at >= 0) return { message, text: message.content.slice(at, at + wanted.length), excerpt: message.content.slice(Math.max(0, at - 20), at + wanted.length + 40) };
+    if (at >= 0) return { message, text: message.content.slice(at, at + wanted.length), excerpt: excerpt(message.content, at, at + wanted.length) };
   }
   return null;
+}
+
+function excerpt(text, start, end) {
+  const from = Math.max(0, start - 10);
+  return `${from > 0 ? "…" : ""}${text.slice(from, end + 40)}`;
 }
 
 const format = "tti conversations";

@@ -8,6 +8,9 @@ import { count, originOf } from "./origins.js";
 const doubts = [0.5, 0.2, 0.05];
 
 const popup = document.getElementById("alternatives");
+let shownAt = null; // the token that it is about
+addEventListener("resize", place);
+document.addEventListener("scroll", place, true);
 
 const percent = (logprob) => `${(Math.exp(logprob) * 100).toFixed(1)} %`;
 
@@ -91,7 +94,14 @@ function open(span, token) {
   if (token.origin) popup.append(element("p", "", `From: ${token.origin.label}`));
   popup.hidden = false;
   span.setAttribute("aria-describedby", popup.id);
-  const at = span.getBoundingClientRect();
+  shownAt = span;
+  place();
+}
+
+// place puts what is shown about a token below it, or above it where there is no room.
+function place() {
+  if (popup.hidden) return;
+  const at = shownAt.getBoundingClientRect();
   const below = at.bottom + popup.offsetHeight + 8 < innerHeight;
   popup.style.top = `${below ? at.bottom + 4 : at.top - popup.offsetHeight - 4}px`;
   popup.style.left = `${Math.max(4, Math.min(at.left, innerWidth - popup.offsetWidth - 4))}px`;
