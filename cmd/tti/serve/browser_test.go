@@ -84,10 +84,7 @@ func (c *chromium) text(selector string) string {
 func told(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func TestPageChat(t *testing.T) {
-	b := startChromium(t)
-	c := serve(t, Options{Drafts: map[string][]string{"llama": {modelPath("llama"), NGram}}})
-	b.screen(1100, 800, false)
-	b.open(c.url)
+	c, b := shownPage(t)
 	b.set(map[string]string{"seed": "7", "max_tokens": "40", "system": "Tell tales."})
 	b.send("Tell me of a fox's tail")
 	answer := b.answered()
@@ -140,7 +137,6 @@ func TestPageChat(t *testing.T) {
 			t.Errorf("dark %v: too little contrast:\n%v", dark, bad)
 		}
 	}
-	b.screenshot("page") // page.png, which the README shows
 	b.pressButton("Tokens")
 	b.quiet()
 }
@@ -585,6 +581,29 @@ func TestPageOrigins(t *testing.T) {
 	if facts := b.text(".facts"); !strings.Contains(facts, "2 by n-gram look-up") {
 		t.Errorf("told of the answer after a reload: %q", facts)
 	}
+	b.quiet()
+}
+
+// TestPageDrafts lets a real server guess: every token is marked as the counts say.
+func TestPageDrafts(t *testing.T) {
+	b := startChromium(t)
+	c := serve(t, Options{Drafts: map[string][]string{"llama": {modelPath("llama"), NGram}}})
+	b.screen(1000, 560, false)
+	b.open(c.url)
+	b.set(map[string]string{"temperature": "0", "max_tokens": "60", "system": "Tell tales."})
+	b.send("Tell me of a fox's tail")
+	b.answered()
+	b.pressButton("Tokens")
+	b.until(`document.querySelectorAll(".tokens span").length > 20`)
+	if counts := b.run(`(() => {
+		const counts = [...document.querySelectorAll(".legend [data-origin]")].map((e) => [e.dataset.origin, parseInt(e.nextSibling.data)]);
+		const marked = (name) => document.querySelectorAll(".tokens [data-origin=" + CSS.escape(name) + "]").length;
+		return counts.length > 0 && counts.every(([name, count]) => count === marked(name)) && counts.reduce((sum, [, count]) => sum + count, 0) === 60;
+	})()`); counts != true {
+		t.Errorf("other tokens are marked than are counted: %v", b.run(`document.querySelector(".legend").parentElement.innerHTML`))
+	}
+	b.run(`document.querySelectorAll(".tokens span")[22].focus()`)
+	b.screenshot("page") // page.png, which the README shows
 	b.quiet()
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -62,12 +63,20 @@ func startChromium(t testing.TB) *chromium {
 	if err != nil {
 		t.Fatal(err)
 	}
-	arguments := []string{"--headless", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage", "--user-data-dir=" + t.TempDir()}
+	profile, err := os.MkdirTemp("", "tti-chromium")
+	if err != nil {
+		t.Fatal(err)
+	}
+	arguments := []string{
+		"--headless", "--remote-debugging-pipe", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+		"--disable-gpu", "--disable-dev-shm-usage", "--user-data-dir=" + profile,
+	}
 	if os.Geteuid() == 0 {
 		arguments = append(arguments, "--no-sandbox") // it refuses to run as root with one
 	}
 	browser := exec.Command(path, arguments...)
 	browser.ExtraFiles = []*os.File{theirs, theirEvents}
+	browser.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that it can be ended with all that it starts
 	if err := browser.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -84,9 +93,10 @@ func startChromium(t testing.TB) *chromium {
 		select {
 		case <-ended:
 		case <-time.After(patience):
-			browser.Process.Kill()
 		}
+		syscall.Kill(-browser.Process.Pid, syscall.SIGKILL) // what is left of it
 		browser.Wait()
+		os.RemoveAll(profile)
 	})
 	c.openTab()
 	return c
