@@ -163,7 +163,7 @@ func TestPageKeyboard(t *testing.T) {
 // some length, nothing twice and nothing left out.
 func TestPageSpeaks(t *testing.T) {
 	b := startChromium(t)
-	d := &dictated{Handler: serve(t, Options{}).server}
+	d := &dictated{Handler: servePage(t, Options{}).server}
 	h := httptest.NewServer(d)
 	t.Cleanup(h.Close)
 	b.open(h.URL)

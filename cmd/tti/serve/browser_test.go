@@ -15,13 +15,24 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/tti-llm/tti/runtime"
 )
+
+// servePage serves the models of testdata with one thread: the browser has the other processors, and threads that wait for each
+// other wait long on a machine that has much else to do.
+func servePage(t testing.TB, o Options) client {
+	t.Helper()
+	o.Threads = runtime.NewThreads(1)
+	t.Cleanup(o.Threads.Close)
+	return serve(t, o)
+}
 
 // shownPage opens the page of a server with the models of testdata, and chooses llama.
 func shownPage(t testing.TB) (client, *chromium) {
 	t.Helper()
 	b := startChromium(t)
-	c := serve(t, Options{})
+	c := servePage(t, Options{})
 	b.screen(1100, 800, false)
 	b.open(c.url)
 	b.choose("llama")
@@ -188,6 +199,16 @@ func TestPageBranches(t *testing.T) {
 	if found := b.run(`document.querySelectorAll("#conversations li").length`); found != 0.0 {
 		t.Errorf("%v found", found)
 	}
+
+	b.run(`document.getElementById("search").focus(); document.getElementById("search").select()`)
+	b.write("QUESTION")
+	for _, want := range []string{"First question", "Other question", "First question"} { // the first one again after the last
+		b.press("Enter")
+		marked := b.run(`[...CSS.highlights.get("found")].map((range) => range.startContainer.data).join()`)
+		if marked != want || b.run(`document.activeElement.id`) != "search" {
+			t.Errorf("Enter leads to %q, want %q", marked, want)
+		}
+	}
 	b.quiet()
 }
 
@@ -230,7 +251,7 @@ func (s slow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func slowPage(t *testing.T) (s slow, b *chromium) {
 	t.Helper()
 	b = startChromium(t)
-	s = slow{serve(t, Options{}).server, make(chan struct{}), new(atomic.Int64)}
+	s = slow{servePage(t, Options{}).server, make(chan struct{}), new(atomic.Int64)}
 	h := httptest.NewServer(s)
 	t.Cleanup(h.Close)
 	b.open(h.URL)
@@ -365,7 +386,8 @@ func TestPageExport(t *testing.T) {
 	}
 	asked := field(exported, "conversations", 0, "messages", 1, "asked")
 	if field(asked, "temperature") != 0.5 || field(asked, "system") != "Tell tales." || field(asked, "seed") == nil ||
-		field(exported, "conversations", 0, "messages", 1, "duration") == nil {
+		field(exported, "conversations", 0, "messages", 1, "duration") == nil || field(exported, "conversations", 0, "messages", 1, "firstToken") == nil ||
+		field(exported, "conversations", 0, "messages", 0, "created") == nil || field(exported, "conversations", 0, "messages", 1, "origins") != "tttttttttt" {
 		t.Errorf("exported %s", text)
 	}
 	b.importText(string(text)) // beside itself
@@ -476,7 +498,7 @@ func (d *dictated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // some that fail.
 func TestPageStream(t *testing.T) {
 	b := startChromium(t)
-	d := &dictated{Handler: serve(t, Options{}).server}
+	d := &dictated{Handler: servePage(t, Options{}).server}
 	h := httptest.NewServer(d)
 	t.Cleanup(h.Close)
 	b.open(h.URL)
@@ -515,7 +537,7 @@ func TestPageStream(t *testing.T) {
 // counted in the facts and in the legend.
 func TestPageOrigins(t *testing.T) {
 	b := startChromium(t)
-	d := &dictated{Handler: serve(t, Options{}).server}
+	d := &dictated{Handler: servePage(t, Options{}).server}
 	h := httptest.NewServer(d)
 	t.Cleanup(h.Close)
 	b.open(h.URL)
@@ -587,7 +609,7 @@ func TestPageOrigins(t *testing.T) {
 // TestPageDrafts lets a real server guess: every token is marked as the counts say.
 func TestPageDrafts(t *testing.T) {
 	b := startChromium(t)
-	c := serve(t, Options{Drafts: map[string][]string{"llama": {modelPath("llama"), NGram}}})
+	c := servePage(t, Options{Drafts: map[string][]string{"llama": {modelPath("llama"), NGram}}})
 	b.screen(1000, 560, false)
 	b.open(c.url)
 	b.set(map[string]string{"temperature": "0", "max_tokens": "60", "system": "Tell tales."})
@@ -703,17 +725,9 @@ func TestPageMarkdown(t *testing.T) {
 // TestPageKey asks for a key where the server wants one, and again after it was not given or not known.
 func TestPageKey(t *testing.T) {
 	b := startChromium(t)
-	s, err := New([]Source{{Path: modelPath("llama")}}, Options{Keys: keysOf(t, "alice "+aliceKey)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := httptest.NewServer(s)
-	t.Cleanup(func() {
-		h.Close()
-		s.Close()
-	})
+	c := servePage(t, Options{Keys: keysOf(t, "alice "+aliceKey)})
 	const asks = `document.getElementById("key-dialog")?.open && document.activeElement.id === "key" && document.getElementById("key").value === ""`
-	b.command("Page.navigate", map[string]any{"url": h.URL}, nil)
+	b.command("Page.navigate", map[string]any{"url": c.url}, nil)
 	b.until(asks)
 	b.press("Escape")
 	b.until(`document.body.dataset.ready === "true" && document.getElementById("notice").textContent.includes("key")`)

@@ -98,10 +98,11 @@ function plainText(system, messages) {
   return text;
 }
 
-// find returns the first message that has a text, in any case of letters, the text as it stands there, and what is around it.
-export function find(conversation, text) {
+// find returns the first message, of all or of those that came after one, that has a text, in any case of letters; the text as it
+// stands there, and what is around it. It returns null if there is none.
+export function find(conversation, text, after = null) {
   const wanted = text.toLowerCase();
-  for (const message of conversation.messages) {
+  for (const message of conversation.messages.slice(conversation.messages.indexOf(after) + 1)) {
     const at = message.content.toLowerCase().indexOf(wanted);
     if (at >= 0) return { message, text: message.content.slice(at, at + wanted.length), excerpt: excerpt(message.content, at, at + wanted.length) };
   }

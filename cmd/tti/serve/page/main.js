@@ -225,22 +225,52 @@ function showControls() {
 
 const latest = (conversation) => conversation.messages.at(-1)?.created ?? conversation.created;
 
-function listConversations() {
+// listed returns the conversations in which the text that is searched is found, the latest first: {conversation, found}. Without
+// such a text these are all, and nothing is found.
+function listed() {
   const wanted = search.value.trim();
-  const items = [];
-  for (const conversation of conversations.toSorted((a, b) => latest(b) - latest(a))) {
-    const found = wanted ? tree.find(conversation, wanted) : null;
-    if (!wanted || found) items.push(listItem(conversation, found));
-  }
-  byID("conversations").replaceChildren(...items);
+  return conversations.toSorted((a, b) => latest(b) - latest(a))
+    .map((conversation) => ({ conversation, found: wanted ? tree.find(conversation, wanted) : null }))
+    .filter(({ found }) => !wanted || found);
+}
+
+function listConversations() {
+  byID("conversations").replaceChildren(...listed().map(({ conversation, found }) => listItem(conversation, found)));
+}
+
+let reached = null; // the message to which the search led
+
+// goToFound shows the next message of a conversation that has the text that is searched, the first one after the last.
+function goToFound(conversation) {
+  const wanted = search.value.trim();
+  const { message, text } = tree.find(conversation, wanted, reached) ?? tree.find(conversation, wanted);
+  reached = message;
+  if (!tree.path(conversation).includes(message)) tree.choose(conversation, message);
+  open(conversation);
+  view.goTo(message, text);
+}
+
+// searchFor begins a search for what stands in the field now.
+function searchFor() {
+  reached = null;
+  CSS.highlights.delete("found");
+  listConversations();
+}
+
+// goOnSearching goes to the next place that the search finds, in the conversation that is shown or else in the first of the list.
+function goOnSearching() {
+  const found = listed().filter((item) => item.found).map(({ conversation }) => conversation);
+  if (found.length === 0) return;
+  goToFound(found.includes(current) ? current : found[0]);
+  search.focus();
 }
 
 function listItem(conversation, found) {
   const choice = button(visible(tree.title(conversation)), () => {
     notice("");
-    if (found && !tree.path(conversation).includes(found.message)) tree.choose(conversation, found.message);
+    if (found) return goToFound(conversation);
     open(conversation);
-    if (found) view.goTo(found.message, found.text); else prompt.focus();
+    prompt.focus();
   });
   choice.className = "open";
   if (found) choice.append(element("small", "", visible(found.excerpt)));
@@ -320,7 +350,8 @@ function bindControls() {
     if (menuShown()) byID("new").focus();
   });
   matchMedia("(max-width: 45rem)").addEventListener("change", () => showMenu(false));
-  search.addEventListener("input", listConversations);
+  search.addEventListener("input", searchFor);
+  search.addEventListener("keydown", (event) => { if (event.key === "Enter") goOnSearching(); });
   byID("file").addEventListener("change", async ({ target }) => {
     if (target.files[0]) await importFile(target.files[0]);
     target.value = "";
