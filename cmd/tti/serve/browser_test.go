@@ -327,8 +327,9 @@ func TestPageDelete(t *testing.T) {
 func TestPageTabs(t *testing.T) {
 	server, b := slowPage(t)
 	first, address := b.session, b.run(`location.href`).(string)
-	b.session = ""
-	b.openTab()
+	if !b.openTab() {
+		t.Fatal("the browser opens no second tab")
+	}
 	b.open(address)
 	b.until(lastState + ` === "running"`)
 	close(server.goOn)
