@@ -243,7 +243,9 @@ let reached = null; // the message to which the search led
 // goToFound shows the next message of a conversation that has the text that is searched, the first one after the last.
 function goToFound(conversation) {
   const wanted = search.value.trim();
-  const { message, text } = tree.find(conversation, wanted, reached) ?? tree.find(conversation, wanted);
+  const found = tree.find(conversation, wanted, reached) ?? tree.find(conversation, wanted);
+  if (!found) return open(conversation); // another tab has changed it
+  const { message, text } = found;
   reached = message;
   if (!tree.path(conversation).includes(message)) tree.choose(conversation, message);
   open(conversation);
@@ -253,7 +255,7 @@ function goToFound(conversation) {
 // searchFor begins a search for what stands in the field now.
 function searchFor() {
   reached = null;
-  CSS.highlights.delete("found");
+  CSS.highlights?.delete("found");
   listConversations();
 }
 

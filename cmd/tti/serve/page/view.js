@@ -50,7 +50,7 @@ export class View {
     shown.scrollIntoView({ block: "start" });
     shown.focus({ preventScroll: true });
     const range = rangeOf(shown, text);
-    CSS.highlights.set("found", new Highlight(...range ? [range] : []));
+    if (CSS.highlights) CSS.highlights.set("found", new Highlight(...range ? [range] : [])); // older browsers have none
     range?.startContainer.parentElement.scrollIntoView({ block: "nearest" });
   }
 
