@@ -69,7 +69,7 @@ bench-diff: build ## decoding, prefill and batches of BASE and of this tree in t
 	(cd $$base && CGO_ENABLED=0 $(GO) build -o bin/tti ./cmd/tti) && $(GO) run ./runtime/bench/compare -least $(LEAST) $$base/bin/tti bin/tti
 
 .PHONY: page
-page: ## the page of tti serve in Chromium, which must be installed
+page: ## the page of tti serve in Chromium, which must be installed; TTI_SCREENSHOTS names a folder for pictures
 	TTI_BROWSER=1 $(GO) test ./cmd/tti/serve -run TestPage -v -count 1
 
 .PHONY: spec-grid

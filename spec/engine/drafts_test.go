@@ -6,12 +6,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/convert/synthetic"
 	"github.com/tti-llm/tti/runtime"
 	"github.com/tti-llm/tti/runtime/forward"
+	"github.com/tti-llm/tti/spec"
 	"github.com/tti-llm/tti/spec/luck"
 )
 
@@ -231,4 +233,50 @@ func random(t *testing.T) *runtime.Model {
 	}
 	t.Cleanup(func() { m.Close() })
 	return m
+}
+
+// TestOrigins counts the tokens that are said to be of a draft: as many as there were right guesses, of drafts that there are.
+func TestOrigins(t *testing.T) {
+	target, draft := open(t, "fable-draft", int8), open(t, "fable-draft", int4)
+	text := story(t, target)
+	for _, c := range []struct {
+		name string
+		Options
+		none []spec.Origin
+		some []spec.Origin
+	}{
+		{"plain", Options{eager: true}, []spec.Origin{spec.FromNGram, spec.FromDraft}, []spec.Origin{spec.FromTarget}},
+		{"n-gram", Options{NGram: true, eager: true}, []spec.Origin{spec.FromDraft}, []spec.Origin{spec.FromTarget, spec.FromNGram}},
+		{"draft", Options{Draft: draft, eager: true}, []spec.Origin{spec.FromNGram}, []spec.Origin{spec.FromTarget, spec.FromDraft}},
+		{"both", Options{NGram: true, Draft: draft, eager: true}, nil, []spec.Origin{spec.FromTarget, spec.FromNGram, spec.FromDraft}},
+	} {
+		e := start(t, target, c.Options)
+		stream := submit(t, e, Request{Prompt: slices.Repeat(text[:20], 5), Choices: 2, Sampling: runtime.Sampling{Temperature: 0.3}, Limits: []runtime.GenerateOption{runtime.MaxTokens(150), runtime.IgnoreEOS()}})
+		counts := make([]map[spec.Origin]int, 2)
+		for i := range counts {
+			counts[i] = map[spec.Origin]int{}
+		}
+		for token, err := range stream.Tokens() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts[token.Choice][token.Origin]++
+		}
+		for i, outcome := range stream.Outcomes() {
+			guessed := counts[i][spec.FromNGram] + counts[i][spec.FromDraft]
+			if guessed != outcome.Accepted || guessed+counts[i][spec.FromTarget] != 150 {
+				t.Errorf("%s: choice %d: %v, of which %d were right guesses", c.name, i, counts[i], outcome.Accepted)
+			}
+		}
+		for _, origin := range c.none {
+			if counts[0][origin]+counts[1][origin] > 0 {
+				t.Errorf("%s: %v: some of %s", c.name, counts, origin)
+			}
+		}
+		for _, origin := range c.some {
+			if counts[0][origin]+counts[1][origin] == 0 {
+				t.Errorf("%s: %v: none of %s", c.name, counts, origin)
+			}
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/spec"
 )
 
 // scheduler is what only the scheduler's goroutine touches.
@@ -32,11 +33,20 @@ type rows struct {
 	logits int     // of how many of them, the last ones, logits are wanted
 }
 
+// origin says who made the draft.
+func (r *rows) origin() spec.Origin {
+	if r.bands != nil {
+		return spec.FromDraft
+	}
+	return spec.FromNGram
+}
+
 // draw is a text that takes what its rows of logits give.
 type draw struct {
 	text   *text
 	logits [][]float32
 	draft  []int32
+	origin spec.Origin // of the draft
 }
 
 func newScheduler(m *runtime.Model, o Options) scheduler {
@@ -180,12 +190,12 @@ func (e *Engine) takeAll() {
 		if r.logits == 0 {
 			continue
 		}
-		d := draw{r.text, slices.Clone(e.batch.Logits(i)), r.draft}
+		d := draw{r.text, slices.Clone(e.batch.Logits(i)), r.draft, r.origin()}
 		e.draws = append(e.draws, d)
 		e.joinChoices(d)
 	}
 	if err := e.model.Threads().Each(len(e.draws), func(i int) {
-		e.draws[i].text.take(e.draws[i].logits, e.draws[i].draft)
+		e.draws[i].text.take(e.draws[i])
 	}); err != nil {
 		e.failAll(err)
 		return

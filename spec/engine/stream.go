@@ -6,12 +6,14 @@ import (
 	"sync"
 
 	"github.com/tti-llm/tti/runtime"
+	"github.com/tti-llm/tti/spec"
 )
 
 // Token is one generated token of a choice.
 type Token struct {
 	runtime.Token
-	Choice int // counted from 0
+	Choice int         // counted from 0
+	Origin spec.Origin // who came up with it: unlike the token it depends on the machine and on what else runs
 	Logprobs
 }
 

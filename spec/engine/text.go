@@ -90,15 +90,16 @@ func (t *text) outcome() Outcome {
 
 // take takes what the logits of the latest rows give: the probabilities of the prompt's tokens and, when the text has caught
 // up, a token, and one more after each guess of the draft that was right. It runs beside that of other texts.
-func (t *text) take(logits [][]float32, draft []int32) {
+func (t *text) take(d draw) {
 	t.drawn, t.scored = t.drawn[:0], t.scored[:0]
 	if t.err != nil {
 		return
 	}
-	base := t.held() - len(logits) // position of the first row
-	t.score(logits, base)
+	base := t.held() - len(d.logits) // position of the first row
+	t.score(d.logits, base)
 	if t.held() >= len(t.tokens) {
-		t.draw(logits[len(t.tokens)-1-base:], draft)
+		d.logits = d.logits[len(t.tokens)-1-base:]
+		t.draw(d)
 	}
 }
 
@@ -121,25 +122,27 @@ func (t *text) logprobs(logits []float32, id int32) (l Logprobs) {
 }
 
 // draw draws from the rows of logits for as long as the draft agrees.
-func (t *text) draw(logits [][]float32, draft []int32) {
+func (t *text) draw(d draw) {
 	for agreed := true; agreed && !t.generation.Done(); {
 		i := len(t.drawn)
-		id, err := t.sampler.Draw(logits[i], t.tokens)
+		id, err := t.sampler.Draw(d.logits[i], t.tokens)
 		if err != nil {
 			t.err = err
 			return
 		}
-		token := Token{Choice: t.choice}
+		token := Token{Choice: t.choice, Origin: spec.FromTarget}
 		if token.Token, err = t.generation.Accept(id); err != nil {
 			t.err = err
 			return
 		}
 		if t.job.Logprobs {
-			token.Logprobs = t.logprobs(logits[i], id)
+			token.Logprobs = t.logprobs(d.logits[i], id)
+		}
+		if agreed = i < len(d.draft) && d.draft[i] == id; agreed {
+			token.Origin = d.origin
 		}
 		t.tokens = append(t.tokens, id)
 		t.drawn = append(t.drawn, token)
-		agreed = i < len(draft) && draft[i] == id
 	}
 }
 

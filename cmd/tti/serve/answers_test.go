@@ -367,3 +367,43 @@ func TestDrafts(t *testing.T) {
 	bad.refuses(503, "model", "model_unavailable", completionPath, `{"model":"llama","prompt":"x"}`)
 	bad.ask(200, "POST", completionPath, `{"model":"draft","prompt":"x"}`)
 }
+
+// TestStreamOrigins asks who came up with each token: there is one origin for each, as many are a draft's as guesses were right,
+// and without being asked no answer tells.
+func TestStreamOrigins(t *testing.T) {
+	c := serve(t, Options{Drafts: map[string][]string{"": {NGram}}})
+	told := map[string]int{}
+	for i, q := range []struct{ path, body string }{
+		{completionPath, `{"model":"draft","prompt":"The king and the king and the king and the","temperature":0,"n":2,"max_tokens":150,"ignore_eos":true`},
+		{completionPath, `{"model":"draft","prompt":"día, día, día,","echo":true,"logprobs":0,"max_tokens":40`},
+		{chatPath, `{"model":"llama","messages":[{"role":"user","content":"Tell me a story"}],"max_tokens":60`},
+	} {
+		if chunks, _ := c.events(q.path, q.body+`,"stream":true}`); strings.Contains(fmt.Sprint(chunks), "origins") {
+			t.Errorf("request %d: origins that nobody asked for", i)
+		}
+		before := accepted(c.server)
+		chunks, done := c.events(q.path, q.body+`,"stream":true,"stream_options":{"include_usage":true,"include_origins":true}}`)
+		if !done {
+			t.Fatalf("request %d: %v", i, chunks)
+		}
+		of := map[string]int{}
+		for _, chunk := range chunks[:len(chunks)-1] {
+			origins, _ := field(chunk, "choices", 0, "origins").([]any)
+			for _, origin := range origins {
+				of[fmt.Sprint(origin)]++
+			}
+		}
+		guessed, all := of["n-gram"], of["n-gram"]+of["target"]
+		if usage := field(chunks[len(chunks)-1], "usage", "completion_tokens"); fmt.Sprint(all) != fmt.Sprint(usage) || guessed != accepted(c.server)-before || len(of) > 2 {
+			t.Errorf("request %d: %v of %v tokens, and %d guesses were right", i, of, usage, accepted(c.server)-before)
+		}
+		told["n-gram"] += guessed
+	}
+	t.Logf("%v", told)
+}
+
+// accepted is how many guesses were right so far.
+func accepted(s *Server) (count int) {
+	s.models.each(func(_ string, m *model) { count += m.engine.Statistics().Accepted })
+	return count
+}

@@ -15,13 +15,24 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/tti-llm/tti/runtime"
 )
+
+// servePage serves the models of testdata with one thread: the browser has the other processors, and threads that wait for each
+// other wait long on a machine that has much else to do.
+func servePage(t testing.TB, o Options) client {
+	t.Helper()
+	o.Threads = runtime.NewThreads(1)
+	t.Cleanup(o.Threads.Close)
+	return serve(t, o)
+}
 
 // shownPage opens the page of a server with the models of testdata, and chooses llama.
 func shownPage(t testing.TB) (client, *chromium) {
 	t.Helper()
 	b := startChromium(t)
-	c := serve(t, Options{})
+	c := servePage(t, Options{})
 	b.screen(1100, 800, false)
 	b.open(c.url)
 	b.choose("llama")
@@ -137,7 +148,6 @@ func TestPageChat(t *testing.T) {
 			t.Errorf("dark %v: too little contrast:\n%v", dark, bad)
 		}
 	}
-	b.screenshot("page") // page.png, which the README shows
 	b.pressButton("Tokens")
 	b.quiet()
 }
@@ -189,6 +199,16 @@ func TestPageBranches(t *testing.T) {
 	if found := b.run(`document.querySelectorAll("#conversations li").length`); found != 0.0 {
 		t.Errorf("%v found", found)
 	}
+
+	b.run(`document.getElementById("search").focus(); document.getElementById("search").select()`)
+	b.write("QUESTION")
+	for _, want := range []string{"First question", "Other question", "First question"} { // the first one again after the last
+		b.press("Enter")
+		marked := b.run(`[...CSS.highlights.get("found")].map((range) => range.startContainer.data).join()`)
+		if marked != want || b.run(`document.activeElement.id`) != "search" {
+			t.Errorf("Enter leads to %q, want %q", marked, want)
+		}
+	}
 	b.quiet()
 }
 
@@ -231,7 +251,7 @@ func (s slow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func slowPage(t *testing.T) (s slow, b *chromium) {
 	t.Helper()
 	b = startChromium(t)
-	s = slow{serve(t, Options{}).server, make(chan struct{}), new(atomic.Int64)}
+	s = slow{servePage(t, Options{}).server, make(chan struct{}), new(atomic.Int64)}
 	h := httptest.NewServer(s)
 	t.Cleanup(h.Close)
 	b.open(h.URL)
@@ -307,8 +327,9 @@ func TestPageDelete(t *testing.T) {
 func TestPageTabs(t *testing.T) {
 	server, b := slowPage(t)
 	first, address := b.session, b.run(`location.href`).(string)
-	b.session = ""
-	b.openTab()
+	if !b.openTab() {
+		t.Fatal("the browser opens no second tab")
+	}
 	b.open(address)
 	b.until(lastState + ` === "running"`)
 	close(server.goOn)
@@ -366,7 +387,8 @@ func TestPageExport(t *testing.T) {
 	}
 	asked := field(exported, "conversations", 0, "messages", 1, "asked")
 	if field(asked, "temperature") != 0.5 || field(asked, "system") != "Tell tales." || field(asked, "seed") == nil ||
-		field(exported, "conversations", 0, "messages", 1, "duration") == nil {
+		field(exported, "conversations", 0, "messages", 1, "duration") == nil || field(exported, "conversations", 0, "messages", 1, "firstToken") == nil ||
+		field(exported, "conversations", 0, "messages", 0, "created") == nil || field(exported, "conversations", 0, "messages", 1, "origins") != "tttttttttt" {
 		t.Errorf("exported %s", text)
 	}
 	b.importText(string(text)) // beside itself
@@ -477,7 +499,7 @@ func (d *dictated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // some that fail.
 func TestPageStream(t *testing.T) {
 	b := startChromium(t)
-	d := &dictated{Handler: serve(t, Options{}).server}
+	d := &dictated{Handler: servePage(t, Options{}).server}
 	h := httptest.NewServer(d)
 	t.Cleanup(h.Close)
 	b.open(h.URL)
@@ -508,6 +530,163 @@ func TestPageStream(t *testing.T) {
 	}
 	if harm := b.run(`window.harmed ?? null`); harm != nil {
 		t.Errorf("harm %v was done", harm)
+	}
+	b.quiet()
+}
+
+// TestPageOrigins shows who came up with the tokens of an answer: in other colours and with other lines, in words with every token,
+// counted in the facts and in the legend.
+func TestPageOrigins(t *testing.T) {
+	b := startChromium(t)
+	d := &dictated{Handler: servePage(t, Options{}).server}
+	h := httptest.NewServer(d)
+	t.Cleanup(h.Close)
+	b.open(h.URL)
+	var stream strings.Builder
+	for _, token := range []struct {
+		text, origin string
+		logprob      float64
+	}{
+		{"Once", "target", -3.5}, {" upon", "draft", -2}, {" a", "draft", -1}, {" time", "n-gram", -3.5}, {" ", "target", 0},
+		{"\xf0\x9f", "target", -1}, {"\xa6\x8a", "n-gram", -0.01}, {" later", "somebody else", -0.7},
+	} {
+		text := token.text
+		switch text { // the parts of a character come with the last of them
+		case "\xf0\x9f":
+			text = ""
+		case "\xa6\x8a":
+			text = "🦊"
+		}
+		scores := chatLogprobs([]scored{{piece: token.text, logprob: token.logprob}})
+		choice := map[string]any{"delta": map[string]any{"content": text}, "logprobs": scores, "origins": []string{token.origin}}
+		stream.WriteString("data: " + string(encodeJSON(map[string]any{"choices": []any{choice}})) + "\n\n")
+	}
+	d.stream = stream.String() + "data: [DONE]\n\n"
+	b.send("Hello")
+	if answer := b.answered(); answer != "Once upon a time 🦊 later" {
+		t.Errorf("answer %q", answer)
+	}
+	if facts := b.text(".facts"); !strings.HasPrefix(facts, "8 tokens (2 by draft model, 2 by n-gram look-up) · ") {
+		t.Errorf("told of the answer: %q", facts)
+	}
+	b.pressButton("Tokens")
+	b.until(`document.querySelectorAll(".tokens span").length === 7`)
+	if legend := b.text(".legend"); legend != "the model itself 3 · draft model 2 · n-gram look-up 2 · less likely than 50 % 20 % 5 %" {
+		t.Errorf("legend %q", legend)
+	}
+	for i, want := range []string{"the model itself", "draft model", "draft model", "n-gram look-up", "the model itself", "n-gram look-up", ""} {
+		b.run(fmt.Sprintf(`document.querySelectorAll(".tokens span")[%d].focus()`, i))
+		if want != "" {
+			want = "From: " + want
+		}
+		if told := b.run(`document.querySelector("#alternatives:not([hidden])").querySelector("p")?.textContent ?? ""`); told != want {
+			t.Errorf("told of token %d: %q, want %q", i, told, want)
+		}
+	}
+	b.press("Escape")
+	if b.run(`document.getElementById("alternatives").hidden`) != true {
+		t.Error("Escape does not take away what is told of a token")
+	}
+	for _, dark := range []bool{true, false} {
+		b.screen(800, 400, dark)
+		if bad := b.run(contrasts); bad != "" {
+			t.Errorf("dark %v: too little contrast:\n%v", dark, bad)
+		}
+		if styles := b.run(`new Set(["target", "draft", "n-gram"].map((name) => {
+			const style = getComputedStyle(document.querySelector(".tokens [data-origin=" + CSS.escape(name) + "]"));
+			return style.textDecorationLine + style.textDecorationStyle;
+		})).size`); styles != 3.0 {
+			t.Errorf("dark %v: %v kinds of lines", dark, styles)
+		}
+		b.screenshot(fmt.Sprint("origins-dark-", dark))
+	}
+	b.reload()
+	if facts := b.text(".facts"); !strings.Contains(facts, "2 by n-gram look-up") {
+		t.Errorf("told of the answer after a reload: %q", facts)
+	}
+	b.quiet()
+}
+
+// TestPageDrafts lets a real server guess: every token is marked as the counts say.
+func TestPageDrafts(t *testing.T) {
+	b := startChromium(t)
+	c := servePage(t, Options{Drafts: map[string][]string{"llama": {modelPath("llama"), NGram}}})
+	b.screen(1000, 560, false)
+	b.open(c.url)
+	b.set(map[string]string{"temperature": "0", "max_tokens": "60", "system": "Tell tales."})
+	b.send("Tell me of a fox's tail")
+	b.answered()
+	b.pressButton("Tokens")
+	b.until(`document.querySelectorAll(".tokens span").length > 20`)
+	if counts := b.run(`(() => {
+		const counts = [...document.querySelectorAll(".legend [data-origin]")].map((e) => [e.dataset.origin, parseInt(e.nextSibling.data)]);
+		const marked = (name) => document.querySelectorAll(".tokens [data-origin=" + CSS.escape(name) + "]").length;
+		return counts.length > 0 && counts.every(([name, count]) => count === marked(name)) && counts.reduce((sum, [, count]) => sum + count, 0) === 60;
+	})()`); counts != true {
+		t.Errorf("other tokens are marked than are counted: %v", b.run(`document.querySelector(".legend").parentElement.innerHTML`))
+	}
+	b.run(`document.querySelectorAll(".tokens span")[22].focus()`)
+	b.screenshot("page") // page.png, which the README shows
+	b.quiet()
+}
+
+// TestPagePlain talks to a model without a chat template: the page says so and goes on with the text.
+func TestPagePlain(t *testing.T) {
+	c, b := shownPage(t)
+	if b.run(`document.getElementById("plain").checkVisibility()`) != false {
+		t.Error("the page says that a model with a chat template has none")
+	}
+	b.choose("draft")
+	if b.run(`document.getElementById("plain").checkVisibility()`) != true {
+		t.Error("the page does not say that the model has no chat template")
+	}
+	b.set(map[string]string{"seed": "5", "max_tokens": "20"})
+	written := "Once upon a time"
+	asks := func() {
+		t.Helper()
+		answer := b.answered()
+		want := c.ask(200, "POST", completionPath, fmt.Sprintf(`{"model":"draft","seed":5,"max_tokens":20,"prompt":%s}`, quoted(written)))
+		text, _ := field(want, "choices", 0, "text").(string)
+		if told(answer) != told(text) || text == "" {
+			t.Errorf("the page shows %q, the server goes on with %q", answer, text)
+		}
+		written += text
+	}
+	b.send(written)
+	asks()
+	b.pressButton("Go on")
+	b.until(`document.querySelectorAll(".message").length === 4`)
+	asks()
+	b.send("The fox")
+	written += "\nThe fox"
+	b.until(`document.querySelectorAll(".message").length === 6`)
+	asks()
+	b.screenshot("plain")
+	b.pressButton("Reproduce")
+	b.until(`document.getElementById("verdict").textContent.startsWith("Equal: all")`)
+	content := b.text("#again")
+	b.press("Escape")
+	b.pressButton("Tokens")
+	b.until(`document.querySelectorAll(".tokens span").length > 10`)
+	if tokens := b.text(".tokens"); tokens != content {
+		t.Errorf("tokens %q, want %q", tokens, content)
+	}
+	b.run(`document.querySelector(".tokens span").focus()`)
+	if rows := b.run(`document.querySelectorAll("#alternatives:not([hidden]) tr").length`); rows.(float64) < 5 {
+		t.Errorf("%v alternatives", rows)
+	}
+	b.pressButton("curl")
+	if command := b.text("#curl"); !strings.Contains(command, c.url+completionPath) || !strings.Contains(command, `"prompt":"Once`) {
+		t.Errorf("command %s", command)
+	}
+	b.press("Escape")
+	b.choose("llama") // in the middle of a conversation
+	b.send("And you?")
+	b.until(`document.querySelectorAll(".message").length === 8`)
+	b.answered()
+	b.reload()
+	if b.run(`document.querySelectorAll(".message").length`) != 8.0 {
+		t.Error("after a reload it is another conversation")
 	}
 	b.quiet()
 }
@@ -547,17 +726,9 @@ func TestPageMarkdown(t *testing.T) {
 // TestPageKey asks for a key where the server wants one, and again after it was not given or not known.
 func TestPageKey(t *testing.T) {
 	b := startChromium(t)
-	s, err := New([]Source{{Path: modelPath("llama")}}, Options{Keys: keysOf(t, "alice "+aliceKey)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := httptest.NewServer(s)
-	t.Cleanup(func() {
-		h.Close()
-		s.Close()
-	})
+	c := servePage(t, Options{Keys: keysOf(t, "alice "+aliceKey)})
 	const asks = `document.getElementById("key-dialog")?.open && document.activeElement.id === "key" && document.getElementById("key").value === ""`
-	b.command("Page.navigate", map[string]any{"url": h.URL}, nil)
+	b.command("Page.navigate", map[string]any{"url": c.url}, nil)
 	b.until(asks)
 	b.press("Escape")
 	b.until(`document.body.dataset.ready === "true" && document.getElementById("notice").textContent.includes("key")`)
@@ -662,50 +833,96 @@ func TestPageLooks(t *testing.T) {
 	b.quiet()
 }
 
-// TestPageLong opens a conversation of 100,000 tokens and more, searches it and goes through it. How long that takes is told, not
-// judged: it is the machine's.
+// longMessages are questions and answers of a book's text, of 100,000 tokens and more together.
+func longMessages(t *testing.T, c client) (contents []string) {
+	t.Helper()
+	book, err := os.ReadFile("../../../testdata/golden/fable-eval.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const pieces = 600
+	for i := range pieces {
+		size := 600
+		if i == pieces/2+1 { // one that is very long
+			size = 30_000
+		}
+		start := i * 211 % (len(book) - size)
+		contents = append(contents, fmt.Sprintf("Message %d. %s\n\n- *one*\n- two\n\nEnd of %d.", i, strings.ToValidUTF8(string(book[start:start+size]), ""), i))
+	}
+	answer := c.ask(200, "POST", "/tokenize", fmt.Sprintf(`{"model":"llama","prompt":%s}`, quoted(strings.Join(contents, "\n"))))
+	t.Logf("%v tokens in %d messages", answer["count"], pieces)
+	if answer["count"].(float64) < 100_000 {
+		t.Fatal("the conversation has fewer than 100,000 tokens")
+	}
+	return contents
+}
+
+// TestPageLong opens a conversation of 100,000 tokens and more, scrolls through it, searches it, and goes on with it. How long that
+// takes is told, not judged: it is the machine's.
 func TestPageLong(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	_, b := shownPage(t)
-	contents := make([]string, 800)
-	for i := range contents {
-		contents[i] = fmt.Sprintf("Message %d. ", i) + strings.Repeat("The fox went to the hen and said *good* day.\n\n- a\n- b\n\n", 10)
-	}
+	c, b := shownPage(t)
+	contents := longMessages(t, c)
 	b.importText(conversationOf(contents...))
-	b.until(`document.querySelectorAll(".message").length === 800`)
-	figures := b.run(`(async () => {
-		const box = document.getElementById("messages"), search = document.getElementById("search");
-		const frame = () => new Promise(requestAnimationFrame);
-		await frame();
-		const frames = [];
-		for (let i = 0; i < 120; i++) {
-			const began = performance.now();
-			box.scrollTop = box.scrollHeight * (i * 37 % 120) / 120;
-			await frame();
-			frames.push(performance.now() - began);
+	b.until(fmt.Sprintf(`document.querySelectorAll(".message").length === %d`, len(contents)))
+
+	b.run(`{
+		window.gaps = [];
+		let last = performance.now();
+		const tick = (now) => { gaps.push(now - last); last = now; requestAnimationFrame(tick); };
+		requestAnimationFrame(tick);
+		document.getElementById("messages").scrollTop = 0;
+	}`)
+	const atEnd = `(({ scrollTop, scrollHeight, clientHeight }) => scrollTop + clientHeight > scrollHeight - 10)(document.getElementById("messages"))`
+	for range 1000 { // as a wheel that is turned fast
+		if b.run(atEnd) == true {
+			break
 		}
-		frames.sort((a, b) => a - b);
+		b.command("Input.dispatchMouseEvent", map[string]any{"type": "mouseWheel", "x": 700, "y": 400, "deltaX": 0, "deltaY": 2000}, nil)
+	}
+	b.until(atEnd)
+	t.Logf("scrolling: %v", b.run(`(() => {
+		const sorted = gaps.slice(5).sort((a, b) => a - b), at = (part) => Math.round(sorted[Math.floor((sorted.length - 1) * part)] * 10) / 10;
+		return "frames " + sorted.length + ", milliseconds between them: median " + at(0.5) + ", 95 % " + at(0.95) + ", longest " + at(1);
+	})()`))
+	t.Logf("milliseconds: %v", b.run(fmt.Sprintf(`(async () => {
+		const box = document.getElementById("messages"), frame = () => new Promise(requestAnimationFrame);
+		const jumps = [];
+		for (let i = 0; i < 60; i++) {
+			const began = performance.now();
+			box.scrollTop = box.scrollHeight * (i * 37 %% 60) / 60;
+			await frame();
+			jumps.push(performance.now() - began);
+		}
+		jumps.sort((a, b) => a - b);
+		const search = document.getElementById("search"), searches = [];
+		const wanted = "end of 301.";
+		for (let i = 1; i <= wanted.length; i++) {
+			const began = performance.now();
+			search.value = wanted.slice(0, i);
+			search.dispatchEvent(new Event("input"));
+			await frame();
+			searches.push(performance.now() - began);
+		}
 		const began = performance.now();
-		search.value = "message 799.";
-		search.dispatchEvent(new Event("input"));
-		const searched = performance.now() - began;
 		document.querySelector("#conversations .open").click();
 		await frame();
-		const opened = performance.now() - began - searched;
+		const opened = performance.now() - began;
 		const { Text } = await import("/page/markdown.js");
-		const long = [...document.querySelectorAll(".message")].map((e) => e.textContent).join("\n\n");
-		const growing = new Text(document.createElement("div")), start = performance.now();
-		for (let i = 0; i < long.length; i += 100) growing.show(long.slice(0, i));
-		const grown = (performance.now() - start) / (long.length / 100);
-		return { grown, characters: [...document.querySelectorAll(".message")].reduce((n, e) => n + e.textContent.length, 0),
-			median: frames[60], slowest: frames[119], searched, opened,
-			found: document.activeElement.textContent.includes("Message 799.") };
-	})()`)
-	t.Logf("milliseconds: %v", figures)
-	if field(figures, "found") != true || field(figures, "characters").(float64) < 400_000 {
-		t.Error("the search does not lead to the message")
+		const long = %s, growing = new Text(document.createElement("div"));
+		const start = performance.now();
+		for (let i = 0; i < long.length; i += 50) growing.show(long.slice(0, i));
+		const grown = (performance.now() - start) / (long.length / 50);
+		return { jump: jumps[30], longestJump: jumps[59], longestSearch: Math.max(...searches), opened, grown };
+	})()`, quoted(contents[301]))))
+	if found := b.run(`(() => {
+		const [range] = CSS.highlights.get("found"), at = range.getBoundingClientRect(), box = document.getElementById("messages").getBoundingClientRect();
+		return document.activeElement.textContent.includes("Message 301.") && range.toString() === "End of 301." && at.top >= box.top && at.bottom <= box.bottom;
+	})()`); found != true {
+		t.Error("the search does not lead to what it found")
 	}
+	b.screenshot("long")
 	b.quiet()
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tti-llm/tti/spec"
 	"github.com/tti-llm/tti/spec/engine"
 )
 
@@ -41,8 +42,8 @@ type kind struct {
 	decode        func(body []byte) (request, error)
 	whole         func(index int, c *choice, scores any) any // choice of an answer
 	part          func(index int, p part) any                // piece of one
-	last          func(index int, finish *string) any
-	scores        func(list []scored, offset int) any // logprobs
+	last          func(index int, c *choice) any             // what a stream says of it at its end
+	scores        func(list []scored, offset int) any        // logprobs
 }
 
 var kinds = []*kind{chatKind, completionKind}
@@ -151,6 +152,8 @@ type choice struct {
 	begun  bool     // a part of it was handed on
 	scored []scored // if that is wanted: the tokens, those of an echo too
 	finish *string  // nil while it has not ended
+
+	origins []spec.Origin // if they are wanted: of the latest tokens, whose text was not handed on yet
 }
 
 // answer is what came of a call.
@@ -184,6 +187,8 @@ type part struct {
 	text   string
 	first  bool // of its text
 	scores any  // logprobs of its tokens, nil if they are not wanted
+
+	origins []spec.Origin // of its tokens, nil if they are not wanted
 }
 
 // event is a token of a prompt's choice, or the error that ends its prompt's texts.

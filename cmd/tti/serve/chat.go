@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tti-llm/tti/runtime/chat"
+	"github.com/tti-llm/tti/spec"
 )
 
 var chatKind = &kind{
@@ -28,11 +29,11 @@ var chatKind = &kind{
 		if p.first {
 			d.Role = "assistant"
 		}
-		return chatChoice{Index: index, Delta: d, Logprobs: p.scores}
+		return chatChoice{Index: index, Delta: d, Logprobs: p.scores, Origins: p.origins}
 	},
 	scores: func(list []scored, _ int) any { return chatLogprobs(list) },
-	last: func(index int, finish *string) any {
-		return chatChoice{Index: index, Delta: &chatDelta{}, Finish: finish}
+	last: func(index int, c *choice) any {
+		return chatChoice{Index: index, Delta: &chatDelta{}, Finish: c.finish, Origins: c.origins}
 	},
 }
 
@@ -43,6 +44,8 @@ type chatChoice struct {
 	Delta    *chatDelta   `json:"delta,omitempty"`
 	Logprobs any          `json:"logprobs"`
 	Finish   *string      `json:"finish_reason"`
+
+	Origins []spec.Origin `json:"origins,omitempty"`
 }
 
 type chatMessage struct {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -54,6 +55,25 @@ func startChromium(t testing.TB) *chromium {
 	if path == "" {
 		t.Skip("no Chromium is installed")
 	}
+	for range launches {
+		if c := launch(t, path); c.openTab() {
+			return c
+		}
+	}
+	t.Fatalf("%s does not answer", path)
+	return nil
+}
+
+const (
+	// launches is how often a browser is started: now and then one hangs before it answers anything.
+	launches = 5
+	// launchTime is how long a browser may take to open its first page.
+	launchTime = 20 * time.Second
+)
+
+// launch starts a browser, which ends with the test.
+func launch(t testing.TB, path string) *chromium {
+	t.Helper()
 	theirs, commands, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -62,12 +82,20 @@ func startChromium(t testing.TB) *chromium {
 	if err != nil {
 		t.Fatal(err)
 	}
-	arguments := []string{"--headless", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage", "--user-data-dir=" + t.TempDir()}
+	profile, err := os.MkdirTemp("", "tti-chromium")
+	if err != nil {
+		t.Fatal(err)
+	}
+	arguments := []string{
+		"--headless", "--remote-debugging-pipe", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+		"--disable-gpu", "--disable-dev-shm-usage", "--user-data-dir=" + profile,
+	}
 	if os.Geteuid() == 0 {
 		arguments = append(arguments, "--no-sandbox") // it refuses to run as root with one
 	}
 	browser := exec.Command(path, arguments...)
 	browser.ExtraFiles = []*os.File{theirs, theirEvents}
+	browser.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that it can be ended with all that it starts
 	if err := browser.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,24 +111,30 @@ func startChromium(t testing.TB) *chromium {
 		commands.Close() // which ends it
 		select {
 		case <-ended:
-		case <-time.After(patience):
-			browser.Process.Kill()
+		case <-time.After(launchTime):
 		}
+		syscall.Kill(-browser.Process.Pid, syscall.SIGKILL) // what is left of it
 		browser.Wait()
+		os.RemoveAll(profile)
 	})
-	c.openTab()
 	return c
 }
 
-func (c *chromium) openTab() {
+// openTab opens a tab and makes it the one that is told what to do. It reports whether the browser answers.
+func (c *chromium) openTab() bool {
+	c.Helper()
+	c.session = ""
 	var target struct{ TargetID string }
-	c.command("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	if !c.try("Target.createTarget", map[string]any{"url": "about:blank"}, &target, launchTime) {
+		return false
+	}
 	var attached struct{ SessionID string }
 	c.command("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
 	c.session = attached.SessionID
 	for _, domain := range []string{"Page", "Runtime", "Log"} {
 		c.command(domain+".enable", nil, nil)
 	}
+	return true
 }
 
 // read hands answers to those who wait for them, until the browser has ended.
@@ -146,6 +180,14 @@ func (c *chromium) take(m devtoolsMessage) {
 // command sends a command to the tab and stores its result, if that is wanted.
 func (c *chromium) command(method string, params map[string]any, result any) {
 	c.Helper()
+	if !c.try(method, params, result, patience) {
+		c.Fatalf("%s: no answer", method)
+	}
+}
+
+// try is command that reports whether there is an answer in time.
+func (c *chromium) try(method string, params map[string]any, result any, most time.Duration) bool {
+	c.Helper()
 	answer := make(chan devtoolsMessage, 1)
 	c.mutex.Lock()
 	c.last++
@@ -175,9 +217,10 @@ func (c *chromium) command(method string, params map[string]any, result any) {
 				c.Fatalf("%s: %v", method, err)
 			}
 		}
-	case <-time.After(patience):
-		c.Fatalf("%s: no answer", method)
+	case <-time.After(most):
+		return false
 	}
+	return true
 }
 
 // run runs JavaScript in the page, waits for what it promises, and returns that.
@@ -251,6 +294,7 @@ func (c *chromium) screen(width, height int, dark bool) {
 		scheme = "dark"
 	}
 	c.command("Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+	c.run(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))`) // the page has heard of it then
 }
 
 // screenshot keeps a picture of the page in the folder that TTI_SCREENSHOTS names, for people to look at.

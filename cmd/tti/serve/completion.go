@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/tti-llm/tti/spec"
 )
 
 var completionKind = &kind{
@@ -16,10 +18,14 @@ var completionKind = &kind{
 		return &r, decode(body, &r)
 	},
 	whole: func(index int, c *choice, scores any) any {
-		return completionChoice{c.text.String(), index, scores, c.finish}
+		return completionChoice{Text: c.text.String(), Index: index, Logprobs: scores, Finish: c.finish}
 	},
-	part:   func(index int, p part) any { return completionChoice{p.text, index, p.scores, nil} },
-	last:   func(index int, finish *string) any { return completionChoice{"", index, nil, finish} },
+	part: func(index int, p part) any {
+		return completionChoice{Text: p.text, Index: index, Logprobs: p.scores, Origins: p.origins}
+	},
+	last: func(index int, c *choice) any {
+		return completionChoice{Index: index, Finish: c.finish, Origins: c.origins}
+	},
 	scores: completionLogprobs,
 }
 
@@ -29,6 +35,8 @@ type completionChoice struct {
 	Index    int     `json:"index"`
 	Logprobs any     `json:"logprobs"`
 	Finish   *string `json:"finish_reason"`
+
+	Origins []spec.Origin `json:"origins,omitempty"`
 }
 
 // completionRequest asks for texts that follow prompts.

@@ -33,7 +33,11 @@ func (g *gathering) take(e event) error {
 	}
 	i := e.prompt*g.call.settings.choices() + e.token.Choice
 	g.time(i)
-	g.choices[i].tokens++
+	c := &g.choices[i]
+	c.tokens++
+	if g.call.settings.wantsOrigins() {
+		c.origins = append(c.origins, e.token.Origin)
+	}
 	var tokens []scored
 	if g.call.scores {
 		s, err := g.call.model.score(e.token.ID, e.token.Logprobs)
@@ -100,6 +104,7 @@ func (g *gathering) add(i int, text string, tokens []scored) error {
 		return nil
 	}
 	c.begun = true
+	p.origins, c.origins = c.origins, nil
 	return g.to.add(i, p)
 }
 

@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/tti-llm/tti/format"
+	"github.com/tti-llm/tti/format/vocabulary"
 )
 
 // Source is what is served: a .tti file, or a folder of which every .tti file is. Files that come into a folder later are
@@ -35,6 +38,7 @@ type entry struct {
 	name, path string
 	size       int64
 	created    int64 // seconds since 1970
+	chats      *bool // whether it has a chat template; nil while that is not known
 
 	model   *model        // nil while it is not open
 	opening chan struct{} // not nil while somebody opens it; closed when that is over
@@ -84,8 +88,8 @@ func (m *models) add(name, path string, info os.FileInfo) string {
 		e = &entry{name: name, path: path}
 		m.entries[name] = e
 	}
-	if e.path == path && e.model == nil {
-		e.size, e.created = info.Size(), info.ModTime().Unix()
+	if size, created := info.Size(), info.ModTime().Unix(); e.path == path && e.model == nil && (size != e.size || created != e.created) {
+		e.size, e.created, e.chats = size, created, nil
 	}
 	return name
 }
@@ -98,6 +102,54 @@ func escapeGlob(path string) string {
 		return path
 	}
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// cards returns what the interface says of all that there is, by name.
+func (m *models) cards() ([]modelCard, error) {
+	list, err := m.list()
+	cards := make([]modelCard, len(list))
+	for i, e := range list {
+		if e.chats == nil {
+			e.chats = m.lookForTemplate(e)
+		}
+		cards[i] = modelCard{e.name, "model", e.created, "tti", e.chats}
+	}
+	return cards, err
+}
+
+// lookForTemplate tells whether a file has a chat template, and keeps that. Of a file that cannot be read it tells nothing: who
+// asks for the model learns why.
+func (m *models) lookForTemplate(e entry) *bool {
+	chats, err := hasTemplate(e.path)
+	if err != nil {
+		return nil
+	}
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if now := m.entries[e.name]; now != nil && now.path == e.path && now.size == e.size && now.created == e.created {
+		now.chats = &chats
+	}
+	return &chats
+}
+
+// hasTemplate looks for a chat template without opening the model.
+func hasTemplate(path string) (bool, error) {
+	file, err := format.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	section, _ := file.Section(format.TokenizerName)
+	content, err := file.Copy(section)
+	if err != nil {
+		return false, err
+	}
+	view, err := vocabulary.Open(content)
+	if err != nil {
+		return false, err
+	}
+	_, found := view.Settings.Templates[vocabulary.DefaultTemplate]
+	return found, nil
 }
 
 // list returns what there is, by name.

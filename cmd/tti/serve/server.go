@@ -179,31 +179,26 @@ type modelCard struct {
 	Object  string `json:"object"`
 	Created int64  `json:"created"`
 	Owner   string `json:"owned_by"`
+	Chats   *bool  `json:"chat_template,omitempty"` // beyond the interface: whether there is one
 }
 
-func cardOf(e entry) modelCard { return modelCard{e.name, "model", e.created, "tti"} }
-
 func (s *Server) listModels(w http.ResponseWriter, _ *http.Request) error {
-	list, err := s.models.list()
+	cards, err := s.models.cards()
 	if err != nil {
 		return err
-	}
-	cards := []modelCard{}
-	for _, e := range list {
-		cards = append(cards, cardOf(e))
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": cards})
 	return nil
 }
 
 func (s *Server) showModel(w http.ResponseWriter, r *http.Request) error {
-	list, err := s.models.list()
+	cards, err := s.models.cards()
 	if err != nil {
 		return err
 	}
-	for _, e := range list {
-		if e.name == r.PathValue("id") {
-			writeJSON(w, http.StatusOK, cardOf(e))
+	for _, card := range cards {
+		if card.ID == r.PathValue("id") {
+			writeJSON(w, http.StatusOK, card)
 			return nil
 		}
 	}

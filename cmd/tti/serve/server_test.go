@@ -139,6 +139,18 @@ func field(value any, path ...any) any {
 	return value
 }
 
+// TestUnreadableModel lists a file that is no model: what is not known of it is not told.
+func TestUnreadableModel(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "broken.tti")
+	if err := os.WriteFile(path, []byte("not a model"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := serve(t, Options{}, Source{Path: path})
+	if card, found := field(c.ask(200, "GET", "/v1/models", ""), "data", 0).(map[string]any); !found || card["id"] != "broken" || card["chat_template"] != nil {
+		t.Errorf("told of a broken file: %v", card)
+	}
+}
+
 // events reads a stream to its end, comments left out.
 func (c client) events(path, body string) (chunks []map[string]any, done bool) {
 	c.Helper()
@@ -185,6 +197,11 @@ func TestModels(t *testing.T) {
 		t.Errorf("model %v", one)
 	}
 	c.ask(404, "GET", "/v1/models/none", "")
+	for name, chats := range map[string]any{"llama": true, "draft": false} {
+		if one := c.ask(200, "GET", "/v1/models/"+name, ""); field(one, "chat_template") != chats {
+			t.Errorf("%s: %v", name, one)
+		}
+	}
 	if answer := c.ask(200, "GET", "/health", ""); field(answer, "status") != "ok" {
 		t.Errorf("health %v", answer)
 	}

@@ -46,8 +46,12 @@ type settings struct {
 
 type streamOptions struct {
 	IncludeUsage       bool `json:"include_usage"`
+	IncludeOrigins     bool `json:"include_origins"`     // who came up with each token, beyond the interface
 	IncludeObfuscation bool `json:"include_obfuscation"` // which hides lengths from listeners; answers do not depend on it
 }
+
+// wantsOrigins reports whether a stream is to say who came up with each token.
+func (s *settings) wantsOrigins() bool { return s.streamed.IncludeOrigins }
 
 // check refuses values that are out of range, and reads those that are objects.
 func (s *settings) check() error {

@@ -44,7 +44,7 @@ func (s *eventStream) end(a answer) error {
 				return err
 			}
 		}
-		if err := s.chunk(s.call.kind.last(i, a.choices[i].finish)); err != nil {
+		if err := s.chunk(s.call.kind.last(i, &a.choices[i])); err != nil {
 			return err
 		}
 	}

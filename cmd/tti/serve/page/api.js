@@ -36,35 +36,63 @@ async function call(path, body, signal) {
   }
 }
 
-// models returns the names of the models.
+// models returns the models: {name, plain}; a plain one has no chat template.
 export async function models() {
-  return (await (await call("v1/models")).json()).data.map((model) => model.id);
+  const { data } = await (await call("v1/models")).json();
+  return data.map((card) => ({ name: card.id, plain: card.chat_template === false }));
 }
 
-// measure returns how many tokens the messages are for a model, and how many it can take.
-export async function measure(model, messages) {
-  const answer = await (await call("tokenize", { model, messages })).json();
+// measure returns how many tokens the messages, or the prompt, of a request are, and how many its model can take.
+export async function measure({ model, messages, prompt }) {
+  const answer = await (await call("tokenize", { model, messages, prompt })).json();
   return { count: answer.count, context: answer.max_model_len };
 }
 
-// answer yields the pieces of the answer to a request of chatPath: {text, tokens, finish, usage, fingerprint}.
-export const chatPath = "v1/chat/completions";
+const chatPath = "v1/chat/completions", textPath = "v1/completions";
+
+// pathOf returns where a request is sent: one with messages, or one with a prompt.
+export function pathOf(request) { return request.messages ? chatPath : textPath; }
+
+// withAlternatives asks for each token's probability too, and for the most probable ones in its place.
+export function withAlternatives(request, count) {
+  return request.messages ? { ...request, logprobs: true, top_logprobs: count } : { ...request, logprobs: count };
+}
+
+// answer yields the pieces of the answer to a request: {text, tokens, origins, finish, usage, fingerprint}. Tokens are there if
+// alternatives were asked for: {token, logprob, bytes, top_logprobs}.
 export async function* answer(request, signal) {
-  const response = await call(chatPath, { ...request, stream: true, stream_options: { include_usage: true } }, signal);
+  const options = { stream: true, stream_options: { include_usage: true, include_origins: true } };
+  const response = await call(pathOf(request), { ...request, ...options }, signal);
   for await (const data of events(response.body)) {
     if (data === "[DONE]") return;
     const chunk = JSON.parse(data);
     if (chunk.error) throw new Refusal(chunk.error, response.status);
     const choice = chunk.choices[0];
     yield {
-      text: choice?.delta?.content ?? "",
-      tokens: choice?.logprobs?.content ?? [],
+      text: choice?.delta?.content ?? choice?.text ?? "",
+      tokens: choice?.logprobs ? choice.logprobs.content ?? tokensOf(choice.logprobs) : [],
+      origins: choice?.origins ?? [],
       finish: choice?.finish_reason ?? null,
       usage: chunk.usage ?? null,
       fingerprint: chunk.system_fingerprint,
     };
   }
   throw new Refusal({ message: "the connection ended before the answer did" }, 0);
+}
+
+// tokensOf returns the tokens of a completion as those of a chat completion.
+function tokensOf({ tokens, token_logprobs, top_logprobs }) {
+  return tokens.map((spelled, i) => ({
+    ...tokenOf(spelled, token_logprobs[i]),
+    top_logprobs: Object.entries(top_logprobs[i]).map(([other, logprob]) => tokenOf(other, logprob)).sort((a, b) => b.logprob - a.logprob),
+  }));
+}
+
+// tokenOf reads a token that is spelled as completions do it: one that is part of a character as bytes:\xe2.
+function tokenOf(spelled, logprob) {
+  const part = /^bytes:((?:\\x[0-9a-f]{2})+)$/.exec(spelled);
+  const bytes = part ? part[1].slice(2).split("\\x").map((digits) => parseInt(digits, 16)) : [...new TextEncoder().encode(spelled)];
+  return { token: new TextDecoder().decode(new Uint8Array(bytes)), bytes, logprob };
 }
 
 // events yields the data of server-sent events.

@@ -6,8 +6,11 @@
 //   answer       {id, parent, role: "assistant", content, created, asked, state, ...}
 //
 // asked is all that the answer depends on beside the messages before it: the settings then, seed and system prompt among them,
-// and first, the first message that was sent. state is running, done, stopped or failed.
+// first, the first message that was sent, and plain, whether the model goes on with a text instead of answering messages. An
+// empty question lets it go on with its own. state is running, done, stopped or failed; origins are those of the tokens, a
+// letter each.
 
+import { isOrigins } from "./origins.js";
 import { fields } from "./settings.js";
 
 // newID returns a name that no other has. (randomUUID is not there on pages without TLS.)
@@ -36,10 +39,14 @@ export function addQuestion(conversation, parent, content) {
   return add(conversation, { parent, role: "user", content });
 }
 
+// plainTokens is how many tokens a plain text goes on for unless the settings say: it may have no end.
+const plainTokens = 200;
+
 // addAnswer adds the answer to a question, which nobody has begun to ask for. first is the first message to send, null for all.
-export function addAnswer(conversation, question, first = null) {
+export function addAnswer(conversation, question, plain, first = null) {
   const { seed, ...settings } = conversation.settings;
   const asked = { ...settings, seed: seed ?? newSeed(), first };
+  if (plain) Object.assign(asked, { plain, max_tokens: settings.max_tokens ?? plainTokens });
   return add(conversation, { parent: question.id, role: "assistant", content: "", asked, state: "running" });
 }
 
@@ -72,22 +79,39 @@ export function title(conversation) {
 
 // request returns what an answer is asked for with.
 export function request(conversation, answer) {
-  const { system, first, ...settings } = answer.asked;
+  const { system, first, plain, ...settings } = answer.asked;
   let before = path(conversation, answer.parent);
   if (first) before = before.slice(before.findIndex((message) => message.id === first));
+  if (plain) return { ...settings, prompt: plainText(system, before) };
   const messages = before.map(({ role, content }) => ({ role, content }));
   if (system) messages.unshift({ role: "system", content: system });
   return { ...settings, messages };
 }
 
-// find returns the first message that has a text, in any case of letters, and what stands around it.
-export function find(conversation, text) {
+// plainText returns messages as a text to go on with: an answer follows its question at once, a question begins a line.
+function plainText(system, messages) {
+  let text = system ? `${system}\n` : "";
+  for (const [i, { role, content }] of messages.entries()) {
+    if (i > 0 && role === "user" && content !== "") text += "\n";
+    text += content;
+  }
+  return text;
+}
+
+// find returns the first message, of all or of those that came after one, that has a text, in any case of letters; the text as it
+// stands there, and what is around it. It returns null if there is none.
+export function find(conversation, text, after = null) {
   const wanted = text.toLowerCase();
-  for (const message of conversation.messages) {
+  for (const message of conversation.messages.slice(conversation.messages.indexOf(after) + 1)) {
     const at = message.content.toLowerCase().indexOf(wanted);
-    if (at >= 0) return { message, excerpt: message.content.slice(Math.max(0, at - 20), at + wanted.length + 40) };
+    if (at >= 0) return { message, text: message.content.slice(at, at + wanted.length), excerpt: excerpt(message.content, at, at + wanted.length) };
   }
   return null;
+}
+
+function excerpt(text, start, end) {
+  const from = Math.max(0, start - 10);
+  return `${from > 0 ? "…" : ""}${text.slice(from, end + 40)}`;
 }
 
 const format = "tti conversations";
@@ -115,7 +139,7 @@ const isNumber = Number.isFinite;
 const isTextOrNull = (value) => value === null || isText(value);
 
 const answerFields = {
-  fingerprint: isText, finish: isTextOrNull, problem: isText, problemCode: isText,
+  fingerprint: isText, finish: isTextOrNull, problem: isText, problemCode: isText, origins: isOrigins,
   tokens: isNumber, promptTokens: isNumber, cachedTokens: isNumber, firstToken: isNumber, duration: isNumber,
 };
 const settingsFields = {
@@ -158,7 +182,7 @@ function readMessage(from, where, roles) {
   const { id, parent, role, content, created } = from;
   if (role === "user") return { id, parent, role, content, created };
   check(states.includes(from.state), `${where}: state is not valid`);
-  const asked = pick(from.asked, { ...settingsFields, first: isTextOrNull }, `${where}: asked`);
+  const asked = pick(from.asked, { ...settingsFields, first: isTextOrNull, plain: (value) => value === true }, `${where}: asked`);
   check(isNumber(asked.seed), `${where} has no seed`);
   check(asked.first == null || roles.has(asked.first), `${where}: first names no message`);
   const state = from.state === "running" ? "stopped" : from.state; // importing asks for nothing

@@ -4,8 +4,10 @@ import * as api from "./api.js";
 import { again, curl, fitting, run } from "./answer.js";
 import * as tree from "./conversation.js";
 import { askForKey, compare, openDialog, showCommand } from "./dialogs.js";
+import { button, element } from "./elements.js";
 import { visible } from "./markdown.js";
 import * as settings from "./settings.js";
+import { announce, Speaker } from "./speaker.js";
 import * as store from "./store.js";
 import * as tokens from "./tokens.js";
 import { View } from "./view.js";
@@ -15,6 +17,7 @@ const prompt = byID("prompt"), search = byID("search"), model = byID("model");
 
 let conversations = [];
 let current = null;
+let plainModels = new Set(); // names of those without a chat template
 const running = new Map(); // what stops an answer, by its id
 
 const saver = new store.Saver(() => notice("This browser keeps no conversations: they are gone with the page."));
@@ -22,6 +25,7 @@ const view = new View(byID("messages"), {
   choose: (message) => change(() => tree.choose(current, message)),
   edit: (message) => view.edit(message),
   edited: (message, content) => send(message.parent, content),
+  goOn: (answer) => continueText(answer.id),
   copy: (message) => copy(message.content),
   another: (answer) => ask(current, tree.path(current, answer.parent).at(-1), answer.asked.first),
   reproduce, shorten, tokens: toggleTokens,
@@ -32,7 +36,6 @@ function keep(conversation) { return conversations.includes(conversation) && sav
 function keepSoon(conversation) { if (conversations.includes(conversation)) saver.soon(conversation); }
 
 function notice(text) { byID("notice").textContent = text; }
-function announce(text) { byID("announcements").textContent = text; }
 
 // change changes the conversation that is shown, and shows and keeps it.
 function change(act) {
@@ -52,10 +55,16 @@ function send(parent, content) {
   ask(current, tree.addQuestion(current, parent, content));
 }
 
+// continueText lets a model go on with its own text.
+function continueText(parent) {
+  if (!runningHere()) ask(current, tree.addQuestion(current, parent, ""));
+}
+
 function ask(conversation, question, first = null) {
   notice("");
   const before = tree.path(conversation, question.id).findLast((message) => message.role === "assistant");
-  const answer = tree.addAnswer(conversation, question, first ?? before?.asked.first);
+  const plain = plainModels.has(conversation.settings.model);
+  const answer = tree.addAnswer(conversation, question, plain, first ?? before?.asked.first);
   change(() => {});
   alone(answer.id, () => follow(conversation, answer));
 }
@@ -67,18 +76,21 @@ async function follow(conversation, answer) {
   showControls();
   await keep(conversation); // the seed, with which a page that is loaded again goes on
   let drawing = 0;
+  const speaker = conversation === current ? new Speaker(answer.content.length) : null;
   await run(conversation, answer, stop.signal, () => {
     keepSoon(conversation);
     drawing ||= requestAnimationFrame(() => {
       drawing = 0;
-      if (conversation === current) view.update(answer);
+      if (conversation !== current) return;
+      view.update(answer);
+      speaker?.grown(answer.content);
     });
   });
   cancelAnimationFrame(drawing);
   running.delete(answer.id);
   if (conversation === current) {
     view.update(answer);
-    announce(answer.problem ?? answer.content.slice(0, 2000));
+    speaker?.ended(answer.content + (answer.state === "done" ? "" : ` ${answer.problem ?? "Stopped"}`));
   }
   showControls();
   await keep(conversation);
@@ -150,7 +162,7 @@ async function toggleTokens(answer, control) {
   try {
     const second = await again(current, answer, alternatives);
     control.ariaPressed = "true";
-    view.showInstead(answer, tokens.show(second.tokens));
+    view.showInstead(answer, tokens.show(second.tokens, second.same ? answer.origins ?? "" : ""));
     if (!second.same) notice("These are the tokens of another text: the model's file or the arithmetic is another one now.");
   } catch (error) {
     notice(error.message);
@@ -162,10 +174,9 @@ async function toggleTokens(answer, control) {
 async function shorten(answer) {
   const conversation = current;
   try {
-    const left = await fitting(conversation, answer);
-    if (left === undefined) return notice("The last message alone is too long for this model.");
-    const before = tree.path(conversation, answer.parent);
-    ask(conversation, before.at(-1), left ? before[left].id : null);
+    const first = await fitting(conversation, answer);
+    if (first === undefined) return notice("The last message alone is too long for this model.");
+    ask(conversation, tree.path(conversation, answer.parent).at(-1), first);
   } catch (error) {
     notice(error.message);
   }
@@ -188,9 +199,17 @@ function open(conversation) {
   if (conversation.settings.model) model.value = conversation.settings.model;
   showControls();
   listConversations();
-  byID("sidebar").classList.remove("shown");
-  byID("menu").ariaExpanded = "false";
+  showMenu(false);
 }
+
+// showMenu shows the list of conversations, where the screen is too narrow for it, in front of the one that is shown.
+function showMenu(shown) {
+  byID("sidebar").classList.toggle("shown", shown);
+  byID("menu").ariaExpanded = String(shown);
+  for (const id of ["messages", "composer"]) byID(id).inert = shown;
+}
+
+const menuShown = () => byID("menu").ariaExpanded === "true";
 
 function begin() {
   open(tree.create({ ...current?.settings, model: model.value }));
@@ -201,45 +220,65 @@ function showControls() {
   const busy = Boolean(current && runningHere());
   byID("send").hidden = busy;
   byID("stop").hidden = !busy;
+  byID("plain").hidden = !plainModels.has(model.value);
 }
 
 const latest = (conversation) => conversation.messages.at(-1)?.created ?? conversation.created;
 
-function listConversations() {
+// listed returns the conversations in which the text that is searched is found, the latest first: {conversation, found}. Without
+// such a text these are all, and nothing is found.
+function listed() {
   const wanted = search.value.trim();
-  const items = [];
-  for (const conversation of conversations.toSorted((a, b) => latest(b) - latest(a))) {
-    const found = wanted ? tree.find(conversation, wanted) : null;
-    if (!wanted || found) items.push(listItem(conversation, found));
-  }
-  byID("conversations").replaceChildren(...items);
+  return conversations.toSorted((a, b) => latest(b) - latest(a))
+    .map((conversation) => ({ conversation, found: wanted ? tree.find(conversation, wanted) : null }))
+    .filter(({ found }) => !wanted || found);
+}
+
+function listConversations() {
+  byID("conversations").replaceChildren(...listed().map(({ conversation, found }) => listItem(conversation, found)));
+}
+
+let reached = null; // the message to which the search led
+
+// goToFound shows the next message of a conversation that has the text that is searched, the first one after the last.
+function goToFound(conversation) {
+  const wanted = search.value.trim();
+  const found = tree.find(conversation, wanted, reached) ?? tree.find(conversation, wanted);
+  if (!found) return open(conversation); // another tab has changed it
+  const { message, text } = found;
+  reached = message;
+  if (!tree.path(conversation).includes(message)) tree.choose(conversation, message);
+  open(conversation);
+  view.goTo(message, text);
+}
+
+// searchFor begins a search for what stands in the field now.
+function searchFor() {
+  reached = null;
+  CSS.highlights?.delete("found");
+  listConversations();
+}
+
+// goOnSearching goes to the next place that the search finds, in the conversation that is shown or else in the first of the list.
+function goOnSearching() {
+  const found = listed().filter((item) => item.found).map(({ conversation }) => conversation);
+  if (found.length === 0) return;
+  goToFound(found.includes(current) ? current : found[0]);
+  search.focus();
 }
 
 function listItem(conversation, found) {
-  const item = document.createElement("li");
-  const choice = document.createElement("button");
-  choice.type = "button";
-  choice.className = "open";
-  choice.append(visible(tree.title(conversation)));
-  if (found) {
-    const excerpt = document.createElement("small");
-    excerpt.textContent = visible(found.excerpt);
-    choice.append(excerpt);
-  }
-  if (conversation === current) choice.setAttribute("aria-current", "true");
-  choice.addEventListener("click", () => {
+  const choice = button(visible(tree.title(conversation)), () => {
     notice("");
-    if (found && !tree.path(conversation).includes(found.message)) tree.choose(conversation, found.message);
+    if (found) return goToFound(conversation);
     open(conversation);
-    if (found) view.goTo(found.message); else prompt.focus();
+    prompt.focus();
   });
-  const remove = document.createElement("button");
-  remove.type = "button";
-  remove.textContent = "×";
-  remove.setAttribute("aria-label", `Delete ${tree.title(conversation)}`);
-  remove.addEventListener("click", () => removeConversation(conversation));
-  item.append(choice, remove);
-  return item;
+  choice.className = "open";
+  if (found) choice.append(element("small", "", visible(found.excerpt)));
+  if (conversation === current) choice.setAttribute("aria-current", "true");
+  const remove = button("×", () => removeConversation(conversation), `Delete ${tree.title(conversation)}`);
+  return element("li", "", choice, remove);
 }
 
 function removeConversation(conversation) {
@@ -286,7 +325,10 @@ async function editSettings() {
 
 async function listModels() {
   try {
-    model.replaceChildren(...(await api.models()).map((name) => new Option(name)));
+    const list = await api.models();
+    plainModels = new Set(list.filter(({ plain }) => plain).map(({ name }) => name));
+    model.replaceChildren(...list.map(({ name }) => new Option(name)));
+    model.value = (list.find(({ plain }) => !plain) ?? list[0])?.name;
     notice("");
   } catch (error) {
     notice(error.message);
@@ -305,14 +347,20 @@ function bindControls() {
   click("open-settings", editSettings);
   click("export", exportAll);
   click("import", () => byID("file").click());
-  click("menu", () => { byID("menu").ariaExpanded = String(byID("sidebar").classList.toggle("shown")); });
-  search.addEventListener("input", listConversations);
+  click("menu", () => {
+    showMenu(!menuShown());
+    if (menuShown()) byID("new").focus();
+  });
+  matchMedia("(max-width: 45rem)").addEventListener("change", () => showMenu(false));
+  search.addEventListener("input", searchFor);
+  search.addEventListener("keydown", (event) => { if (event.key === "Enter") goOnSearching(); });
   byID("file").addEventListener("change", async ({ target }) => {
     if (target.files[0]) await importFile(target.files[0]);
     target.value = "";
   });
   model.addEventListener("change", () => {
     current.settings.model = model.value;
+    showControls();
     keepSoon(current);
   });
   byID("composer").addEventListener("submit", (event) => {
@@ -325,7 +373,11 @@ function bindControls() {
     submit();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && !document.querySelector("dialog[open], .edit")) stop();
+    if (event.key !== "Escape" || document.querySelector("dialog[open], .edit") || tokens.hide()) return;
+    if (menuShown()) {
+      showMenu(false);
+      byID("menu").focus();
+    } else stop();
   });
 }
 

@@ -4,6 +4,8 @@
 // A line belongs to a block by itself and the lines of the same block before it. So while a text grows, its blocks are final but
 // the last two: the last line, which is not whole yet, may begin a block now and belong to the one before later.
 
+import * as elements from "./elements.js";
+
 const fence = /^(\s*)(`{3,}(?=[^`]*$)|~{3,})/;
 const heading = /^(#{1,6})\s+(.*)$/;
 const item = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/;
@@ -108,11 +110,7 @@ const builders = {
 
 const build = (block) => builders[block.kind](block);
 
-function element(name, ...children) {
-  const made = document.createElement(name);
-  made.append(...children);
-  return made;
-}
+const element = (name, ...children) => elements.element(name, "", ...children);
 
 // maxDepth bounds how deep lists lie in lists.
 const maxDepth = 8;

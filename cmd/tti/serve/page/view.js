@@ -2,22 +2,8 @@
 
 import { facts } from "./answer.js";
 import { path, siblings } from "./conversation.js";
+import { button, element } from "./elements.js";
 import { Text } from "./markdown.js";
-
-function element(name, className, ...children) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.append(...children);
-  return made;
-}
-
-function button(label, act, description) {
-  const made = element("button", "", label);
-  made.type = "button";
-  if (description) made.setAttribute("aria-label", description);
-  made.addEventListener("click", act);
-  return made;
-}
 
 // View shows a conversation in a container. actions are what the buttons at a message do, each given the message.
 export class View {
@@ -57,10 +43,15 @@ export class View {
 
   toEnd() { this.#container.scrollTop = this.#container.scrollHeight; }
 
-  goTo(message) {
+  // goTo goes to a message, and marks a text in it where it stands in one piece.
+  goTo(message, text) {
     const shown = this.#shown.get(message.id)?.element;
-    shown?.scrollIntoView({ block: "start" });
-    shown?.focus({ preventScroll: true });
+    if (!shown) return;
+    shown.scrollIntoView({ block: "start" });
+    shown.focus({ preventScroll: true });
+    const range = rangeOf(shown, text);
+    if (CSS.highlights) CSS.highlights.set("found", new Highlight(...range ? [range] : [])); // older browsers have none
+    range?.startContainer.parentElement.scrollIntoView({ block: "nearest" });
   }
 
   // edit puts a field in a question's place.
@@ -68,6 +59,20 @@ export class View {
 
   // showInstead shows an element in place of an answer's text, or its text again.
   showInstead(answer, other) { this.#shown.get(answer.id)?.showInstead(other); }
+}
+
+// rangeOf returns where a text stands in an element, null where it does in no single text node.
+function rangeOf(within, text) {
+  const nodes = document.createTreeWalker(within, NodeFilter.SHOW_TEXT);
+  for (let node = nodes.nextNode(); node; node = nodes.nextNode()) {
+    const at = node.data.indexOf(text);
+    if (at < 0) continue;
+    const range = document.createRange();
+    range.setStart(node, at);
+    range.setEnd(node, at + text.length);
+    return range;
+  }
+  return null;
 }
 
 class Message {
@@ -84,12 +89,14 @@ class Message {
     this.#message = message;
     this.#actions = actions;
     const who = element("h3", "", message.role === "user" ? "You" : message.asked.model);
+    who.id = `who-${message.id}`;
     this.#content.dir = "auto";
     this.element = element("article", "message", who, this.#content, this.#notes, this.#buttons);
     this.element.tabIndex = -1;
+    this.element.setAttribute("aria-labelledby", who.id);
     this.element.dataset.role = message.role;
     this.element.dataset.id = message.id;
-    if (message.role === "user") this.#content.append(element("p", "", message.content));
+    if (message.role === "user") this.#content.append(message.content ? element("p", "", message.content) : element("p", "muted", "(go on)"));
   }
 
   update(versions) {
@@ -131,6 +138,7 @@ class Message {
     if (message.role === "user") return [act("Edit", "edit"), act("Copy", "copy")];
     if (message.state === "running") return [];
     const choices = [act("Copy", "copy"), act("Another", "another"), act("Reproduce", "reproduce"), act("curl", "curl"), act("Tokens", "tokens")];
+    if (message.asked.plain) choices.unshift(act("Go on", "goOn"));
     if (message.problemCode === "context_length_exceeded") choices.unshift(act("Leave out the oldest messages", "shorten"));
     return choices;
   }
