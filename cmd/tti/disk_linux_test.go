@@ -55,7 +55,7 @@ func TestDownloadFullDisk(t *testing.T) {
 	defer syscall.Unmount(user.home, 0)
 	code, stderr := user.run("", "convert", hubtest.Repository)
 	// Files come side by side, so any of them may be the one that finds the disk full.
-	if code != 1 || !regexp.MustCompile(`^tti: .*: no space left on device\n$`).MatchString(stderr) {
+	if code != 1 || !regexp.MustCompile(`^`+announced+`tti: .*: no space left on device\n$`).MatchString(stderr) {
 		t.Errorf("exit code %d, standard error %q", code, stderr)
 	}
 	if left := names(t, user.directory); len(left) > 0 {

@@ -131,7 +131,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		newConvert(), newExport(), newInspect(), newVerify(), newPack(), newUnpack(), newRun(), newEval(), newTokenize(), newBench(), newServe(), newReplay(), newVersion(),
+		newConvert(), newExport(), newInspect(), newVerify(), newPack(), newUnpack(), newRun(), newEval(), newTokenize(), newBench(), newServe(), newReplay(),
+		newPull(), newList(), newRemove(), newVersion(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd("completion")
