@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/tti-llm/tti/convert/hub"
 )
@@ -43,7 +42,7 @@ func Resolve(ctx context.Context, name string, download Download) (Source, error
 	}
 	reference, err := hub.ParseReference(name)
 	if err != nil { // a path, or a name the hub does not allow
-		if strings.Contains(name, "://") {
+		if errors.Is(err, hub.ErrAddress) {
 			return Source{}, err
 		}
 		return Source{}, errors.New("no such directory")

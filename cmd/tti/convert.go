@@ -151,6 +151,9 @@ func download(cmd *cobra.Command, name string, find func(convert.Download) (conv
 	sizes, present, before := map[string]int64{}, map[string]int64{}, map[string]int64{}
 	source, err := find(convert.Download{
 		Plan: func(p hub.Plan) {
+			if p.Present == p.Bytes { // those of another revision are the same
+				return
+			}
 			bar.close()
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s: downloading %s\n", printable(name), planned(p))
 			bar = show()

@@ -53,6 +53,7 @@ func (f *modeFlags) files(ctx context.Context, cmd *cobra.Command, names ...stri
 		}
 		path := name
 		if fromHub = fromHub || ok; ok {
+			noteOtherModes(cmd, r, options)
 			if path, err = cachedFile(ctx, cmd, r, options); err != nil {
 				return nil, err
 			}
@@ -84,7 +85,7 @@ func hubReference(name string) (r hub.Reference, ok bool, err error) {
 	}
 	r, err = hub.ParseReference(name)
 	switch {
-	case err != nil && strings.Contains(name, "://"):
+	case errors.Is(err, hub.ErrAddress):
 		return r, false, err
 	case err != nil: // a path
 		return r, false, nil
@@ -113,7 +114,7 @@ func fromCache(ctx context.Context, cmd *cobra.Command, r hub.Reference, o conve
 	if err != nil {
 		return cache.Model{}, err
 	}
-	return store.Get(ctx, r, strings.TrimPrefix(suffix(o), "-"), update, cache.Maker{
+	return store.Get(ctx, r, cacheMode(o), update, cache.Maker{
 		Commit: func(ctx context.Context, r hub.Reference) (string, error) {
 			client, err := hub.FromEnvironment()
 			if err != nil {
@@ -122,12 +123,14 @@ func fromCache(ctx context.Context, cmd *cobra.Command, r hub.Reference, o conve
 			return client.Commit(ctx, r)
 		},
 		Fetch: func(ctx context.Context, pinned hub.Reference) (convert.Source, error) {
-			noteOtherModes(cmd, store, r)
 			source, err := download(cmd, r.String(), func(d convert.Download) (convert.Source, error) {
 				return convert.Fetch(ctx, pinned, d)
 			})
-			if err != nil && !errors.As(err, new(*convert.DownloadError)) {
+			switch fromElsewhere := errors.As(err, new(*convert.DownloadError)); {
+			case err != nil && !fromElsewhere:
 				err = about(r.String(), err)
+			case errors.Is(err, hub.ErrNotFound) && pinned != r:
+				err = fmt.Errorf("%w; \"tti pull %s\" brings what it stands for now", err, r)
 			}
 			source.Name = r.String()
 			return source, err
@@ -141,11 +144,15 @@ func fromCache(ctx context.Context, cmd *cobra.Command, r hub.Reference, o conve
 	})
 }
 
-// noteOtherModes says that a model is in the cache in other modes than the one that was not asked for.
-func noteOtherModes(cmd *cobra.Command, store cache.Cache, r hub.Reference) {
+// noteOtherModes says that the cache lacks a model in the mode that is the default, and has it in others.
+func noteOtherModes(cmd *cobra.Command, r hub.Reference, o convert.Options) {
+	store, err := cache.User()
+	if err != nil || cmd.Flags().Changed("mode") {
+		return
+	}
 	commit, err := store.Commit(r)
 	models, modelsErr := store.Models()
-	if err != nil || modelsErr != nil || cmd.Flags().Changed("mode") {
+	if err != nil || modelsErr != nil {
 		return
 	}
 	var modes []string
@@ -154,10 +161,13 @@ func noteOtherModes(cmd *cobra.Command, store cache.Cache, r hub.Reference) {
 			modes = append(modes, m.Mode)
 		}
 	}
-	if len(modes) > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "tti: %s: the cache has it as %s, which --mode %s would take\n", r, strings.Join(modes, ", "), modes[0])
+	if wanted := cacheMode(o); len(modes) > 0 && !slices.Contains(modes, wanted) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "tti: %s: the cache has %s, not %s; --mode %s takes what is there\n", r, strings.Join(modes, ", "), wanted, modes[0])
 	}
 }
+
+// cacheMode is the mode of options, by its name.
+func cacheMode(o convert.Options) string { return strings.TrimPrefix(suffix(o), "-") }
 
 // damaged says how a file of the cache that is damaged is made anew.
 func damaged(path string, err error) error {
@@ -176,7 +186,7 @@ func damaged(path string, err error) error {
 func parseID(name string) (hub.Reference, error) {
 	r, err := hub.ParseReference(name)
 	if err != nil {
-		return r, fmt.Errorf("%s: want a model of the hub, such as org/name: %w", name, err)
+		return r, fmt.Errorf("want a model of the hub, such as org/name: %w", err)
 	}
 	return r, nil
 }

@@ -32,12 +32,12 @@ Downloads go to HuggingFace's own cache; HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_H
 			}
 			r, err := parseID(args[0])
 			if err != nil {
-				return err
+				return about(args[0], err)
 			}
 			before := knownCommit(r)
 			found, err := fromCache(ctx, cmd, r, options, true)
 			if err != nil {
-				return about(args[0], err)
+				return err
 			}
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), found)

@@ -129,7 +129,9 @@ func (c Cache) Models() ([]Model, error) {
 // open keeps it, except on Windows, where an open file cannot be removed.
 func (c Cache) Remove(r hub.Reference, mode string) ([]Model, error) {
 	f := c.repository(r.Repository)
-	if _, err := os.Stat(f.directory); errors.Is(err, fs.ErrNotExist) {
+	_, noModels := os.Stat(f.directory)
+	_, noLock := os.Stat(f.lockPath())
+	if errors.Is(noModels, fs.ErrNotExist) && errors.Is(noLock, fs.ErrNotExist) {
 		return nil, ErrAbsent
 	}
 	lock, err := lockfile.Try(f.lockPath())
@@ -203,6 +205,9 @@ func (f repository) remember(r hub.Reference, commit string) error {
 }
 
 func (f repository) remove(r hub.Reference, mode string) (removed []Model, err error) {
+	if _, err := os.Stat(f.directory); errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrAbsent
+	}
 	models, err := f.models()
 	if err != nil {
 		return nil, err

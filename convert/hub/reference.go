@@ -30,7 +30,7 @@ var commitHash = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 func IsCommit(revision string) bool { return commitHash.MatchString(revision) }
 
 // ParseReference reads "name", "organization/name", each optionally followed by "@revision", and the address of a
-// model's page, with https:// or without. It fails
+// model's page, with https:// or without. It fails, with ErrAddress for an address and
 // for whatever the hub would not allow as a name, such as a file path that is absolute or begins with a dot.
 func ParseReference(text string) (Reference, error) {
 	if path, found, err := cutHost(text); err != nil || found {
@@ -66,7 +66,7 @@ func cutHost(text string) (path string, found bool, err error) {
 		}
 	}
 	if scheme {
-		return "", false, fmt.Errorf("hub reference %q: want an address of %s or %s", text, hosts[0], hosts[len(hosts)-1])
+		return "", false, fmt.Errorf("%s: %w: want one of %s or %s", text, ErrAddress, hosts[0], hosts[len(hosts)-1])
 	}
 	return "", false, nil
 }
@@ -96,11 +96,14 @@ func parsePage(text, path string) (Reference, error) {
 	}
 	revision, err := url.PathUnescape(revision)
 	if err != nil {
-		return Reference{}, fmt.Errorf("hub reference %q: %w", text, err)
+		return Reference{}, fmt.Errorf("%s: %w: %w", text, ErrAddress, err)
 	}
 	r := Reference{Repository: strings.Join(name, "/"), Revision: revision}
+	if revision == "" { // an id behind the host
+		r.Repository, r.Revision, _ = strings.Cut(r.Repository, "@")
+	}
 	if err := r.validate(); err != nil {
-		return Reference{}, fmt.Errorf("%s: not the page of a model: %w", text, err)
+		return Reference{}, fmt.Errorf("%s: %w: %w", text, ErrAddress, err)
 	}
 	return r, nil
 }

@@ -54,6 +54,7 @@ func TestParseReference(t *testing.T) {
 		"hf.co/org/name/tree/refs/pr/1":                            {"org/name", "refs/pr/1"},
 		"hf.co/org/name/blob/" + hubtest.Commit + "/config.json":   {"org/name", hubtest.Commit},
 		"https://huggingface.co/org/name/resolve/main/config.json": {"org/name", "main"},
+		"hf.co/org/name@v1.0":                                      {"org/name", "v1.0"},
 		"hf.co/org/tree":                                           {"org/tree", ""},
 	} {
 		if got, err := ParseReference(text); got != want || err != nil {
@@ -64,8 +65,8 @@ func TestParseReference(t *testing.T) {
 		"https://example.com/org/name", "https://huggingface.co", "https://huggingface.co/", "hf.co", "https://huggingface.co/datasets/org/name",
 		"hf.co/org/name/tree/..%2F..%2Fx", "hf.co/org/name/tree/%zz", "hf.co/../x", "hf.co/org/name/discussions/1", "ftp://huggingface.co/org/name",
 	} {
-		if got, err := ParseReference(text); err == nil {
-			t.Errorf("%q: got %+v, want an error", text, got)
+		if got, err := ParseReference(text); err == nil || errors.Is(err, ErrAddress) == strings.HasPrefix(text, "ftp:") {
+			t.Errorf("%q: got %+v and %v, want an error", text, got, err)
 		}
 	}
 	// A Reference made by hand is checked as well, before anything is touched.
