@@ -38,7 +38,7 @@ type Options struct {
 // processors of one architecture. On an error, or when ctx is done, nothing is
 // left behind and an existing target is as it was.
 func Convert(ctx context.Context, source, target string, o Options) error {
-	found, err := Resolve(ctx, source, nil)
+	found, err := Resolve(ctx, source, Download{})
 	if err != nil {
 		return fmt.Errorf("convert %s: %w", source, err)
 	}

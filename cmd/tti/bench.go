@@ -34,7 +34,7 @@ type benchFlags struct {
 func newBench() *cobra.Command {
 	flags := benchFlags{repeats: count{value: 5, least: 1, most: 1000}, drafting: newDraftBenchFlags(), concurrency: counts{most: 256}}
 	cmd := &cobra.Command{
-		Use:   "bench {FILE.tti | --synthetic MODEL | --report DIR {FILE|SRC}...}",
+		Use:   "bench {MODEL | --synthetic SIZE | --report DIR {FILE|SRC}...}",
 		Short: "Measure how fast a model runs, and how fast it could",
 		Long: `Measure a model's speed: one token at a time at the beginning and near the end of its context, whole
 prompts, and batches of 1 to 16 tokens. The roofline is the rate at which the same threads read the
@@ -52,8 +52,9 @@ prompts that begin alike.
 
 With --report it measures whole models and writes tables, charts and all figures into a directory. A
 source, as tti convert takes it, is measured in every mode. --draft names the model that drafts, which may be
-a source too; otherwise a source drafts for itself in its fewest bits.`,
+a source too; otherwise a source drafts for itself in its fewest bits.` + hubHelp,
 		Example: `  tti bench fable.tti
+  tti bench Qwen/Qwen3-0.6B --mode int4
   tti bench --synthetic gpt2 --mode int4-all --threads 2 --json
   tti bench fable.tti --draft fable-draft.tti --temp 0.8 --top-k 40
   tti bench fable.tti --concurrency 1,4,16,32
@@ -66,7 +67,7 @@ a source too; otherwise a source drafts for itself in its fewest bits.`,
 				return nil
 			}
 			if made := flags.synthetic.value != ""; made != (len(args) == 0) || len(args) > 1 {
-				return fmt.Errorf("%d files given, want one FILE.tti, or none and --synthetic", len(args))
+				return fmt.Errorf("%d files given, want one MODEL, or none and --synthetic", len(args))
 			}
 			return nil
 		},
@@ -100,17 +101,17 @@ func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 	if f.concurrency.values != nil && len(f.drafting.draft.drafts) > 0 {
 		return usagef(cmd, "--concurrency does not go with --draft")
 	}
-	path, err := f.model(ctx, cmd, args)
+	name, path, err := f.model(ctx, cmd, args)
 	if err != nil {
 		return err
 	}
 	if f.concurrency.values != nil {
-		return f.runConcurrency(ctx, cmd, path)
+		return f.runConcurrency(ctx, cmd, name, path)
 	}
 	if len(f.drafting.draft.drafts) > 0 {
-		result, err := f.drafting.run(ctx, cmd, path, f.threads.value, f.repeats.value)
+		result, err := f.drafting.run(ctx, cmd, name, path, f.threads.value, f.repeats.value)
 		if err != nil {
-			return about(path, err)
+			return about(name, err)
 		}
 		if f.json {
 			return writeJSON(cmd.OutOrStdout(), result)
@@ -121,27 +122,24 @@ func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 	results, err := bench.Measure(ctx, []string{path}, bench.Options{Threads: f.threads.value, Repeats: f.repeats.value, Progress: bar.set})
 	bar.close()
 	if err != nil {
-		return about(path, mistaken(path, err))
+		return about(path, mistaken(path, damaged(path, err)))
 	}
+	results[0].Model = name
 	if f.json {
 		return writeJSON(cmd.OutOrStdout(), results[0])
 	}
 	return write(cmd.OutOrStdout(), benchText(results[0]))
 }
 
-// model returns the file to measure, which it makes if asked to.
-func (f *benchFlags) model(ctx context.Context, cmd *cobra.Command, args []string) (string, error) {
+// model returns the file to measure and what it is called. It makes the file if asked to.
+func (f *benchFlags) model(ctx context.Context, cmd *cobra.Command, args []string) (name, path string, err error) {
 	if f.synthetic.value == "" {
-		for _, name := range []string{"mode", "int4"} {
-			if cmd.Flags().Changed(name) {
-				return "", usagef(cmd, "--%s belongs to --synthetic", name)
-			}
-		}
-		return args[0], nil
+		path, err := f.modes.file(ctx, cmd, args[0])
+		return args[0], path, err
 	}
 	options, err := f.modes.options(cmd)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -151,7 +149,8 @@ func (f *benchFlags) model(ctx context.Context, cmd *cobra.Command, args []strin
 	defer bar.close()
 	options.Progress = bar.set
 	directory := filepath.Join(cache, "tti", "synthetic")
-	return cached.File(ctx, directory, f.synthetic.value, strings.TrimPrefix(suffix(options), "-"), options)
+	path, err = cached.File(ctx, directory, f.synthetic.value, strings.TrimPrefix(suffix(options), "-"), options)
+	return path, path, err
 }
 
 // benchText returns the tables of a human reader.

@@ -50,8 +50,8 @@ type concurrencyBench struct {
 }
 
 // runConcurrency measures texts at once of the model in a file.
-func (f *benchFlags) runConcurrency(ctx context.Context, cmd *cobra.Command, path string) error {
-	model, err := runtime.Open(path, runtime.WithThreads(runtime.NewThreads(f.threads.value)))
+func (f *benchFlags) runConcurrency(ctx context.Context, cmd *cobra.Command, name, path string) error {
+	model, err := openModel(path, runtime.WithThreads(runtime.NewThreads(f.threads.value)))
 	if err != nil {
 		return err
 	}
@@ -60,9 +60,9 @@ func (f *benchFlags) runConcurrency(ctx context.Context, cmd *cobra.Command, pat
 	result, err := bench.Measure(ctx, model, bench.Options{Texts: f.concurrency.values, Repeats: f.repeats.value, Progress: bar.set})
 	bar.close()
 	if err != nil {
-		return about(path, err)
+		return about(name, err)
 	}
-	r := concurrencyBench{path, model.Threads().Count(), model.Kernels(), result}
+	r := concurrencyBench{name, model.Threads().Count(), model.Kernels(), result}
 	if f.json {
 		return writeJSON(cmd.OutOrStdout(), r)
 	}

@@ -70,7 +70,7 @@ type draftBench struct {
 }
 
 // run measures what the drafts gain for the model in a file.
-func (f *draftBenchFlags) run(ctx context.Context, cmd *cobra.Command, path string, threads, repeats int) (draftBench, error) {
+func (f *draftBenchFlags) run(ctx context.Context, cmd *cobra.Command, name, path string, threads, repeats int) (draftBench, error) {
 	prompts, err := f.texts()
 	if err != nil {
 		return draftBench{}, err
@@ -80,7 +80,7 @@ func (f *draftBenchFlags) run(ctx context.Context, cmd *cobra.Command, path stri
 		return draftBench{}, err
 	}
 	defer target.Close()
-	drafts, err := f.draft.open(target)
+	drafts, err := f.draft.open(ctx, cmd, target)
 	if err != nil {
 		return draftBench{}, err
 	}
@@ -98,7 +98,7 @@ func (f *draftBenchFlags) run(ctx context.Context, cmd *cobra.Command, path stri
 		Repeats:  repeats,
 		Progress: bar.set,
 	})
-	return draftBench{path, f.draft.drafts, target.Threads().Count(), target.Kernels(), len(ids), f.tokens.value, result}, err
+	return draftBench{name, f.draft.drafts, target.Threads().Count(), target.Kernels(), len(ids), f.tokens.value, result}, err
 }
 
 // texts returns the prompts.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/peterh/liner"
 	"github.com/spf13/cobra"
@@ -25,7 +26,11 @@ type conversation struct {
 
 // chat lets the user of the terminal type until the end.
 func (f *runFlags) chat(cmd *cobra.Command, path string) error {
-	g, err := f.open(cmd, path)
+	var g *generator
+	err := interruptible(cmd.Context(), func(ctx context.Context) (err error) { // what is typed later is interrupted otherwise
+		g, err = f.open(ctx, cmd, path)
+		return err
+	}, os.Interrupt, syscall.SIGTERM)
 	if err != nil {
 		return err
 	}

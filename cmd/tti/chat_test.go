@@ -53,7 +53,7 @@ func newChatWith(t *testing.T, path string, out, notes io.Writer, args ...string
 	if err := cmd.ParseFlags(greedily(args)); err != nil {
 		t.Fatal(err)
 	}
-	g, err := flags.open(cmd, path)
+	g, err := flags.open(t.Context(), cmd, path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/convert/hub"
 	"github.com/tti-llm/tti/format"
 )
 
@@ -28,11 +29,16 @@ var int4Modes = map[string]convert.Scope{
 }
 
 func (f *modeFlags) register(cmd *cobra.Command) {
-	names := []string{string(convert.F32), string(convert.F16), string(convert.Int8), string(convert.Int4)}
-	f.mode = choice{string(convert.Int8), append(names, slices.SortedFunc(maps.Keys(int4Modes), func(a, b string) int { return len(b) - len(a) })...)}
-	f.mode.register(cmd, "mode", "how weight matrices are encoded (int4: those of the MLPs, the others being int8; int4-blocks: attention's too; int4-all: all)")
+	f.registerMode(cmd, "how weight matrices are encoded (int4: those of the MLPs, the others being int8; int4-blocks: attention's too; int4-all: all)")
 	f.int4 = choice{"", []string{string(convert.MLP), string(convert.Blocks), string(convert.All)}}
 	f.int4.register(cmd, "int4", "the same choice for mode int4: --mode int4 --int4 all is --mode int4-all")
+}
+
+// registerMode adds --mode alone.
+func (f *modeFlags) registerMode(cmd *cobra.Command, usage string) {
+	names := []string{string(convert.F32), string(convert.F16), string(convert.Int8), string(convert.Int4)}
+	f.mode = choice{string(convert.Int8), append(names, slices.SortedFunc(maps.Keys(int4Modes), func(a, b string) int { return len(b) - len(a) })...)}
+	f.mode.register(cmd, "mode", usage)
 }
 
 // options returns the flags as options, or the error of a scope without its mode.
@@ -62,7 +68,7 @@ func newConvert() *cobra.Command {
 		Use:   "convert SRC",
 		Short: "Pack a HuggingFace model directory into one .tti file",
 		Long: `Pack a HuggingFace model into one .tti file. SRC is a directory with config.json, the weights as
-safetensors and the vocabulary, or the hub's id of a model; a directory of that name wins. A .tti file of mode f32 or f16 is taken
+safetensors and the vocabulary, or the hub's id of a model or the address of its page; a directory of that name wins. A .tti file of mode f32 or f16 is taken
 too: what comes of f32 is the same file as from the model's source.
 
 --calibrate rounds int8 and int4 weights by a text of the kind that the model is for, some ten thousands
@@ -129,19 +135,39 @@ func readCalibration(cmd *cobra.Command, path string) (*convert.Calibration, err
 
 // resolve finds the directory of the source, which may take a download.
 func resolve(ctx context.Context, cmd *cobra.Command, name string) (convert.Source, error) {
-	bar := newProgress(cmd.ErrOrStderr(), "downloading", true)
-	defer bar.close()
-	// What an earlier download has left is not counted, lest it make this one look fast.
-	sizes, present, before := map[string]int64{}, map[string]int64{}, map[string]int64{}
-	source, err := convert.Resolve(ctx, name, func(file string, done, total int64) {
-		if _, known := sizes[file]; !known {
-			before[file] = done
-		}
-		sizes[file], present[file], before[file] = total, done, min(before[file], done)
-		bar.set(sum(present)-sum(before), sum(sizes)-sum(before))
-	})
+	source, err := download(cmd, name, func(d convert.Download) (convert.Source, error) { return convert.Resolve(ctx, name, d) })
 	if err != nil {
 		return source, fmt.Errorf("convert %s: %w", name, err)
+	}
+	return source, nil
+}
+
+// download lets find bring a source, and shows what is downloaded and how that goes on.
+func download(cmd *cobra.Command, name string, find func(convert.Download) (convert.Source, error)) (convert.Source, error) {
+	show := func() *progress { return newProgress(cmd.ErrOrStderr(), "downloading", true) }
+	bar := show()
+	defer func() { bar.close() }()
+	// What an earlier download has left is not counted, lest it make this one look fast.
+	sizes, present, before := map[string]int64{}, map[string]int64{}, map[string]int64{}
+	source, err := find(convert.Download{
+		Plan: func(p hub.Plan) {
+			if p.Present == p.Bytes { // those of another revision are the same
+				return
+			}
+			bar.close()
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: downloading %s\n", printable(name), planned(p))
+			bar = show()
+		},
+		Progress: func(file string, done, total int64) {
+			if _, known := sizes[file]; !known {
+				before[file] = done
+			}
+			sizes[file], present[file], before[file] = total, done, min(before[file], done)
+			bar.set(sum(present)-sum(before), sum(sizes)-sum(before))
+		},
+	})
+	if err != nil {
+		return source, err
 	}
 	bar.close()
 	if source.Unconfirmed != nil {
@@ -151,6 +177,15 @@ func resolve(ctx context.Context, cmd *cobra.Command, name string) (convert.Sour
 	return source, nil
 }
 
+// planned says what is going to be downloaded.
+func planned(p hub.Plan) string {
+	text := humanSize(p.Bytes)
+	if p.Present > 0 {
+		text = fmt.Sprintf("%s, the rest of %s", humanSize(p.Bytes-p.Present), text)
+	}
+	return fmt.Sprintf("%s of weights, %s, to HuggingFace's cache", text, counted(p.Files, "file"))
+}
+
 func sum(counts map[string]int64) (total int64) {
 	for _, n := range counts {
 		total += n
@@ -158,8 +193,13 @@ func sum(counts map[string]int64) (total int64) {
 	return total
 }
 
-// defaultTarget returns NAME-MODE.tti for a directory .../NAME, a hub id ORG/NAME@REVISION or a file NAME-f32.tti.
+// defaultTarget returns NAME-MODE.tti for a directory .../NAME, a model ORG/NAME of the hub or a file NAME-f32.tti.
 func defaultTarget(source, suffix string) (string, error) {
+	if r, err := hub.ParseReference(source); err == nil {
+		if _, err := os.Stat(source); err != nil {
+			source = r.Repository
+		}
+	}
 	path, err := filepath.Abs(source) // which gives "." and ".." a name
 	if err != nil {
 		return "", err

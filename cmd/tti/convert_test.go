@@ -46,8 +46,10 @@ func TestConvertNamesItsTarget(t *testing.T) {
 		}
 		file.Close()
 	}
-	if target, err := defaultTarget("org/name@main", "-int8"); target != "name-int8.tti" || err != nil {
-		t.Errorf("target of a hub id is %q (%v)", target, err)
+	for _, name := range []string{"org/name@main", "org/name@refs/pr/1", "https://huggingface.co/org/name/tree/main"} {
+		if target, err := defaultTarget(name, "-int8"); target != "name-int8.tti" || err != nil {
+			t.Errorf("%s: got %q, %v", name, target, err)
+		}
 	}
 }
 

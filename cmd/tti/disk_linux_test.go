@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
 	"regexp"
 	"syscall"
@@ -55,7 +56,7 @@ func TestDownloadFullDisk(t *testing.T) {
 	defer syscall.Unmount(user.home, 0)
 	code, stderr := user.run("", "convert", hubtest.Repository)
 	// Files come side by side, so any of them may be the one that finds the disk full.
-	if code != 1 || !regexp.MustCompile(`^tti: .*: no space left on device\n$`).MatchString(stderr) {
+	if code != 1 || !regexp.MustCompile(`^`+announced+`tti: .*: no space left on device\n$`).MatchString(stderr) {
 		t.Errorf("exit code %d, standard error %q", code, stderr)
 	}
 	if left := names(t, user.directory); len(left) > 0 {
@@ -65,6 +66,33 @@ func TestDownloadFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	if code, stderr := user.run("", "convert", hubtest.Repository); code != 0 {
+		t.Errorf("exit code %d, standard error %q", code, stderr)
+	}
+}
+
+// TestCacheFullDisk has a cache without room for the converted model: it holds no part of it, and takes the model when there is more room.
+func TestCacheFullDisk(t *testing.T) {
+	hub := hubtest.New(t, draftFiles(t))
+	user := newHubUser(t, hub)
+	folder := filepath.Join(user.home, ".cache", "tti")
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=512k"); err != nil {
+		t.Skipf("mount a small tmpfs: %v", err)
+	}
+	defer syscall.Unmount(folder, 0)
+	code, stderr := user.run("", "run", hubtest.Repository, "x")
+	if code != 1 || !regexp.MustCompile(`^`+loading+`tti: .*no space left on device\n$`).MatchString(stderr) {
+		t.Errorf("exit code %d, standard error %q", code, stderr)
+	}
+	if left := names(t, filepath.Join(folder, "models")); len(left) > 0 {
+		t.Errorf("it leaves %q", left)
+	}
+	if err := syscall.Mount("tmpfs", folder, "tmpfs", syscall.MS_REMOUNT, "size=8m"); err != nil {
+		t.Fatal(err)
+	}
+	if code, stderr := user.run("", "run", hubtest.Repository, "x"); code != 0 || len(hub.Seen("STORE")) != 1 {
 		t.Errorf("exit code %d, standard error %q", code, stderr)
 	}
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/runtime"
 	"github.com/tti-llm/tti/spec"
 )
@@ -20,7 +22,7 @@ type draftFlags struct {
 const ngram = "ngram"
 
 func (f *draftFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.drafts, "draft", nil, "guess tokens ahead with the model in `FILE.tti|ngram`; may be given several times. The text never depends on it")
+	cmd.Flags().StringArrayVar(&f.drafts, "draft", nil, "guess tokens ahead with `MODEL|ngram`, a file or a model of the hub; may be given several times. The text never depends on it")
 	cmd.RegisterFlagCompletionFunc("draft", completeDrafts)
 }
 
@@ -49,15 +51,33 @@ type drafts struct {
 	models []*runtime.Model // nil: the text itself is looked through
 }
 
+// draftMode is the mode of drafts from the hub: the fastest one, as what they guess is checked.
+var draftMode = convert.Options{Mode: convert.Int4, Int4: convert.All}
+
+// draftFile returns the .tti file of a draft, or ngram.
+func draftFile(ctx context.Context, cmd *cobra.Command, name string) (string, error) {
+	if name == ngram {
+		return name, nil
+	}
+	return otherFile(ctx, cmd, name, draftMode)
+}
+
 // open opens the draft models on the target's threads. They must be closed before the target.
-func (f *draftFlags) open(target *runtime.Model) (*drafts, error) {
+func (f *draftFlags) open(ctx context.Context, cmd *cobra.Command, target *runtime.Model) (_ *drafts, err error) {
 	d := &drafts{target: target}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
 	for _, name := range f.drafts {
+		path, err := draftFile(ctx, cmd, name)
+		if err != nil {
+			return nil, err
+		}
 		var model *runtime.Model
-		if name != ngram {
-			var err error
-			if model, err = openModel(name, runtime.WithThreads(target.Threads())); err != nil {
-				d.close()
+		if path != ngram {
+			if model, err = openModel(path, runtime.WithThreads(target.Threads())); err != nil {
 				return nil, err
 			}
 		}

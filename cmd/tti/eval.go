@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/runtime"
 	"github.com/tti-llm/tti/runtime/tokenizer"
 )
@@ -50,10 +51,11 @@ const (
 
 func newEval() *cobra.Command {
 	var flags modelFlags
+	var modes modeFlags
 	var path, reference string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "eval FILE.tti --text FILE",
+		Use:   "eval MODEL --text FILE",
 		Short: "Measure how well a model predicts a text",
 		Long: `Measure the perplexity of a text. Its tokens are cut into windows of the model's context, at most 2048
 tokens long unless --ctx asks for more, each of which starts afresh; the first token of a window is not scored. NLL is the mean negative log-likelihood of
@@ -61,11 +63,11 @@ a scored token in nats, perplexity its exponential.
 
 With --compare the model is judged against a reference, such as the same model in f32: by how much
 perplexity rises, the mean Kullback-Leibler divergence of the reference's distributions of the next
-token from the model's, in nats, how often both find the same token most likely, and where they differ most.`,
+token from the model's, in nats, how often both find the same token most likely, and where they differ most. A reference of the hub is taken in f32.` + hubHelp,
 		Example: `  tti eval fable.tti --text testdata/golden/fable-eval.txt
   tti eval fable-int4.tti --text story.txt --compare fable-f32.tti
   tti eval fable.tti --text - --json < story.txt`,
-		Args:              exactly("FILE.tti"),
+		Args:              exactly("MODEL"),
 		ValidArgsFunction: completeFiles,
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			if path == "" {
@@ -75,7 +77,17 @@ token from the model's, in nats, how often both find the same token most likely,
 			if err != nil {
 				return err
 			}
-			model, err := openModel(args[0], flags.options()...)
+			file, err := modes.file(ctx, cmd, args[0])
+			if err != nil {
+				return err
+			}
+			compared := reference
+			if reference != "" {
+				if compared, err = otherFile(ctx, cmd, reference, convert.Options{Mode: convert.F32}); err != nil {
+					return err
+				}
+			}
+			model, err := openModel(file, flags.options()...)
 			if err != nil {
 				return err
 			}
@@ -83,7 +95,10 @@ token from the model's, in nats, how often both find the same token most likely,
 			var found evaluation
 			ids, err := model.Tokenizer().EncodePrompt(text)
 			if err == nil {
-				found, err = evaluate(ctx, cmd, model, reference, flags.contextOption(), ids)
+				found, err = evaluate(ctx, cmd, model, compared, flags.contextOption(), ids)
+			}
+			if found.Model = args[0]; found.Compare != nil {
+				found.Compare.Reference = reference
 			}
 			switch {
 			case errors.Is(err, tokenizer.ErrTooLong), errors.Is(err, runtime.ErrEmpty): // the text is at fault
@@ -98,16 +113,17 @@ token from the model's, in nats, how often both find the same token most likely,
 		}),
 	}
 	cmd.Flags().StringVar(&path, "text", "", "the `FILE` to score, - for standard input")
-	cmd.Flags().StringVar(&reference, "compare", "", "the `FILE.tti` to compare predictions with")
+	cmd.Flags().StringVar(&reference, "compare", "", "the `MODEL` to compare predictions with")
 	cmd.MarkFlagFilename("compare", "tti")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	flags.register(cmd)
+	modes.registerHub(cmd)
 	return cmd
 }
 
 // evaluate scores the model, and compares it with the reference if there is one.
 func evaluate(ctx context.Context, cmd *cobra.Command, model *runtime.Model, reference string, contextOption runtime.Option, ids []int32) (evaluation, error) {
-	found := evaluation{Model: model.File().Path(), KV: model.KV().String(), KVBytes: model.KVBytes(model.Shape().Context)}
+	found := evaluation{KV: model.KV().String(), KVBytes: model.KVBytes(model.Shape().Context)}
 	bar := newProgress(cmd.ErrOrStderr(), "scoring tokens", false)
 	defer bar.close()
 	progress := func(done, total int) { bar.set(int64(done), int64(total)) }

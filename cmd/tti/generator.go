@@ -20,7 +20,7 @@ import (
 // generator lets a model speak: the model, what drafts for it, and the text before.
 type generator struct {
 	flags    *runFlags
-	path     string
+	path     string // as it was given
 	model    *runtime.Model
 	template *chat.Template // nil: texts are continued as they are
 	drafts   *drafts
@@ -28,14 +28,18 @@ type generator struct {
 }
 
 // open opens the model and its drafts, and settles what depends on the model: how it is talked to, and how its tokens are drawn.
-func (f *runFlags) open(cmd *cobra.Command, path string) (*generator, error) {
+func (f *runFlags) open(ctx context.Context, cmd *cobra.Command, name string) (*generator, error) {
+	path, err := f.modes.file(ctx, cmd, name)
+	if err != nil {
+		return nil, err
+	}
 	model, err := openModel(path, f.options()...)
 	if err != nil {
 		return nil, err
 	}
-	g := &generator{flags: f, path: path, model: model, drafts: &drafts{}}
+	g := &generator{flags: f, path: name, model: model, drafts: &drafts{}}
 	if err = g.settle(cmd); err == nil {
-		err = g.openDrafts()
+		err = g.openDrafts(ctx, cmd)
 	}
 	if err != nil {
 		g.close()
@@ -85,8 +89,8 @@ func (f *runFlags) chatTemplate(path string, model *runtime.Model) (*chat.Templa
 	return template, nil
 }
 
-func (g *generator) openDrafts() (err error) {
-	if g.drafts, err = g.flags.draft.open(g.model); err != nil {
+func (g *generator) openDrafts(ctx context.Context, cmd *cobra.Command) (err error) {
+	if g.drafts, err = g.flags.draft.open(ctx, cmd, g.model); err != nil {
 		g.drafts = &drafts{}
 		return err
 	}

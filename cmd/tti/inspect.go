@@ -97,24 +97,29 @@ func bitsPerWeight(bytes, weights int64) float64 { return float64(8*bytes) / flo
 func newInspect() *cobra.Command {
 	var tensors, template, asJSON bool
 	var source string
+	var modes modeFlags
 	cmd := &cobra.Command{
-		Use:   "inspect FILE.tti",
+		Use:   "inspect MODEL",
 		Short: "Show what is in a .tti file",
-		Long: `Show a .tti file's architecture, hyper-parameters and sources, and how its tensors are encoded. The
+		Long: `Show a model's architecture, hyper-parameters and sources, and how its tensors are encoded. The
 checksums shown are those the file states; tti verify compares them with the contents. Of a packed
 file only the first frames are unpacked, to memory.
 
 With --errors the weight matrices are compared with those of the model that the file was made from, by
 their shape: the mean absolute error as a part of the mean absolute weight, the root of the mean
-squared error, the largest error, and the signal-to-quantization-noise ratio.`,
+squared error, the largest error, and the signal-to-quantization-noise ratio.` + hubHelp,
 		Example: `  tti inspect fable.tti
   tti inspect fable.tti --tensors
   tti inspect fable-int4.tti --errors testdata/fable
   tti inspect fable.tti --json | jq .total.bits_per_weight`,
-		Args:              exactly("FILE.tti"),
+		Args:              exactly("MODEL"),
 		ValidArgsFunction: completeExtensions("tti", "zst"),
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
-			file, err := openContainer(args[0])
+			path, err := modes.file(ctx, cmd, args[0])
+			if err != nil {
+				return err
+			}
+			file, err := openContainer(path)
 			if err != nil {
 				return err
 			}
@@ -145,6 +150,7 @@ squared error, the largest error, and the signal-to-quantization-noise ratio.`,
 	cmd.Flags().BoolVar(&tensors, "tensors", false, "list every section")
 	cmd.Flags().BoolVar(&template, "template", false, "print the chat template and nothing else")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object, every section included")
+	modes.registerHub(cmd)
 	return cmd
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tti-llm/tti/convert/cache"
 	"github.com/tti-llm/tti/runtime/bench"
 )
 
@@ -21,6 +22,8 @@ var jsonObjects = map[string]reflect.Type{
 	"tti inspect --json":       reflect.TypeFor[inspection](),
 	"tti bench --json":         reflect.TypeFor[bench.Result](),
 	"tti bench --draft --json": reflect.TypeFor[draftBench](),
+	"tti list --json":          reflect.TypeFor[cacheList](),
+	"tti pull --json":          reflect.TypeFor[cache.Model](),
 	"/save":                    reflect.TypeFor[saved](),
 }
 

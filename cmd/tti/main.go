@@ -109,7 +109,8 @@ and runs it straight from the mapped file. The same file, prompt and seed give t
 every machine, whatever the number of threads.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
-		Example: `  tti convert testdata/fable --mode int4 -o fable.tti
+		Example: `  tti run Qwen/Qwen3-0.6B
+  tti convert testdata/fable --mode int4 -o fable.tti
   tti run fable.tti "Once upon a time" -n 100
   tti inspect fable.tti`,
 		SilenceErrors:              true,
@@ -131,7 +132,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		newConvert(), newExport(), newInspect(), newVerify(), newPack(), newUnpack(), newRun(), newEval(), newTokenize(), newBench(), newServe(), newReplay(), newVersion(),
+		newConvert(), newExport(), newInspect(), newVerify(), newPack(), newUnpack(), newRun(), newEval(), newTokenize(), newBench(), newServe(), newReplay(),
+		newPull(), newList(), newRemove(), newVersion(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd("completion")

@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
+	// No test asks the hub unless it says so.
+	os.Setenv("HF_HUB_OFFLINE", "1")
+	os.Setenv("HF_HOME", filepath.Join(folder, "huggingface"))
 	draftF32, draftInt8 = filepath.Join(folder, "draft-f32.tti"), filepath.Join(folder, "draft-int8.tti")
 	for mode, target := range map[string]string{"f32": draftF32, "int8": draftInt8} {
 		if err := convertFor(target, draftSource, mode); err != nil {
@@ -169,11 +172,11 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		{[]string{"convert", "a", "--int4", "all"}, `--int4 all belongs to --mode int4, the mode is int8`},
 		{[]string{"convert", "a", "--mode", "f32", "--calibrate", "text"}, `--calibrate belongs to --mode int8 or int4, the mode is f32`},
 		{[]string{"convert", "a", "--mode", "f16", "--calibrate", "-"}, `--calibrate.*the mode is f16`},
-		{[]string{"inspect"}, `0 arguments given, want FILE.tti`},
+		{[]string{"inspect"}, `0 arguments given, want MODEL`},
 		{[]string{"inspect", "a", "b"}, `2 arguments`},
 		{[]string{"inspect", "a", "--frob"}, `--frob`},
 		{[]string{"verify"}, `0 files given`},
-		{[]string{"run"}, `FILE.tti`},
+		{[]string{"run"}, `want MODEL`},
 		{[]string{"run", "a", "-n", "-1"}, `"-1" for "-n, --tokens" flag: want a whole number, at least 0`},
 		{[]string{"run", "a", "-n", "many"}, `"many"`},
 		{[]string{"run", "a", "--temp", "-1"}, `--temp.*at least 0`},
@@ -211,15 +214,15 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		{[]string{"run", "a", "--temp", "0", "--seed", "5"}, `--seed has no effect at temperature 0`},
 		{[]string{"bench", "a", "--draft", "ngram", "--top-p", "0.9"}, `--top-p has no effect at temperature 0.*give --temp too`},
 		{[]string{"eval", "a"}, `--text is missing`},
-		{[]string{"eval"}, `FILE.tti`},
-		{[]string{"tokenize"}, `FILE.tti`},
+		{[]string{"eval"}, `want MODEL`},
+		{[]string{"tokenize"}, `want MODEL`},
 		{[]string{"tokenize", "a", "b", "c"}, `3 arguments`},
 		{[]string{"tokenize", "a", "b", "--decode", "--special"}, `--special`},
 		{[]string{"bench"}, `0 files`},
 		{[]string{"bench", "a", "b"}, `2 files`},
 		{[]string{"bench", "a", "--synthetic", "gpt2"}, `1 files`},
 		{[]string{"bench", "--synthetic", "gpt9"}, `--synthetic.*gpt2`},
-		{[]string{"bench", "a", "--mode", "int4"}, `--mode belongs to --synthetic`},
+		{[]string{"bench", draftInt8, "--mode", "int4"}, `--mode is for models of the hub`},
 		{[]string{"bench", "a", "--repeats", "0"}, `--repeats`},
 		{[]string{"bench", "a", "--temp", "1"}, `--temp belongs to --draft`},
 		{[]string{"bench", "a", "--draft", "ngram", "-n", "1"}, `--tokens" flag: want a whole number, at least 2`},

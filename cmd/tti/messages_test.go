@@ -30,7 +30,7 @@ func TestMistakenFiles(t *testing.T) {
 		write("new.bin", "PK\x03\x04aaaaaarchive/data.pklx"): `pickled PyTorch file.*safetensors`,
 		draftSource:                           `is a model directory.*tti convert ` + draftSource,
 		folder:                                `is a directory.*tti convert`,
-		filepath.Join(folder, "gpt2"):         `there is no such file; "tti convert`,
+		filepath.Join(folder, "gpt2"):         `there is no such file; want a .tti file, or the id of a model`,
 		filepath.Join(folder, "missing.tti"):  `there is no such file`,
 		write("noise.tti", "\x00\x01\x02abc"): `noise\.tti: `,
 	} {

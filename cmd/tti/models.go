@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/tti-llm/tti/convert/hub"
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/runtime"
 )
@@ -20,7 +21,7 @@ import (
 func openModel(path string, options ...runtime.Option) (*runtime.Model, error) {
 	model, err := runtime.Open(path, options...)
 	if err != nil {
-		return nil, mistaken(path, err)
+		return nil, mistaken(path, damaged(path, err))
 	}
 	return model, nil
 }
@@ -71,8 +72,16 @@ func (m *mistake) Unwrap() error { return m.err }
 // missing says that there is no such file, and what may be meant by a name that is none.
 func missing(path string, err error) error {
 	text := fmt.Sprintf("%s: there is no such file", path)
-	if filepath.Ext(path) == "" {
-		text += fmt.Sprintf("; \"tti convert %s\" makes a .tti file of a model on the hub", path)
+	_, notID := hub.ParseReference(path)
+	_, near := os.Stat(path + ".tti")
+	switch {
+	case near == nil:
+		text += fmt.Sprintf("; did you mean %s.tti?", path)
+	case filepath.Ext(path) != "":
+	case notID != nil:
+		text += "; want a .tti file, or the id of a model of the hub, such as org/name"
+	default:
+		text += fmt.Sprintf("; \"tti convert %s\" makes a .tti file of the model on the hub", path)
 	}
 	return &mistake{text, err}
 }

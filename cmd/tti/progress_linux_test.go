@@ -44,6 +44,7 @@ func TestDownloadProgress(t *testing.T) {
 
 	ownCache(t)
 	t.Setenv("HF_ENDPOINT", user.endpoint)
+	t.Setenv("HF_HUB_OFFLINE", "")
 	t.Setenv("HF_HOME", user.home)
 	t.Setenv("HF_TOKEN", hubtest.Token)
 	target := filepath.Join(t.TempDir(), "out.tti")

@@ -19,6 +19,7 @@ var errDiffers = errors.New("answers differ")
 
 func newReplay() *cobra.Command {
 	var flags modelFlags
+	var modes modeFlags
 	var models []string
 	cmd := &cobra.Command{
 		Use:   "replay LOG",
@@ -34,14 +35,19 @@ code is 1.`,
 		Args: exactly("LOG"),
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			if len(models) == 0 {
-				return usagef(cmd, "no models given, want --model FILE.tti")
+				return usagef(cmd, "no models given, want --model MODEL")
 			}
-			return replay(ctx, cmd, args[0], models, &flags)
+			files, err := modes.files(ctx, cmd, models...)
+			if err != nil {
+				return err
+			}
+			return replay(ctx, cmd, args[0], files, &flags)
 		}),
 	}
-	cmd.Flags().StringArrayVar(&models, "model", nil, "the model's `FILE.tti`, whatever it was called, or a folder of models; may be given several times")
+	cmd.Flags().StringArrayVar(&models, "model", nil, "the `MODEL`, a file, whatever it was called, or a model of the hub, or a folder of files; may be given several times")
 	cmd.MarkFlagFilename("model", "tti")
 	flags.register(cmd)
+	modes.registerHub(cmd)
 	return cmd
 }
 

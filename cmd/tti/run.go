@@ -21,6 +21,7 @@ import (
 // runFlags are the flags of run.
 type runFlags struct {
 	modelFlags
+	modes        modeFlags
 	set          *pflag.FlagSet // of the command
 	prompt, file string
 	raw          bool
@@ -52,9 +53,9 @@ func newRunFlags() *runFlags {
 func newRun() *cobra.Command {
 	flags := newRunFlags()
 	cmd := &cobra.Command{
-		Use:   "run FILE.tti [PROMPT]",
+		Use:   "run MODEL [PROMPT]",
 		Short: "Chat with a model, or let it continue a text",
-		Long: `Let the model in a .tti file answer. A model with a chat template chats: the prompt is a user's message, and what is written to
+		Long: `Let a model answer. A model with a chat template chats: the prompt is a user's message, and what is written to
 standard output is the answer. Others, and all with --raw, continue the prompt as the text that it is; then the continuation is
 written, without the prompt.
 
@@ -69,15 +70,16 @@ with a token by which the model ends it, after -n tokens, before a --stop string
 With --draft, something cheap guesses ahead and the model checks the guesses together, which is faster
 where they are often right: a smaller model with the same vocabulary, the same model in fewer bits, or
 with ngram what followed the same words earlier in the text. What does not pay is not used. The text
-is the same with any draft and without. (A file called ngram is ./ngram.)`,
+is the same with any draft and without. (A file called ngram is ./ngram.)` + hubHelp,
 		Example: `  tti run llama.tti
+  tti run Qwen/Qwen3-0.6B --mode int4
   tti run llama.tti "Why is the sky blue?" --system "Answer in one sentence."
   tti run fable.tti --raw "Once upon a time" -n 200 --temp 0.7 --seed 7
   tti run fable.tti --file story.txt --draft fable-draft.tti --highlight
   echo "The old king" | tti run fable.tti --json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > 2 {
-				return fmt.Errorf("%d arguments given, want FILE.tti and perhaps PROMPT, in quotes if it has spaces", len(args))
+				return fmt.Errorf("%d arguments given, want MODEL and perhaps PROMPT, in quotes if it has spaces", len(args))
 			}
 			return nil
 		},
@@ -128,6 +130,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	set.BoolVar(&f.json, "json", false, "print one JSON object at the end instead of the text")
 	set.BoolVar(&f.stream, "stream", false, "with --json: print an object for each token too, one in a line, before the one at the end")
 	f.register(cmd)
+	f.modes.registerHub(cmd)
 }
 
 // prompted reports whether a prompt was given in the command line.
@@ -247,7 +250,7 @@ func (f *runFlags) once(ctx context.Context, cmd *cobra.Command, path string) er
 	if err != nil {
 		return err
 	}
-	g, err := f.open(cmd, path)
+	g, err := f.open(ctx, cmd, path)
 	if err != nil {
 		return err
 	}

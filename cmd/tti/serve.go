@@ -61,8 +61,9 @@ func newServe() *cobra.Command {
 /tokenize, /detokenize, /health and /metrics. Many texts are written at once, each as if it were alone.
 At / is a page to talk to the models.
 
-A MODEL is a .tti file, a folder of which every .tti file is served, or what tti convert takes, a model
-directory or a hub id, which is converted into the user's cache directory first. NAME=MODEL gives a file
+A MODEL is a .tti file, a folder of which every .tti file is served, or what tti convert takes: a model
+directory, or a model of the HuggingFace hub by its id or the address of its page, which is converted into the user's cache directory first; tti list shows
+what is there of the hub. NAME=MODEL gives a model
 another name than its own. Files are opened when they are first asked for.
 
 Every answer carries its seed. With --log, requests and answers are kept, and tti replay computes them
@@ -72,6 +73,7 @@ Beyond this machine (--listen with another address) clients need a key of --keys
 --allow-anyone is given. An interrupt lets the requests that run finish, as long as --drain says.`,
 		Example: `  tti serve fable-llama.tti
   tti serve testdata/fable-llama
+  tti serve Qwen/Qwen3-0.6B --mode int4
   tti serve models/ --memory 16GB --log answers.jsonl
   tti serve small=qwen.tti --listen 0.0.0.0:8080 --keys keys.txt`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -96,7 +98,7 @@ Beyond this machine (--listen with another address) clients need a key of --keys
 	set.StringVar(&flags.tlsCert, "tls-cert", "", "`FILE` with the certificate for TLS")
 	set.StringVar(&flags.tlsKey, "tls-key", "", "`FILE` with the certificate's key")
 	set.StringArrayVar(&flags.origins, "cors", nil, "let pages of this `ORIGIN` use the server, such as https://example.org, or * for all")
-	set.StringArrayVar(&flags.drafts, "draft", nil, "guess tokens ahead with `[MODEL=]{FILE.tti|ngram}`, for one model or for all. Answers never depend on it")
+	set.StringArrayVar(&flags.drafts, "draft", nil, "guess tokens ahead with `[MODEL=]{MODEL|ngram}`, for one model or for all. Answers never depend on it")
 	set.StringVar(&flags.log, "log", "", "append requests and answers to this `FILE`, for tti replay")
 	set.BoolVar(&flags.jsonLog, "json", false, "write the lines about requests on standard error as JSON")
 	set.StringVar(&flags.pprof, "pprof", "", "`ADDRESS` on this machine for profiles")
@@ -136,7 +138,6 @@ func (f *serveFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 		Threads: threads,
 		Model:   append(f.kvOption(), runtime.WithKVLimit(int64(f.kvMemory))),
 		Context: f.context.value,
-		Drafts:  f.draftsByModel(),
 		Engine:  engine.Options{Texts: f.texts.value, Queue: f.queue.value, Prefixes: cmp.Or(int64(f.prefixes), -1)},
 		Memory:  int64(f.memory),
 		Origins: f.origins,
@@ -151,6 +152,9 @@ func (f *serveFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 	}
 	sources, err := f.sources(ctx, cmd, args)
 	if err != nil {
+		return err
+	}
+	if options.Drafts, err = f.draftsByModel(ctx, cmd); err != nil {
 		return err
 	}
 	if f.log != "" {
@@ -212,88 +216,87 @@ func (f *modelFlags) kvOption() (options []runtime.Option) {
 }
 
 // draftsByModel returns what guesses for each model, and under "" for those that are not named.
-func (f *serveFlags) draftsByModel() map[string][]string {
+func (f *serveFlags) draftsByModel(ctx context.Context, cmd *cobra.Command) (map[string][]string, error) {
 	drafts := map[string][]string{}
 	for _, flag := range f.drafts {
-		name, draft, named := strings.Cut(flag, "=")
-		if !named {
-			name, draft = "", flag
+		name, draft, _ := cutName(flag)
+		file, err := draftFile(ctx, cmd, draft)
+		if err != nil {
+			return nil, err
 		}
-		drafts[name] = append(drafts[name], draft)
+		drafts[name] = append(drafts[name], file)
 	}
-	return drafts
+	return drafts, nil
+}
+
+// cutName cuts NAME=MODEL, whose name may be missing. An address may have a = of its own.
+func cutName(text string) (name, model string, named bool) {
+	if name, model, named = strings.Cut(text, "="); !named || strings.Contains(name, "://") {
+		return "", text, false
+	}
+	return name, model, true
 }
 
 // sources finds what the arguments name. What is no .tti file yet is made one.
 func (f *serveFlags) sources(ctx context.Context, cmd *cobra.Command, args []string) (sources []serve.Source, err error) {
+	options, err := f.modes.options(cmd)
+	if err != nil {
+		return nil, err
+	}
 	for _, arg := range args {
-		name, path, named := strings.Cut(arg, "=")
-		if !named {
-			name, path = "", arg
+		name, path, named := cutName(arg)
+		r, isHub, err := hubReference(path)
+		if err != nil {
+			return nil, err
 		}
 		info, err := os.Stat(path)
 		_, inner := os.Stat(filepath.Join(path, "config.json"))
-		switch isModel := err == nil && info.IsDir() && inner == nil; {
-		case isModel || err != nil && !strings.HasSuffix(path, ".tti"):
-			source, err := f.converted(ctx, cmd, path)
-			if err != nil {
-				return nil, err
-			}
-			source.Name = cmp.Or(name, source.Name)
-			sources = append(sources, source)
-		case err != nil:
-			return nil, err
-		case named && info.IsDir():
-			return nil, usagef(cmd, "%s names a folder, whose files have names of their own", arg)
-		default:
-			if !info.IsDir() {
-				if err := checkFile(path); err != nil {
-					return nil, err
-				}
-			}
-			sources = append(sources, serve.Source{Name: name, Path: path})
+		isFolder := err == nil && info.IsDir()
+		switch {
+		case isHub:
+			name = cmp.Or(name, r.Repository)
+			path, err = cachedFile(ctx, cmd, r, options)
+		case isFolder && inner == nil:
+			name = cmp.Or(name, filepath.Base(path))
+			path, err = convertedDirectory(ctx, cmd, path, options)
+		case isFolder && named:
+			err = usagef(cmd, "%s names a folder, whose files have names of their own", arg)
+		case !isFolder:
+			err = checkFile(path)
 		}
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, serve.Source{Name: name, Path: path})
 	}
 	return sources, nil
 }
 
-// converted returns the .tti file of a model directory or a hub id, in the user's cache directory. That of a commit of the hub is
-// made once, that of a directory every time, for it may have changed.
-func (f *serveFlags) converted(ctx context.Context, cmd *cobra.Command, name string) (serve.Source, error) {
-	options, err := f.modes.options(cmd)
-	if err != nil {
-		return serve.Source{}, err
-	}
+// convertedDirectory returns the .tti file of a model directory, in the user's cache directory. It is made every time, for the directory may have
+// changed.
+func convertedDirectory(ctx context.Context, cmd *cobra.Command, directory string, o convert.Options) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return serve.Source{}, err
+		return "", err
 	}
-	source, err := resolve(ctx, cmd, name)
+	source, err := resolve(ctx, cmd, directory)
 	if err != nil {
-		return serve.Source{}, err
+		return "", err
 	}
-	file, err := defaultTarget(name, suffix(options))
+	file, err := defaultTarget(directory, suffix(o))
 	if err != nil {
-		return serve.Source{}, err
+		return "", err
 	}
-	folder := filepath.Join(cache, "tti", "serve", fmt.Sprintf("%016x", xxhash.Sum64String(source.Directory)))
+	whole, err := filepath.Abs(directory) // the same name may be of another one tomorrow
+	if err != nil {
+		return "", err
+	}
+	folder := filepath.Join(cache, "tti", "serve", fmt.Sprintf("%016x", xxhash.Sum64String(whole)))
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return serve.Source{}, err
+		return "", err
 	}
-	served := serve.Source{Name: servedName(name, source), Path: filepath.Join(folder, file)}
-	if _, err := os.Stat(served.Path); err == nil && !source.Local {
-		return served, nil
-	}
-	return served, workOn(source).run(ctx, cmd, served.Path, options)
-}
-
-// servedName is what clients call a model that was converted: the hub's id, or the directory's name.
-func servedName(name string, source convert.Source) string {
-	if source.Local {
-		return filepath.Base(source.Directory)
-	}
-	id, _, _ := strings.Cut(name, "@")
-	return id
+	path := filepath.Join(folder, file)
+	return path, workOn(source).run(ctx, cmd, path, o)
 }
 
 // byteSize is a flag for a number of bytes, such as 16GB.

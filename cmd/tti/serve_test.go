@@ -142,7 +142,7 @@ func TestServeSources(t *testing.T) {
 
 func TestServeDrafts(t *testing.T) {
 	flags := serveFlags{drafts: []string{"ngram", "a=b.tti", "a=ngram"}}
-	if got := flags.draftsByModel(); !reflect.DeepEqual(got, map[string][]string{"": {"ngram"}, "a": {"b.tti", "ngram"}}) {
+	if got, err := flags.draftsByModel(t.Context(), newServe()); err != nil || !reflect.DeepEqual(got, map[string][]string{"": {"ngram"}, "a": {"b.tti", "ngram"}}) {
 		t.Errorf("%v", got)
 	}
 }

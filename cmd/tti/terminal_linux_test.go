@@ -471,6 +471,7 @@ func TestTerminalIsNotSteered(t *testing.T) {
 		}()
 		t.Setenv("HF_ENDPOINT", "http://"+listener.Addr().String())
 		t.Setenv("HF_HOME", t.TempDir())
+		t.Setenv("HF_HUB_OFFLINE", "")
 		t.Chdir(t.TempDir())
 		s, process := newScreen(t, "convert", "some/model")
 		text := s.all(process, 1)

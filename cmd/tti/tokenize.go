@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -18,12 +21,13 @@ import (
 type tokenizeFlags struct {
 	decode, special, chat, json bool
 	escapes                     escapesFlag
+	modes                       modeFlags
 }
 
 func newTokenize() *cobra.Command {
 	var flags tokenizeFlags
 	cmd := &cobra.Command{
-		Use:   "tokenize FILE.tti [TEXT | ID...]",
+		Use:   "tokenize MODEL [TEXT | ID...]",
 		Short: "Turn text into token ids, or back",
 		Long: `Print the ids of TEXT's tokens in one line; with --decode, print the bytes that ids stand for, exactly but for
 control characters on a terminal. Nothing is put around TEXT, and what spells a control token in it is text unless
@@ -32,14 +36,14 @@ control characters on a terminal. Nothing is put around TEXT, and what spells a 
 With --chat, TEXT is a conversation, a JSON list of messages such as [{"role":"user","content":"Hello"}]: what is
 printed is what the model reads by its chat template, up to where its answer begins.
 
-Without TEXT, or with -, standard input is read to its end, every byte of it.`,
+Without TEXT, or with -, standard input is read to its end, every byte of it.` + hubHelp,
 		Example: `  tti tokenize fable.tti "Once upon a time"
   tti tokenize fable.tti < story.txt
   tti tokenize fable.tti --decode 1435,323 705 258 508
   tti tokenize llama.tti --json --chat '[{"role":"user","content":"Hello"}]'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > 2 && !flags.decode {
-				return fmt.Errorf("%d arguments given, want FILE.tti and perhaps TEXT", len(args))
+				return fmt.Errorf("%d arguments given, want MODEL and perhaps TEXT", len(args))
 			}
 			return nil
 		},
@@ -48,7 +52,15 @@ Without TEXT, or with -, standard input is read to its end, every byte of it.`,
 			if err := flags.check(cmd); err != nil {
 				return err
 			}
-			model, err := openModel(args[0], runtime.WithThreads(runtime.NewThreads(1)))
+			var path string
+			err := interruptible(cmd.Context(), func(ctx context.Context) (err error) {
+				path, err = flags.modes.file(ctx, cmd, args[0])
+				return err
+			}, os.Interrupt, syscall.SIGTERM)
+			if err != nil {
+				return err
+			}
+			model, err := openModel(path, runtime.WithThreads(runtime.NewThreads(1)))
 			if err != nil {
 				return err
 			}
@@ -68,6 +80,7 @@ Without TEXT, or with -, standard input is read to its end, every byte of it.`,
 	set.BoolVar(&flags.chat, "chat", false, "turn a conversation, a JSON list of messages, into what the model reads")
 	set.BoolVar(&flags.json, "json", false, "print one JSON object: the text, the ids, and each token's piece of the text")
 	flags.escapes.register(cmd)
+	flags.modes.registerHub(cmd)
 	return cmd
 }
 

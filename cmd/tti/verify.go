@@ -12,17 +12,18 @@ import (
 )
 
 func newVerify() *cobra.Command {
-	return &cobra.Command{
-		Use:   "verify FILE.tti...",
+	var modes modeFlags
+	cmd := &cobra.Command{
+		Use:   "verify MODEL...",
 		Short: "Check every byte of .tti files, packed or not",
 		Long: `Check header, index, every section's checksum and that nothing lies between sections: together every
 bit of the file. Prints "ok" for each file that is, names the first bad section of each other one, and exits 1 if there is any. A
-packed file is unpacked to memory, a few frames at a time.`,
+packed file is unpacked to memory, a few frames at a time.` + hubHelp,
 		Example: `  tti verify fable.tti
   tti verify *.tti fable.tti.zst`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return errors.New("0 files given, want FILE.tti")
+				return errors.New("0 files given, want MODEL")
 			}
 			return nil
 		},
@@ -30,8 +31,12 @@ packed file is unpacked to memory, a few frames at a time.`,
 			return []string{"tti", "zst"}, cobra.ShellCompDirectiveFilterFileExt
 		},
 		RunE: cancellable(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			paths, err := modes.files(ctx, cmd, args...)
+			if err != nil {
+				return err
+			}
 			var bad severalErrors
-			for _, path := range args {
+			for _, path := range paths {
 				switch err := verify(ctx, cmd, path); {
 				case errors.Is(err, errOutput), errors.Is(err, context.Canceled):
 					return err
@@ -45,6 +50,8 @@ packed file is unpacked to memory, a few frames at a time.`,
 			return nil
 		}),
 	}
+	modes.registerHub(cmd)
+	return cmd
 }
 
 // verify checks one file.
@@ -58,7 +65,7 @@ func verify(ctx context.Context, cmd *cobra.Command, path string) error {
 	err = file.Verify(ctx, bar.set)
 	bar.close()
 	if err != nil {
-		return err
+		return damaged(path, err)
 	}
 	if err := verifyTokenizer(file); err != nil {
 		return err

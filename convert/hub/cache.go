@@ -62,7 +62,7 @@ func isRegular(path string) bool {
 
 // commit returns the commit the cache knows for a revision.
 func (f folder) commit(revision string) (string, error) {
-	if commitHash.MatchString(revision) {
+	if IsCommit(revision) {
 		return revision, nil
 	}
 	content, err := os.ReadFile(f.ref(revision))
@@ -70,7 +70,7 @@ func (f folder) commit(revision string) (string, error) {
 		return "", err
 	}
 	commit := strings.TrimSpace(string(content))
-	if !commitHash.MatchString(commit) {
+	if !IsCommit(commit) {
 		return "", fmt.Errorf("%s: %q is not a commit", f.ref(revision), commit)
 	}
 	return commit, nil

@@ -30,11 +30,19 @@ type Client struct {
 	Offline  bool   // use the cache and ask no server
 	Parallel int    // files downloaded at once; 0: 8
 
-	// Accept, if not nil, is called before weights are downloaded, with the directory that holds everything else
-	// by then. An error of it ends Fetch.
-	Accept func(directory string) error
+	// Accept, if not nil, is called before weights are downloaded. An error of it ends Fetch.
+	Accept func(Plan) error
 
 	timing *timing // nil: defaultTiming
+}
+
+// A Plan is the weights that a Fetch is going to download.
+type Plan struct {
+	Directory string // of the snapshot, which holds everything else by now
+	Commit    string // hash
+	Files     int
+	Bytes     int64 // of the files
+	Present   int64 // of these, what an earlier download has left
 }
 
 // Progress is told how many of a file's total bytes are in place. The first call for a file comes before
@@ -68,14 +76,7 @@ func (c *Client) fetch(ctx context.Context, r Reference, progress Progress) (Sna
 	if err := r.validate(); err != nil {
 		return Snapshot{}, err
 	}
-	root := c.Cache
-	if root == "" {
-		var err error
-		if root, err = expand(filepath.Join("~", ".cache", "huggingface", "hub")); err != nil {
-			return Snapshot{}, err
-		}
-	}
-	folder, err := newFolder(root, r.Repository)
+	folder, err := c.folder(r)
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -107,7 +108,60 @@ func (c *Client) fetch(ctx context.Context, r Reference, progress Progress) (Sna
 	return s.complete(ctx, commit, names)
 }
 
-// session is one Fetch that talks to the hub.
+// Commit returns the commit that the revision stands for: a commit itself, or what the hub says now. The hub is
+// asked once, and not again if it does not answer. If Client.Offline is set, what the cache knows counts.
+func (c *Client) Commit(ctx context.Context, r Reference) (string, error) {
+	commit, err := c.commit(ctx, r)
+	if err != nil {
+		return "", fmt.Errorf("hub %s: %w", r, err)
+	}
+	return commit, nil
+}
+
+func (c *Client) commit(ctx context.Context, r Reference) (string, error) {
+	if err := r.validate(); err != nil {
+		return "", err
+	}
+	folder, err := c.folder(r)
+	switch {
+	case err != nil:
+		return "", err
+	case IsCommit(r.Revision):
+		return r.Revision, nil
+	case c.Offline:
+		commit, err := folder.commit(r.revision())
+		if err != nil {
+			return "", fmt.Errorf("%w: %w", ErrOffline, err)
+		}
+		return commit, nil
+	}
+	s, err := c.newSession(r, folder, nil)
+	if err != nil {
+		return "", err
+	}
+	defer s.http.CloseIdleConnections()
+	commit, _, err := s.list(ctx, 1)
+	return commit, err
+}
+
+// Folder returns the place of a repository's downloads, whether there are any or not.
+func (c *Client) Folder(r Reference) (string, error) {
+	folder, err := c.folder(r)
+	return filepath.Join(folder.root, folder.name), err
+}
+
+func (c *Client) folder(r Reference) (folder, error) {
+	root := c.Cache
+	if root == "" {
+		var err error
+		if root, err = expand(filepath.Join("~", ".cache", "huggingface", "hub")); err != nil {
+			return folder{}, err
+		}
+	}
+	return newFolder(root, r.Repository)
+}
+
+// session is one Fetch, or one question, that talks to the hub.
 type session struct {
 	client   *Client
 	timing   timing
@@ -168,10 +222,10 @@ func (s *session) list(ctx context.Context, attempts int) (commit string, names 
 	if err != nil {
 		return "", nil, err
 	}
-	if !commitHash.MatchString(listing.Commit) {
+	if !IsCommit(listing.Commit) {
 		return "", nil, fmt.Errorf("listing names commit %q, want a git hash", listing.Commit)
 	}
-	if pinned := s.from.Revision; commitHash.MatchString(pinned) && listing.Commit != pinned {
+	if pinned := s.from.Revision; IsCommit(pinned) && listing.Commit != pinned {
 		return "", nil, fmt.Errorf("%w: listing is of commit %s", ErrMismatch, listing.Commit)
 	}
 	for _, sibling := range listing.Siblings {
@@ -234,7 +288,12 @@ func (s *session) bring(ctx context.Context, commit string, files []string) erro
 		return err
 	}
 	if s.client.Accept != nil {
-		if err := s.client.Accept(s.folder.snapshot(commit)); err != nil {
+		plan := Plan{Directory: s.folder.snapshot(commit), Commit: commit, Files: len(weights)}
+		for _, d := range weights {
+			plan.Bytes += d.size
+			plan.Present += d.present()
+		}
+		if err := s.client.Accept(plan); err != nil {
 			return err
 		}
 	}

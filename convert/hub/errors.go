@@ -18,6 +18,8 @@ var (
 	ErrMismatch = errors.New("download does not match what the hub announced")
 	// ErrTooLarge: a listing or a file other than weights is larger than any that is known.
 	ErrTooLarge = errors.New("too large")
+	// ErrAddress: an address is not that of a model's page.
+	ErrAddress = errors.New("not the address of a model on the hub")
 	// ErrUnsafeName: a server or a weight map named a file outside the repository.
 	ErrUnsafeName = errors.New("unsafe file name")
 )

@@ -117,6 +117,42 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// TestCommit asks for what a revision stands for, which downloads nothing.
+func TestCommit(t *testing.T) {
+	hub := hubtest.New(t, model())
+	c := newClient(t, hub)
+	if commit, err := c.Commit(t.Context(), testReference); commit != hubtest.Commit || err != nil {
+		t.Errorf("got %q, %v", commit, err)
+	}
+	if _, err := c.Commit(t.Context(), Reference{hubtest.Repository, "nowhere"}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a revision that does not exist: %v", err)
+	}
+	if _, err := c.Commit(t.Context(), Reference{Repository: "../x"}); err == nil {
+		t.Error("a hostile reference was asked about")
+	}
+	if seen := hub.Seen(""); len(seen) != 2 || len(hub.Seen("GET /api/models/")) != 2 {
+		t.Errorf("requests %q", seen)
+	}
+	pinned := strings.Repeat("ab", 20)
+	if commit, err := c.Commit(t.Context(), Reference{hubtest.Repository, pinned}); commit != pinned || err != nil || len(hub.Seen("")) != 2 {
+		t.Errorf("a commit stands for %q, %v", commit, err)
+	}
+	c.Offline = true
+	if _, err := c.Commit(t.Context(), testReference); !errors.Is(err, ErrOffline) {
+		t.Errorf("offline without a cache: %v", err)
+	}
+	c.Offline = false
+	mustFetch(t, c, nil)
+	c.Offline = true
+	before := len(hub.Seen(""))
+	if commit, err := c.Commit(t.Context(), testReference); commit != hubtest.Commit || err != nil || len(hub.Seen("")) != before {
+		t.Errorf("offline got %q, %v", commit, err)
+	}
+	if folder, err := c.Folder(testReference); folder != repositoryFolder(c) || err != nil {
+		t.Errorf("folder %q, %v", folder, err)
+	}
+}
+
 func TestFetchRevision(t *testing.T) {
 	hub := hubtest.New(t, model())
 	c := newClient(t, hub)
@@ -492,8 +528,18 @@ func TestAccept(t *testing.T) {
 		hub := hubtest.New(t, files)
 		c := newClient(t, hub)
 		refusal, asked := errors.New("not this one"), 0
-		c.Accept = func(directory string) error {
+		c.Accept = func(plan Plan) error {
 			asked++
+			size, count := int64(0), 0
+			for file, content := range files {
+				if isWeights(file) && !strings.Contains(file, "/") {
+					size, count = size+int64(len(content)), count+1
+				}
+			}
+			if plan.Commit != hubtest.Commit || plan.Bytes != size || plan.Present != 0 || plan.Files != count {
+				t.Errorf("%s: asked about %+v, want %d bytes in %d files", name, plan, size, count)
+			}
+			directory := plan.Directory
 			for file := range files {
 				_, err := os.Stat(filepath.Join(directory, file))
 				if wants := slices.Contains(wanted, file) || file == modelfiles.Index; (err == nil) != (wants && !isWeights(file)) {

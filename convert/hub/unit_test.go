@@ -40,6 +40,35 @@ func TestParseReference(t *testing.T) {
 			t.Errorf("%q: got %+v, want an error", text, got)
 		}
 	}
+	for text, want := range map[string]Reference{
+		"https://huggingface.co/org/name":                          {"org/name", ""},
+		"https://huggingface.co/org/name/":                         {"org/name", ""},
+		"http://HuggingFace.co/org/name":                           {"org/name", ""},
+		"https://www.huggingface.co/gpt2":                          {"gpt2", ""},
+		"huggingface.co/org/name":                                  {"org/name", ""},
+		"hf.co/org/name":                                           {"org/name", ""},
+		"https://hf.co/org/name?library=transformers#top":          {"org/name", ""},
+		"https://huggingface.co/org/name/tree/v1.0":                {"org/name", "v1.0"},
+		"https://huggingface.co/gpt2/tree/main":                    {"gpt2", "main"},
+		"hf.co/org/name/tree/refs%2Fpr%2F1":                        {"org/name", "refs/pr/1"},
+		"hf.co/org/name/tree/refs/pr/1":                            {"org/name", "refs/pr/1"},
+		"hf.co/org/name/blob/" + hubtest.Commit + "/config.json":   {"org/name", hubtest.Commit},
+		"https://huggingface.co/org/name/resolve/main/config.json": {"org/name", "main"},
+		"hf.co/org/name@v1.0":                                      {"org/name", "v1.0"},
+		"hf.co/org/tree":                                           {"org/tree", ""},
+	} {
+		if got, err := ParseReference(text); got != want || err != nil {
+			t.Errorf("%q: got %+v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{
+		"https://example.com/org/name", "https://huggingface.co", "https://huggingface.co/", "hf.co", "https://huggingface.co/datasets/org/name",
+		"hf.co/org/name/tree/..%2F..%2Fx", "hf.co/org/name/tree/%zz", "hf.co/../x", "hf.co/org/name/discussions/1", "ftp://huggingface.co/org/name",
+	} {
+		if got, err := ParseReference(text); err == nil || errors.Is(err, ErrAddress) == strings.HasPrefix(text, "ftp:") {
+			t.Errorf("%q: got %+v and %v, want an error", text, got, err)
+		}
+	}
 	// A Reference made by hand is checked as well, before anything is touched.
 	if _, err := new(Client).Fetch(t.Context(), Reference{Repository: "../x"}, nil); err == nil {
 		t.Error("a hostile reference was fetched")

@@ -129,7 +129,7 @@ func (m meter) files(ctx context.Context) ([]file, error) {
 			files = append(files, file{name: strings.TrimSuffix(filepath.Base(model), ".tti"), path: model})
 			continue
 		}
-		source, err := convert.Resolve(ctx, model, nil)
+		source, err := convert.Resolve(ctx, model, convert.Download{})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", model, err)
 		}
@@ -323,7 +323,7 @@ func (m meter) speculation(ctx context.Context, files []file) (*Speculation, err
 	case strings.HasSuffix(draft, ".tti"):
 		s.Draft = strings.TrimSuffix(filepath.Base(draft), ".tti")
 	default:
-		source, err := convert.Resolve(ctx, draft, nil)
+		source, err := convert.Resolve(ctx, draft, convert.Download{})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", draft, err)
 		}

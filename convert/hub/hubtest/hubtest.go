@@ -4,6 +4,7 @@ package hubtest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/json"
@@ -41,6 +42,7 @@ type Server struct {
 	OnStore func(w http.ResponseWriter, r *http.Request, content []byte, attempt int) bool
 
 	mutex    sync.Mutex
+	head     string         // commit of the branch; empty: Commit
 	requests []string       // "METHOD path", and for the store "STORE name range"
 	attempts map[string]int // of each of them
 	served   atomic.Int64
@@ -111,6 +113,19 @@ func (f *Server) Seen(prefix string) []string {
 	return slices.DeleteFunc(slices.Clone(f.requests), func(r string) bool { return !strings.HasPrefix(r, prefix) })
 }
 
+// Move lets the branch stand at another commit, which has the same files. The one before is gone.
+func (f *Server) Move(commit string) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.head = commit
+}
+
+func (f *Server) commit() string {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return cmp.Or(f.head, Commit)
+}
+
 func (f *Server) serveHub(w http.ResponseWriter, r *http.Request) {
 	attempt := f.count(r.Method + " " + r.URL.Path)
 	if got, want := r.Header.Get("Authorization"), "Bearer "+Token; got != want {
@@ -123,7 +138,7 @@ func (f *Server) serveHub(w http.ResponseWriter, r *http.Request) {
 		f.ServeListing(w, revision)
 		return
 	}
-	if name, ok := strings.CutPrefix(r.URL.Path, "/"+Repository+"/resolve/"+Commit+"/"); ok {
+	if name, ok := strings.CutPrefix(r.URL.Path, "/"+Repository+"/resolve/"+f.commit()+"/"); ok {
 		content, exists := f.Files[name]
 		switch {
 		case !exists:
@@ -131,6 +146,7 @@ func (f *Server) serveHub(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "Entry not found", http.StatusNotFound)
 		case IsLarge(name):
 			Describe(w, name, content)
+			w.Header().Set("X-Repo-Commit", f.commit())
 			http.Redirect(w, r, f.store.URL+"/"+name+"?Signature=abc", http.StatusFound)
 		default:
 			http.Redirect(w, r, "/api/resolve-cache/"+name, http.StatusTemporaryRedirect)
@@ -138,7 +154,7 @@ func (f *Server) serveHub(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if name, ok := strings.CutPrefix(r.URL.Path, "/api/resolve-cache/"); ok {
-		w.Header().Set("X-Repo-Commit", Commit)
+		w.Header().Set("X-Repo-Commit", f.commit())
 		w.Header().Set("ETag", strconv.Quote(ETag(name, f.Files[name])))
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.Files[name]))
 		return
@@ -155,7 +171,7 @@ func Describe(w http.ResponseWriter, name string, content []byte) {
 
 // ServeListing answers with the list of the files at a revision.
 func (f *Server) ServeListing(w http.ResponseWriter, revision string) {
-	if revision != "main" && revision != url.PathEscape("refs/pr/1") && revision != Commit {
+	if revision != "main" && revision != url.PathEscape("refs/pr/1") && revision != f.commit() {
 		w.Header().Set("X-Error-Code", "RevisionNotFound")
 		w.Header().Set("X-Error-Message", "Invalid rev id: "+revision)
 		http.Error(w, "", http.StatusNotFound)
@@ -165,7 +181,7 @@ func (f *Server) ServeListing(w http.ResponseWriter, revision string) {
 	for name := range f.Files {
 		names = append(names, name)
 	}
-	WriteListing(w, Commit, names...)
+	WriteListing(w, f.commit(), names...)
 }
 
 // WriteListing answers with the list of a repository.
