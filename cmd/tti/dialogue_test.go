@@ -255,6 +255,11 @@ func TestChatSaveAndLoad(t *testing.T) {
 			t.Errorf("%s: %d messages, %+v", name, len(c.turns), c.flags.draw.sampling())
 		}
 	}
+	for _, command := range []string{"/save ", "/load "} {
+		if _, notes := c.types(t, command+os.DevNull); notes != os.DevNull+" is a device, want a file\n" {
+			t.Errorf("%s: notes %q", command, notes)
+		}
+	}
 	list := filepath.Join(folder, "list")
 	if err := os.WriteFile(list, []byte(`[{"role":"user","content":"Hello"}]`), 0o666); err != nil {
 		t.Fatal(err)
