@@ -9,9 +9,9 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/peterh/liner"
 	"github.com/spf13/cobra"
 
+	"github.com/tti-llm/tti/cmd/tti/lineedit"
 	"github.com/tti-llm/tti/runtime"
 )
 
@@ -84,7 +84,7 @@ func (c *conversation) loop(ctx context.Context, lines lineReader) error {
 		case err == io.EOF:
 			fmt.Fprintln(c.notes)
 			return nil
-		case errors.Is(err, liner.ErrPromptAborted):
+		case errors.Is(err, lineedit.ErrAborted):
 			fmt.Fprintln(c.notes, "Ctrl-D leaves.")
 			continue
 		case err != nil:

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peterh/liner"
 	"github.com/spf13/cobra"
 
+	"github.com/tti-llm/tti/cmd/tti/lineedit"
 	"github.com/tti-llm/tti/runtime"
 )
 
@@ -30,7 +30,7 @@ func (s *script) Prompt(string) (string, error) {
 	line := s.lines[0]
 	s.lines = s.lines[1:]
 	if line == aborted {
-		return "", liner.ErrPromptAborted
+		return "", lineedit.ErrAborted
 	}
 	return line, nil
 }

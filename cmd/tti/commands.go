@@ -57,9 +57,10 @@ const (
 	chatIntroduction = "Type a message, and the model answers it."
 	textIntroduction = `Type the beginning of a text, and the model continues it. What you type next
 follows that text in a new line. An empty line lets the model go on.`
-	keysHelp = `A text of several lines is pasted, or begins and ends with """. A text that
-begins with a slash begins with two. Ctrl-C ends an answer. The arrow keys bring
-back lines typed before, also those of another day.
+	keysHelp = `A text of several lines is pasted, or begins and ends with """; Alt-Enter
+begins a new line of it. A text that begins with a slash begins with two.
+Ctrl-C ends an answer. The arrow keys bring back texts typed before, also
+those of another day.
 `
 )
 

@@ -255,6 +255,11 @@ func TestChatSaveAndLoad(t *testing.T) {
 			t.Errorf("%s: %d messages, %+v", name, len(c.turns), c.flags.draw.sampling())
 		}
 	}
+	for _, command := range []string{"/save ", "/load "} {
+		if _, notes := c.types(t, command+os.DevNull); notes != os.DevNull+" is a device, want a file\n" {
+			t.Errorf("%s: notes %q", command, notes)
+		}
+	}
 	list := filepath.Join(folder, "list")
 	if err := os.WriteFile(list, []byte(`[{"role":"user","content":"Hello"}]`), 0o666); err != nil {
 		t.Fatal(err)
@@ -328,11 +333,12 @@ func TestMultipleLines(t *testing.T) {
 		want    entry
 		history string
 	}{
-		{[]string{`"""one`, "two", `three"""`}, entry{text: "one\ntwo\nthree"}, `"""one` + lineEndMark + "two" + lineEndMark + `three"""`},
+		{[]string{`"""one`, "two", `three"""`}, entry{text: "one\ntwo\nthree"}, "\"\"\"one\ntwo\nthree\"\"\""},
 		{[]string{`"""`, "", "  /two", `""" `}, entry{text: "  /two"}, `"""  /two"""`},
 		{[]string{`"""one"""`}, entry{text: "one"}, `"""one"""`},
-		{[]string{`"""one` + lineEndMark + `two"""`}, entry{text: "one\ntwo"}, `"""one` + lineEndMark + `two"""`},
-		{[]string{"one" + lineEndMark + tabMark + "two" + lineEndMark}, entry{text: "one\n\ttwo"}, "one" + lineEndMark + tabMark + "two" + lineEndMark},
+		{[]string{"\"\"\"one\ntwo\"\"\"\n"}, entry{text: "one\ntwo"}, "\"\"\"one\ntwo\"\"\""},
+		{[]string{"\"\"\"one\ntwo\"\"\""}, entry{text: "one\ntwo"}, "\"\"\"one\ntwo\"\"\""},
+		{[]string{"one\n\ttwo\n"}, entry{text: "one\n\ttwo"}, "one\n\ttwo\n"},
 		{[]string{"//one"}, entry{text: "/one"}, "//one"},
 		{[]string{"/one"}, entry{"/one", true}, "/one"},
 		{[]string{""}, entry{}, ""},

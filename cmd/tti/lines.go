@@ -7,15 +7,15 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/peterh/liner"
 	"github.com/spf13/cobra"
+
+	"github.com/tti-llm/tti/cmd/tti/lineedit"
 )
 
-// lineReader reads what a user types. It returns io.EOF at the end and liner.ErrPromptAborted for
-// a line given up.
+// lineReader reads what a user types. It returns io.EOF at the end and lineedit.ErrAborted for a text given up.
 type lineReader interface {
 	Prompt(prompt string) (string, error)
-	AppendHistory(line string)
+	AppendHistory(text string)
 	Close() error
 }
 
@@ -23,70 +23,57 @@ type lineReader interface {
 // wanted, and completes the beginnings of lines.
 func newLineReader(cmd *cobra.Command, history bool, complete func(line string) []string) lineReader {
 	if cmd.InOrStdin() == io.Reader(os.Stdin) && cmd.OutOrStdout() == io.Writer(os.Stdout) && isTerminal(os.Stdout) {
-		return newLineEditor(history, complete)
+		if editor, err := lineedit.New(os.Stdin, os.Stdout); err == nil {
+			editor.Complete = complete
+			return newEditedLines(editor, history)
+		}
 	}
 	return &plainLines{bufio.NewReader(cmd.InOrStdin()), cmd.ErrOrStderr()}
 }
 
-// lineEditor keeps its history from one run to the next, in the user's cache directory if there is one.
-type lineEditor struct {
-	*liner.State
+// editedLines keeps its history from one run to the next, in the user's cache directory if there is one.
+type editedLines struct {
+	*lineedit.Editor
 	history string // file name, empty for none
-	stop    func() // waiting for signals
 }
 
-func newLineEditor(history bool, complete func(line string) []string) *lineEditor {
-	e := &lineEditor{State: newLiner()}
-	e.SetCtrlCAborts(true)
-	e.SetMultiLineMode(true)
-	e.SetTabCompletionStyle(liner.TabPrints)
-	e.SetCompleter(complete)
-	e.mark(pasteOn)
-	e.stop = guardTerminal(e.restore)
+const (
+	historyTexts = 1000     // that are kept
+	historyBytes = 4000     // of one that is kept; a longer one is a paste
+	lineEnd      = "\u2028" // stands for one in the file, which has a text in a line
+)
+
+func newEditedLines(editor *lineedit.Editor, history bool) *editedLines {
+	e := &editedLines{Editor: editor}
 	if cache, err := os.UserCacheDir(); err == nil && history {
 		e.history = filepath.Join(cache, "tti", "history")
 	}
-	if file, err := os.Open(e.history); err == nil {
-		e.ReadHistory(file)
-		file.Close()
+	text, _ := os.ReadFile(e.history) // there may be none yet
+	for line := range strings.Lines(string(text)) {
+		e.AppendHistory(strings.ReplaceAll(strings.TrimSuffix(line, "\n"), lineEnd, "\n"))
 	}
 	return e
 }
 
-// historyLine is the longest line that is kept, in bytes: liner reads no file with lines of more than 4096.
-const historyLine = 4000
-
-// AppendHistory keeps a line for the arrow keys.
-func (e *lineEditor) AppendHistory(line string) {
-	if len(line) <= historyLine {
-		e.State.AppendHistory(line)
+// AppendHistory keeps a text for the arrow keys.
+func (e *editedLines) AppendHistory(text string) {
+	if n := len(e.History); n == 0 || e.History[n-1] != text {
+		e.History = append(e.History, text)
 	}
 }
 
 // Close gives the terminal back. A history that cannot be kept is no reason to bother the user.
-func (e *lineEditor) Close() error {
-	e.stop()
+func (e *editedLines) Close() error {
 	if e.history != "" && os.MkdirAll(filepath.Dir(e.history), 0o755) == nil {
-		if file, err := os.OpenFile(e.history, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err == nil {
-			e.WriteHistory(file)
-			file.Close()
+		var kept strings.Builder
+		for _, text := range e.History[max(0, len(e.History)-historyTexts):] {
+			if len(text) <= historyBytes {
+				kept.WriteString(strings.ReplaceAll(text, "\n", lineEnd) + "\n")
+			}
 		}
+		os.WriteFile(e.history, []byte(kept.String()), 0o600)
 	}
-	e.restore()
-	return nil
-}
-
-// restore sets the terminal to what it was.
-func (e *lineEditor) restore() {
-	e.mark(pasteOff)
-	e.State.Close()
-}
-
-// mark switches the terminal's marks around pastes on or off.
-func (e *lineEditor) mark(sequence string) {
-	if marksPastes && liner.TerminalSupported() {
-		io.WriteString(os.Stdout, sequence)
-	}
+	return e.Editor.Close()
 }
 
 // plainLines leaves editing to the terminal and keeps its prompts out of standard output.
@@ -120,30 +107,29 @@ type entry struct {
 	command bool
 }
 
-// readEntry reads a line, or the lines between fences. It keeps them in the history as one line.
+// readEntry reads a text, or the lines between fences, and keeps it in the history.
 func readEntry(lines lineReader) (entry, error) {
-	line, err := lines.Prompt("> ")
+	text, err := lines.Prompt("> ")
 	if err != nil {
 		return entry{}, err
 	}
-	shown, fenced := line, false
-	if rest, opened := strings.CutPrefix(line, fence); opened {
+	shown, fenced := text, false
+	if rest, opened := strings.CutPrefix(text, fence); opened {
 		fenced = true
-		if line, err = readFenced(lines, rest); err != nil {
+		if text, err = readFenced(lines, rest); err != nil {
 			return entry{}, err
 		}
-		shown = fence + marked.Replace(line) + fence
+		shown = fence + text + fence
 	}
 	if shown != "" {
 		lines.AppendHistory(shown)
 	}
-	text := unmarked.Replace(line)
 	switch {
 	case fenced:
 		return entry{text: text}, nil
-	case strings.HasPrefix(line, escape):
+	case strings.HasPrefix(text, escape):
 		return entry{text: strings.TrimRight(text[1:], "\n")}, nil
-	case strings.HasPrefix(line, "/"):
+	case strings.HasPrefix(text, "/"):
 		return entry{text, true}, nil
 	}
 	return entry{text: strings.TrimRight(text, "\n")}, nil
@@ -153,7 +139,7 @@ func readEntry(lines lineReader) (entry, error) {
 func readFenced(lines lineReader, rest string) (string, error) {
 	var text strings.Builder
 	for line := rest; ; {
-		if last, closed := strings.CutSuffix(strings.TrimRight(line, " "), fence); closed {
+		if last, closed := strings.CutSuffix(strings.TrimRight(line, " \n"), fence); closed {
 			text.WriteString(last)
 			return strings.Trim(text.String(), "\n"), nil
 		}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"os"
 	"strconv"
 	"strings"
 
@@ -17,6 +19,9 @@ func plainly(err error) string {
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		text = strings.Replace(text, path.Error(), fmt.Sprintf("%s: %v", path.Path, path.Err), 1)
 	}
+	if dial := (*net.OpError)(nil); errors.As(err, &dial) {
+		text = strings.Replace(text, dial.Error(), unreachable(dial), 1)
+	}
 	if number := (*strconv.NumError)(nil); errors.As(err, &number) {
 		want := "want a number"
 		if number.Func == "ParseBool" {
@@ -25,6 +30,20 @@ func plainly(err error) string {
 		text = strings.Replace(text, number.Error(), want, 1)
 	}
 	return strings.ReplaceAll(text, fs.ErrNotExist.Error(), "no such file or directory")
+}
+
+// unreachable says why a connection failed.
+func unreachable(err *net.OpError) string {
+	name, call := (*net.DNSError)(nil), (*os.SyscallError)(nil)
+	switch {
+	case errors.As(err, &name) && name.IsNotFound:
+		return "no such host, or no network"
+	case errors.As(err, &name):
+		return "the name could not be looked up"
+	case errors.As(err, &call):
+		return call.Err.Error()
+	}
+	return err.Err.Error()
 }
 
 // otherNames are flags of other programs, by what they are here.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -57,6 +58,30 @@ func TestNoWordsOfGo(t *testing.T) {
 		o := tti(t, "", args...)
 		if o.code == 0 || regexp.MustCompile(`\b(open|stat|lstat|read) /|strconv|json:|file does not exist|invalid character|Go value`).MatchString(o.stderr) {
 			t.Errorf("%q: exit code %d, standard error %q", args, o.code, o.stderr)
+		}
+	}
+}
+
+// TestNoWordsOfGoAboutTheNetwork: an error about a connection says what is wrong, without addresses of name servers.
+func TestNoWordsOfGoAboutTheNetwork(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	_, refused := net.Dial("tcp", listener.Addr().String())
+	lookup := func(err net.DNSError) error { return &net.OpError{Op: "dial", Net: "tcp", Err: &err} }
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{refused, "hub: connection refused"},
+		{lookup(net.DNSError{Err: "no such host", Name: "x", Server: "10.0.0.1:53", IsNotFound: true}), "hub: no such host, or no network"},
+		{lookup(net.DNSError{Err: "i/o timeout", Name: "x", Server: "10.0.0.1:53", IsTimeout: true}), "hub: the name could not be looked up"},
+		{&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}, "hub: i/o timeout"},
+	} {
+		if got := plainly(fmt.Errorf("hub: %w", c.err)); got != c.want {
+			t.Errorf("%v is told as %q, want %q", c.err, got, c.want)
 		}
 	}
 }

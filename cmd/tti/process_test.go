@@ -31,7 +31,10 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, args...)
-	cmd.Env = append(os.Environ(), "TTI_KERNELS=go", "TERM=xterm")
+	cmd.Env = append(os.Environ(), "TTI_KERNELS=go")
+	if os.Getenv("TERM") != "dumb" {
+		cmd.Env = append(cmd.Env, "TERM=xterm")
+	}
 	return cmd
 }
 

@@ -70,7 +70,7 @@ func (c *conversation) save(_ context.Context, path string) error {
 
 // saveTo writes the conversation. It replaces no file but an earlier conversation.
 func (c *conversation) saveTo(path string) error {
-	if old, err := os.ReadFile(path); err == nil {
+	if old, err := readSaved(path); err == nil {
 		if _, err := parseSaved(old); err != nil {
 			return fmt.Errorf("%s is there already, and is no saved conversation; it stays as it is", path)
 		}
@@ -100,6 +100,14 @@ func (c *conversation) saveTo(path string) error {
 	return nil
 }
 
+// readSaved returns what a file has. A device may have no end.
+func readSaved(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, fmt.Errorf("%s is a device, want a file", path)
+	}
+	return os.ReadFile(path)
+}
+
 func (c *conversation) load(_ context.Context, path string) error {
 	if path == "" {
 		fmt.Fprintln(c.notes, "Want a file: /load FILE")
@@ -118,7 +126,7 @@ func (c *conversation) load(_ context.Context, path string) error {
 
 // loadFrom replaces the conversation by that of a file, or changes nothing.
 func (c *conversation) loadFrom(path string) error {
-	text, err := os.ReadFile(path)
+	text, err := readSaved(path)
 	if err != nil {
 		return err
 	}

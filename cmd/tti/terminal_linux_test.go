@@ -125,7 +125,13 @@ func ownCache(t *testing.T) string {
 	return directory
 }
 
-const left, up, ctrlC, ctrlD = "\x1b[D", "\x1b[A", "\x03", "\x04"
+const (
+	left, up, ctrlC, ctrlD, ctrlZ = "\x1b[D", "\x1b[A", "\x03", "\x04", "\x1a"
+
+	// XTerm Control Sequences, "Bracketed Paste Mode".
+	pasteBegin, pasteEnd = "\x1b[200~", "\x1b[201~"
+	pasteOn, pasteOff    = "\x1b[?2004h", "\x1b[?2004l"
+)
 
 // TestTerminal types at the prompt: it edits a line, interrupts an answer, takes a line from the
 // history, gives up a line, and leaves with Ctrl-D.
@@ -224,7 +230,7 @@ func TestTerminalPaste(t *testing.T) {
 		t.Error("the terminal was not asked to mark pastes")
 	}
 	s.types(pasteBegin + "one\rtwo \x04\x03\n\tthree\r" + pasteEnd)
-	mark = s.sees("one"+lineEndMark+"two "+lineEndMark+tabMark+"three"+lineEndMark, mark)
+	mark = s.sees("one\r\ntwo \r\n        three\r\n", mark)
 	s.types("\x7f?\r") // the last line end goes
 	mark = s.sees("> ", s.sees("Cut after 3 tokens", mark))
 	s.types(up)
@@ -237,6 +243,79 @@ func TestTerminalPaste(t *testing.T) {
 	s.types(ctrlD)
 	if text := s.all(process, 0); strings.LastIndex(text, pasteOff) < strings.LastIndex(text, pasteOn) {
 		t.Error("the terminal marks pastes for ever")
+	}
+}
+
+// TestTerminalLongPaste pastes more lines than the window has: some of them are shown, and all are the message.
+func TestTerminalLongPaste(t *testing.T) {
+	s, process, mark := newChatScreen(t, 80, "-n", "3")
+	text := "first" + strings.Repeat("\rx", 60)
+	s.types(pasteBegin + text + pasteEnd)
+	mark = s.sees("[50 rows above]\r\nx", mark)
+	s.types(up + "y\r")
+	mark = s.sees("> ", s.sees("Cut after 3 tokens", mark))
+	if shown := s.text(0); strings.Count(shown, "\nx") > 100 {
+		t.Errorf("the terminal shows %q", shown)
+	}
+	want := strings.ReplaceAll(text[:len(text)-2], "\r", "\n") + "y\nx"
+	if _, messages := s.savedMessages(mark); len(messages) != 2 || messages[0].Content != want {
+		t.Errorf("messages %q, want %q", messages, want)
+	}
+	s.types(ctrlD)
+	s.all(process, 0)
+}
+
+// TestTerminalResize makes the window narrower and wider within a line: the rows that the terminal has made of it are taken away first.
+func TestTerminalResize(t *testing.T) {
+	s, process, mark := newChatScreen(t, 80)
+	text := strings.Repeat("0123456789", 10) // with the prompt 102 columns
+	s.types(text)
+	mark = s.sees("> "+text+"\r\x1b[22C", mark)
+	for _, window := range []struct{ columns, above, column int }{{30, 3, 12}, {51, 2, 0}, {110, 0, 102}} {
+		if err := resize(s.master, uint16(window.columns)); err != nil {
+			t.Fatal(err)
+		}
+		up, right, edge := "", "", ""
+		if window.above > 0 {
+			up = fmt.Sprintf("\x1b[%dA", window.above)
+		}
+		if window.column > 0 {
+			right = fmt.Sprintf("\x1b[%dC", window.column)
+		} else {
+			edge = " \r" // for the terminal to go on in the next row
+		}
+		mark = s.sees(up+"\r\x1b[J> "+text+edge+"\r"+right, mark)
+	}
+	s.types(ctrlC)
+	s.sees("> ", s.sees("^C", mark))
+	s.types(ctrlD)
+	s.all(process, 0)
+}
+
+// TestTerminalStops: Ctrl-Z gives the terminal back, and what was typed goes on. The process stops only where a shell waits for it, which none does here.
+func TestTerminalStops(t *testing.T) {
+	s, process, mark := newChatScreen(t, 80, "-n", "3")
+	s.types("Who are" + ctrlZ + " you?\r")
+	mark = s.sees(pasteOn, s.sees(pasteOff, s.sees("^Z", mark)))
+	mark = s.sees("> ", s.sees("Cut after 3 tokens", mark))
+	if _, messages := s.savedMessages(mark); len(messages) != 2 || messages[0].Content != "Who are you?" {
+		t.Errorf("messages %q", messages)
+	}
+	s.types(ctrlD)
+	s.all(process, 0)
+}
+
+// TestTerminalDumb: a terminal that understands nothing edits lines itself, and is sent nothing but text.
+func TestTerminalDumb(t *testing.T) {
+	t.Setenv("TERM", "dumb")
+	s, process, mark := newChatScreen(t, 80, "-n", "3")
+	s.types("Who are you?\n")
+	s.sees("> ", s.sees("Cut after 3 tokens", mark))
+	s.types("/undo\n")
+	s.sees("Took back \"Who are you?\"", mark)
+	s.types(ctrlD)
+	if text := s.all(process, 0); strings.Contains(text, "\x1b") {
+		t.Errorf("the terminal shows %q", text)
 	}
 }
 
@@ -276,7 +355,7 @@ func TestTerminalWraps(t *testing.T) {
 	answer := func(columns int) {
 		t.Helper()
 		s.types("Tell me of the wolf.\r")
-		begin := s.sees("wolf.\x1b", mark)
+		begin := s.sees("wolf.\r", mark)
 		begin = s.sees("\n", begin)
 		mark = s.sees("[Cut", begin)
 		lines := strings.Split(strings.ReplaceAll(s.text(begin)[:mark-begin-len("[Cut")], "\r", ""), "\n")
