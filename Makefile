@@ -166,7 +166,7 @@ bench: build ## speed of a full-size model with random weights on this machine
 
 .PHONY: spec-bench
 spec-bench: ## what drafts gain, beside what is aimed at; a hopeless one; the curve of gain against acceptance
-	$(GO) test ./spec/bench -run 'TestAims|TestHopeless|TestCurve' -aims -v -count 1 -timeout 2h
+	$(GO) run ./spec/bench/aims
 
 REPORT ?= report
 
