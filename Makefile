@@ -86,7 +86,7 @@ coverage: ## which statements the short tests run, in coverage.txt; by function 
 	$(GO) tool cover -func coverage.txt > coverage.func.txt
 	@tail -1 coverage.func.txt
 
-GORELEASER := $(GO) run github.com/goreleaser/goreleaser/v2@v2.17.0
+GORELEASER := $(GO) run github.com/goreleaser/goreleaser/v2@v2.15.1
 
 .PHONY: release-dry
 release-dry: ## what a release would hold, in dist/
