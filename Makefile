@@ -36,10 +36,11 @@ ci: ## everything a change must pass
 	.ci/run
 
 .PHONY: lint
-lint: ## formatting, go.mod, go vet and staticcheck, of the generator's module too
+lint: ## formatting, go.mod, go vet and staticcheck, of the generator's module too; the workflows
 	@unformatted=$$(gofmt -l .) && { [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }; }
 	@for module in . kernels/asm; do (cd $$module && $(GO) mod tidy -diff && $(GO) vet ./... && \
 		$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...) || exit 1; done
+	@$(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -shellcheck= -pyflakes= .github/workflows/*.yml
 
 FUZZ ?= .
 # How long, or with an x behind it how often. By number is steadier: a limit of time sometimes ends a run as if it had failed.
@@ -53,20 +54,48 @@ fuzz: ## every fuzz target whose name matches FUZZ, for FUZZ_TIME each
 # What a change is compared with.
 BASE ?= main
 
-.PHONY: api-diff
-api-diff: ## what became of the exported API since BASE
-	@base=$$(mktemp -d) && trap 'git worktree remove --force '$$base EXIT && git worktree add --quiet --force $$base $(BASE) && \
-	for package in runtime runtime/chat runtime/tokenizer spec convert format; do \
-		(cd $$base && $(GO) run golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4 -w $$base/api ./$$package) && \
-		echo "== $$package" && $(GO) run golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4 $$base/api ./$$package; done
+APIDIFF := $(GO) run golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4
+# Not empty: what breaks programs that compile today is meant, and no error.
+INTENDED ?=
 
-# Slower than this share of the base is an error.
+.PHONY: api-diff
+api-diff: ## what became of the exported API since BASE; what breaks callers is an error unless INTENDED=yes
+	@base=$$(mktemp -d) && trap 'git worktree remove --force '$$base EXIT && git worktree add --quiet --force $$base $(BASE) && \
+	for package in runtime runtime/chat runtime/tokenizer spec spec/engine convert format; do \
+		(cd $$base && $(APIDIFF) -w $$base/api ./$$package) && echo "== $$package" && $(APIDIFF) $$base/api ./$$package || exit 1; \
+	done | tee $$base/changes && \
+	if [ -z "$(INTENDED)" ] && grep -q '^Incompatible changes:' $$base/changes; then echo 'incompatible changes: INTENDED=yes if they are meant' >&2; exit 1; fi
+
+# Slower than this share of the base is an error. How often each build measures each mode, and a model of which size.
 LEAST ?= 0.95
+ROUNDS ?= 10
+SIZE ?= gpt2
 
 .PHONY: bench-diff
 bench-diff: build ## decoding, prefill and batches of BASE and of this tree in turns: medians of the ratios
 	@base=$$(mktemp -d) && trap 'git worktree remove --force '$$base EXIT && git worktree add --quiet --force $$base $(BASE) && \
-	(cd $$base && CGO_ENABLED=0 $(GO) build -o bin/tti ./cmd/tti) && $(GO) run ./runtime/bench/compare -least $(LEAST) $$base/bin/tti bin/tti
+	(cd $$base && CGO_ENABLED=0 $(GO) build -o bin/tti ./cmd/tti) && $(GO) run ./runtime/bench/compare -least $(LEAST) -rounds $(ROUNDS) -model $(SIZE) $$base/bin/tti bin/tti
+
+.PHONY: vulnerabilities
+vulnerabilities: ## known ones in what is used here
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
+.PHONY: coverage
+coverage: ## which statements the short tests run, in coverage.txt; by function in coverage.func.txt
+	$(GO) test -short -coverpkg ./... -coverprofile coverage.txt ./...
+	$(GO) tool cover -func coverage.txt > coverage.func.txt
+	@tail -1 coverage.func.txt
+
+GORELEASER := $(GO) run github.com/goreleaser/goreleaser/v2@v2.15.1
+
+.PHONY: release-dry
+release-dry: ## what a release would hold, in dist/
+	$(GORELEASER) check
+	$(GORELEASER) release --snapshot --clean
+
+.PHONY: release
+release: ## publishes the tag of this commit
+	$(GORELEASER) release --clean
 
 .PHONY: page
 page: ## the page of tti serve in Chromium, which must be installed; TTI_SCREENSHOTS names a folder for pictures
@@ -144,7 +173,7 @@ bench: build ## speed of a full-size model with random weights on this machine
 
 .PHONY: spec-bench
 spec-bench: ## what drafts gain, beside what is aimed at; a hopeless one; the curve of gain against acceptance
-	$(GO) test ./spec/bench -run 'TestAims|TestHopeless|TestCurve' -aims -v -count 1 -timeout 2h
+	$(GO) run ./spec/bench/aims
 
 REPORT ?= report
 

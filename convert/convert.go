@@ -16,7 +16,8 @@ import (
 	"github.com/tti-llm/tti/format/vocabulary"
 )
 
-// Tool names what writes the files, and its version.
+// Tool stands in the files as what wrote them. The number is not that of a release: it is raised when the same source and
+// options give other bytes, so that files and caches of before can be told apart.
 const Tool = "tti 0.1.0"
 
 // Options are the choices of Convert. The zero value converts to int8 on all cores, as the command line does.

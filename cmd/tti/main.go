@@ -19,7 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/cmd/tti/buildinfo"
 )
 
 // Exit codes. A process that a broken pipe ends may have the signal's instead.
@@ -124,7 +124,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 			return nil
 		},
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		Version: convert.Tool,
+		Version: buildinfo.Version(),
 	}
 	root.SetVersionTemplate(version())
 	root.SetIn(stdin)

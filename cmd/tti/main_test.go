@@ -15,6 +15,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/tti-llm/tti/cmd/tti/buildinfo"
 	"github.com/tti-llm/tti/format"
 )
 
@@ -342,7 +343,7 @@ func TestCompletion(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	text := succeeds(t, "", "version")
-	if !strings.HasPrefix(text, "tti ") || !strings.Contains(text, "built    go") || !strings.Contains(text, "\nCPU  ") {
+	if !strings.HasPrefix(text, "tti "+buildinfo.Version()+", file format "+format.Specification+"\n") || !strings.Contains(text, "built    go") || !strings.Contains(text, "\nCPU  ") {
 		t.Errorf("version says %q", text)
 	}
 	t.Setenv("TTI_KERNELS", "go")

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tti-llm/tti/convert"
+	"github.com/tti-llm/tti/cmd/tti/buildinfo"
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/kernels"
 )
@@ -26,7 +26,7 @@ func newVersion() *cobra.Command {
 
 func version() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s, file format %s\n", convert.Tool, format.Specification)
+	fmt.Fprintf(&text, "tti %s, file format %s\n", buildinfo.Version(), format.Specification)
 	if info, ok := debug.ReadBuildInfo(); ok {
 		writeBuild(&text, info)
 	}
@@ -47,9 +47,7 @@ func writeKernels(text *strings.Builder) {
 
 // writeBuild says what the program was built from.
 func writeBuild(text *strings.Builder, info *debug.BuildInfo) {
-	if info.Main.Version != "" {
-		fmt.Fprintf(text, "module   %s %s\n", info.Main.Path, info.Main.Version)
-	}
+	fmt.Fprintf(text, "module   %s\n", info.Main.Path)
 	settings := map[string]string{}
 	for _, s := range info.Settings {
 		settings[s.Key] = s.Value

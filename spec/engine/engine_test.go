@@ -52,6 +52,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	start(t, m, Options{Stretch: 1}).Close() // the least
 	e := start(t, m, Options{Texts: 4})
 	for name, c := range map[string]struct {
 		Request

@@ -176,8 +176,9 @@ func TestGrid(t *testing.T) {
 	case testing.Short():
 		count, sample = 10, 29
 	default:
-		count, sample = 20, 17 // no divisor in common with the numbers of ways, so that all have their turn
+		count, sample = 20, 29 // no divisor in common with the numbers of ways, so that all have their turn
 	}
+	turns := map[string]int{} // of troubles, kernels and numbers of threads
 	for i, g := range gridModels {
 		for _, encoding := range []runtime.KV{runtime.F32, runtime.F16, runtime.Int8} {
 			t.Run(fmt.Sprint(g.source, " ", g.mode.Mode, " ", encoding), func(t *testing.T) {
@@ -196,6 +197,9 @@ func TestGrid(t *testing.T) {
 							if turn++; turn%sample != 0 || testing.Short() && set.Name() == "go" && len(kernels.Sets()) > 1 {
 								continue
 							}
+							turns[trouble.name]++
+							turns[set.Name()]++
+							turns[fmt.Sprint(threads, " threads")]++
 							some := len(list)
 							if set.Name() == "go" { // slow
 								some = min(some, count/5)
@@ -235,5 +239,8 @@ func TestGrid(t *testing.T) {
 			})
 		}
 	}
-	t.Logf("%d requests compared", compared)
+	t.Logf("%d requests compared, turns %v", compared, turns)
+	if want := len(troubles) + len(kernels.Sets()) + 2; !testing.Short() && len(turns) != want {
+		t.Errorf("%d ways had their turn, there are %d: %v", len(turns), want, turns)
+	}
 }

@@ -190,3 +190,14 @@ func TestAnswersAreCached(t *testing.T) {
 		prompt = append(prompt, 4, 5, 6)
 	}
 }
+
+// TestCountOfPrefixes: a beginning of one token is one, too.
+func TestCountOfPrefixes(t *testing.T) {
+	var p prefixes
+	for tokens, known := range map[int]int{10: 0, 20: 1, 30: 29} {
+		p.count(tokens, known)
+	}
+	if p.Lookups != 3 || p.Hits != 2 || p.Tokens != 60 || p.Found != 30 {
+		t.Errorf("%d of %d texts, %d of %d tokens", p.Hits, p.Lookups, p.Found, p.Tokens)
+	}
+}

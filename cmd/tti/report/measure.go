@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/cpuid/v2"
 
+	"github.com/tti-llm/tti/cmd/tti/buildinfo"
 	"github.com/tti-llm/tti/convert"
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/runtime"
@@ -94,7 +95,7 @@ func (m meter) measure(ctx context.Context) (r Report, err error) {
 	for _, model := range m.options.Models {
 		r.Models = append(r.Models, filepath.Base(model))
 	}
-	r.Tool, r.Date = convert.Tool, time.Now().UTC().Format(time.DateOnly)
+	r.Tool, r.Date = "tti "+buildinfo.Version(), time.Now().UTC().Format(time.DateOnly)
 	files, err := m.files(ctx)
 	if err != nil {
 		return r, err

@@ -85,10 +85,10 @@ func TestMeasure(t *testing.T) {
 		t.Errorf("errors %+v", r.Errors)
 	}
 
-	if !reflect.DeepEqual(r.Models, []string{filepath.Base(source), "one.tti", "two.tti"}) || r.Tool != convert.Tool || len(r.Date) != len("2006-01-02") {
+	if !reflect.DeepEqual(r.Models, []string{filepath.Base(source), "one.tti", "two.tti"}) || !strings.HasPrefix(r.Tool, "tti ") || len(r.Date) != len("2006-01-02") {
 		t.Errorf("it is about %q, by %s on %s", r.Models, r.Tool, r.Date)
 	}
-	if text := r.markdown(); !strings.Contains(text, "one.tti, two.tti, by "+convert.Tool+" on "+r.Date) {
+	if text := r.markdown(); !strings.Contains(text, "one.tti, two.tti, by "+r.Tool+" on "+r.Date) {
 		t.Errorf("it begins %.200q", text)
 	}
 	directory := filepath.Join(folder, "new", "report")
