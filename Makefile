@@ -2,6 +2,9 @@
 
 GO ?= go
 
+# Modules of their own, so that nobody who uses tti needs what they need.
+MODULES := kernels/asm cmd/tti/recording
+
 # What the demo begins with, and which of many stories it tells; of tokenizer-fuzz, which of many texts.
 BEGINNING ?= Once upon a time
 QUESTION ?= Tell me a story about a king and his three sons.
@@ -23,7 +26,7 @@ demo: build ## pack two small models into int4; one tells a story, the other ans
 .PHONY: test
 test: ## all tests
 	$(GO) test ./...
-	$(GO) test -C kernels/asm ./...
+	@for module in $(MODULES); do $(GO) test -C $$module ./... || exit 1; done
 
 .PHONY: trials
 trials: ## what only chance finds, many times: kills, files that change, models that close
@@ -36,9 +39,9 @@ ci: ## everything a change must pass
 	.ci/run
 
 .PHONY: lint
-lint: ## formatting, go.mod, go vet and staticcheck, of the generator's module too
+lint: ## formatting, go.mod, go vet and staticcheck, of the other modules too
 	@unformatted=$$(gofmt -l .) && { [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }; }
-	@for module in . kernels/asm; do (cd $$module && $(GO) mod tidy -diff && $(GO) vet ./... && \
+	@for module in . $(MODULES); do (cd $$module && $(GO) mod tidy -diff && $(GO) vet ./... && \
 		$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...) || exit 1; done
 
 FUZZ ?= .
@@ -160,6 +163,11 @@ report-calibrated: build ## the same of modes that a text has calibrated, in rep
 .PHONY: readme
 readme: ## the charts of testdata/report and the tables of the documents, from the reports in testdata
 	$(GO) test ./cmd/tti/report -run "TestREADME|TestCommittedReport" -update
+
+.PHONY: recording
+recording: build ## the terminal that README.md shows: a session of half a minute, in real time
+	folder=$$(mktemp -d) && trap 'rm -r '$$folder EXIT && ln -s $(CURDIR)/testdata $$folder/testdata && \
+	$(GO) run -C cmd/tti/recording . -program $(CURDIR)/bin -folder $$folder -o recording.svg
 
 .PHONY: help
 help: ## list the targets
