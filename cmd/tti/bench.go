@@ -52,14 +52,15 @@ prompts that begin alike.
 
 With --report it measures whole models and writes tables, charts and all figures into a directory. A
 source, as tti convert takes it, is measured in every mode. --draft names the model that drafts, which may be
-a source too; otherwise a source drafts for itself in its fewest bits.`,
+a source too; otherwise a source drafts for itself in its fewest bits. --concurrency adds texts at once, and --synthetic
+stands for a source.`,
 		Example: `  tti bench fable.tti
   tti bench --synthetic gpt2 --mode int4-all --threads 2 --json
   tti bench fable.tti --draft fable-draft.tti --temp 0.8 --top-k 40
   tti bench fable.tti --concurrency 1,4,16,32
   tti bench --report report --quick --text story.txt --draft distilgpt2 gpt2`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if flags.report.directory != "" {
+			if flags.report.directory != "" && flags.synthetic.value == "" {
 				if len(args) == 0 {
 					return errors.New("nothing given to report about, want at least one FILE.tti or SRC")
 				}
@@ -91,8 +92,11 @@ func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 	if err := f.report.check(cmd, f.drafting.draft.drafts); err != nil {
 		return err
 	}
+	if f.report.directory != "" && f.synthetic.value != "" {
+		return f.report.runSynthetic(ctx, cmd, f.synthetic.value, f.drafting.draft.drafts, f.concurrency.values, f.threads.value)
+	}
 	if f.report.directory != "" {
-		return f.report.run(ctx, cmd, args, f.drafting.draft.drafts, f.threads.value)
+		return f.report.run(ctx, cmd, args, f.drafting.draft.drafts, f.concurrency.values, f.threads.value)
 	}
 	if err := f.drafting.check(cmd); err != nil {
 		return err
