@@ -48,12 +48,11 @@ With --draft it measures instead what speculation gains: the same texts without 
 
 With --concurrency it measures many texts at once, for each of some numbers of them: how many tokens they make together,
 how long the first of each takes, and the gaps between them, for prompts that have nothing in common and for
-prompts that begin alike.
+prompts that begin alike. Both --synthetic and --concurrency go with --report.
 
 With --report it measures whole models and writes tables, charts and all figures into a directory. A
 source, as tti convert takes it, is measured in every mode. --draft names the model that drafts, which may be
-a source too; otherwise a source drafts for itself in its fewest bits. --concurrency adds texts at once, and --synthetic
-stands for a source.`,
+a source too; otherwise a source drafts for itself in its fewest bits.`,
 		Example: `  tti bench fable.tti
   tti bench --synthetic gpt2 --mode int4-all --threads 2 --json
   tti bench fable.tti --draft fable-draft.tti --temp 0.8 --top-k 40
