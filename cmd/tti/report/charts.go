@@ -160,7 +160,7 @@ func (r Report) errors() []figure {
 		s := &f.series[i]
 		// A matrix has the same error in every mode that encodes it alike.
 		if !slices.ContainsFunc(s.points, func(p point) bool { return p.x == float64(at) }) {
-			s.points = append(s.points, point{x: float64(at), y: 100 * e.Relative, label: significant(100 * e.Relative)})
+			s.points = append(s.points, point{x: float64(at), y: 100 * e.Relative, label: smallest(100 * e.Relative)})
 		}
 	}
 	if len(f.series) == 0 {
@@ -265,6 +265,14 @@ func significant(x float64) string {
 	}
 	decimals := max(0, 2-int(math.Floor(math.Log10(math.Abs(x)))))
 	return grouped(fmt.Sprintf("%.*f", min(decimals, 6), x))
+}
+
+// smallest returns a number as significant does, or that it is less than what is worth its digits.
+func smallest(x float64) string {
+	if x < 0.01 {
+		return "< 0.01"
+	}
+	return significant(x)
 }
 
 // grouped puts commas between the thousands of a number without an exponent.
