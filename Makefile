@@ -2,6 +2,9 @@
 
 GO ?= go
 
+# Modules of their own, so that nobody who uses tti needs what they need.
+MODULES := kernels/asm cmd/tti/recording
+
 # What the demo begins with, and which of many stories it tells; of tokenizer-fuzz, which of many texts.
 BEGINNING ?= Once upon a time
 QUESTION ?= Tell me a story about a king and his three sons.
@@ -23,7 +26,7 @@ demo: build ## pack two small models into int4; one tells a story, the other ans
 .PHONY: test
 test: ## all tests
 	$(GO) test ./...
-	$(GO) test -C kernels/asm ./...
+	@for module in $(MODULES); do $(GO) test -C $$module ./... || exit 1; done
 
 .PHONY: trials
 trials: ## what only chance finds, many times: kills, files that change, models that close
@@ -36,9 +39,9 @@ ci: ## everything a change must pass
 	.ci/run
 
 .PHONY: lint
-lint: ## formatting, go.mod, go vet and staticcheck, of the generator's module too; the workflows
+lint: ## formatting, go.mod, go vet and staticcheck, of the other modules too; the workflows
 	@unformatted=$$(gofmt -l .) && { [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }; }
-	@for module in . kernels/asm; do (cd $$module && $(GO) mod tidy -diff && $(GO) vet ./... && \
+	@for module in . $(MODULES); do (cd $$module && $(GO) mod tidy -diff && $(GO) vet ./... && \
 		$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...) || exit 1; done
 	@$(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -shellcheck= -pyflakes= .github/workflows/*.yml
 
@@ -176,10 +179,19 @@ spec-bench: ## what drafts gain, beside what is aimed at; a hopeless one; the cu
 	$(GO) run ./spec/bench/aims
 
 REPORT ?= report
+# A trial of the reports: make reports ROUNDS="--repeats 1" TEXTS_AT_ONCE=1,4
+ROUNDS ?=
+TEXTS_AT_ONCE ?= 1,4,16,32
+MEASURE := bin/tti bench --quick $(ROUNDS)
+SCORE := --text testdata/golden/fable-eval.txt
 
 .PHONY: report
 report: build ## tables and charts of the fable model in every mode, in report/
-	bin/tti bench --report $(REPORT) --quick --text testdata/golden/fable-eval.txt --draft testdata/fable-draft testdata/fable
+	$(MEASURE) $(SCORE) --report $(REPORT) --draft testdata/fable-draft testdata/fable
+
+.PHONY: report-llama
+report-llama: build ## the same of a model of Llama's architecture, in report-llama/
+	$(MEASURE) $(SCORE) --report $(REPORT)-llama testdata/fable-llama
 
 CALIBRATE := bin/tti convert testdata/fable --calibrate testdata/golden/fable-calib.txt --mode
 
@@ -190,12 +202,30 @@ report-calibrated: build ## the same of modes that a text has calibrated, in rep
 	$(CALIBRATE) int4 -o bin/int4-calibrated.tti
 	$(CALIBRATE) int4 --int4 blocks -o bin/int4-blocks-calibrated.tti
 	$(CALIBRATE) int4 --int4 all -o bin/int4-all-calibrated.tti
-	bin/tti bench --report $(REPORT)-calibrated --quick --text testdata/golden/fable-eval.txt \
+	$(MEASURE) $(SCORE) --report $(REPORT)-calibrated \
 		bin/f32.tti bin/int8-calibrated.tti bin/int4-calibrated.tti bin/int4-blocks-calibrated.tti bin/int4-all-calibrated.tti
 
+.PHONY: report-gpt2
+report-gpt2: build ## speeds of GPT-2's size, in report-gpt2/; 1.5 GB of disk while it runs, as the next one
+	$(MEASURE) --concurrency $(TEXTS_AT_ONCE) --report $(REPORT)-gpt2 --synthetic gpt2
+
+.PHONY: report-smollm2
+report-smollm2: build ## speeds of SmolLM2's size, in report-smollm2/
+	$(MEASURE) --concurrency $(TEXTS_AT_ONCE) --report $(REPORT)-smollm2 --synthetic smollm2-135m
+
+.PHONY: reports
+reports: ## all reports that are committed, their charts, the gallery and the tables of the documents, measured here
+	$(MAKE) report report-llama report-calibrated report-gpt2 report-smollm2 REPORT=testdata/report
+	$(MAKE) readme
+
 .PHONY: readme
-readme: ## the charts of testdata/report and the tables of the documents, from the reports in testdata
-	$(GO) test ./cmd/tti/report -run "TestREADME|TestCommittedReport" -update
+readme: ## the committed reports' charts, the gallery and the tables of the documents, from the figures in testdata
+	$(GO) test ./cmd/tti/report -run "TestREADME|TestGallery|TestComparison" -update
+
+.PHONY: recording
+recording: build ## the terminal that README.md shows: a session of half a minute, in real time
+	folder=$$(mktemp -d) && trap 'rm -r '$$folder EXIT && ln -s $(CURDIR)/testdata $$folder/testdata && \
+	$(GO) run -C cmd/tti/recording . -program $(CURDIR)/bin -folder $$folder -o recording.svg
 
 .PHONY: help
 help: ## list the targets

@@ -48,7 +48,7 @@ With --draft it measures instead what speculation gains: the same texts without 
 
 With --concurrency it measures many texts at once, for each of some numbers of them: how many tokens they make together,
 how long the first of each takes, and the gaps between them, for prompts that have nothing in common and for
-prompts that begin alike.
+prompts that begin alike. Both --synthetic and --concurrency go with --report.
 
 With --report it measures whole models and writes tables, charts and all figures into a directory. A
 source, as tti convert takes it, is measured in every mode. --draft names the model that drafts, which may be
@@ -60,7 +60,7 @@ a source too; otherwise a source drafts for itself in its fewest bits.` + hubHel
   tti bench fable.tti --concurrency 1,4,16,32
   tti bench --report report --quick --text story.txt --draft distilgpt2 gpt2`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if flags.report.directory != "" {
+			if flags.report.directory != "" && flags.synthetic.value == "" {
 				if len(args) == 0 {
 					return errors.New("nothing given to report about, want at least one FILE.tti or SRC")
 				}
@@ -92,8 +92,11 @@ func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 	if err := f.report.check(cmd, f.drafting.draft.drafts); err != nil {
 		return err
 	}
+	if f.report.directory != "" && f.synthetic.value != "" {
+		return f.report.runSynthetic(ctx, cmd, f.synthetic.value, f.drafting.draft.drafts, f.concurrency.values, f.threads.value)
+	}
 	if f.report.directory != "" {
-		return f.report.run(ctx, cmd, args, f.drafting.draft.drafts, f.threads.value)
+		return f.report.run(ctx, cmd, args, f.drafting.draft.drafts, f.concurrency.values, f.threads.value)
 	}
 	if err := f.drafting.check(cmd); err != nil {
 		return err

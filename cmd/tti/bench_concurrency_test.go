@@ -32,5 +32,4 @@ func TestBenchConcurrencyRefusals(t *testing.T) {
 		refuses(t, 2, `--concurrency.*want whole numbers from 1 to 256`, "bench", draftInt8, "--concurrency", list)
 	}
 	refuses(t, 2, `--concurrency does not go with --draft`, "bench", draftInt8, "--concurrency", "1", "--draft", "ngram")
-	refuses(t, 2, `--concurrency does not go with --report`, "bench", draftInt8, "--concurrency", "1", "--report", t.TempDir())
 }

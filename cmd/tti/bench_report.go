@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tti-llm/tti/cmd/tti/report"
+	"github.com/tti-llm/tti/convert/synthetic"
 )
 
 // reportFlags are the flags of bench about reports.
@@ -15,6 +19,7 @@ type reportFlags struct {
 	directory string
 	text      string
 	quick     bool
+	rounds    int // 0: as many as quick says
 }
 
 func (f *reportFlags) register(cmd *cobra.Command) {
@@ -34,7 +39,10 @@ func (f *reportFlags) check(cmd *cobra.Command, drafts []string) error {
 	if f.directory == "" {
 		return nil
 	}
-	for _, name := range []string{"repeats", "json", "concurrency", "synthetic", "mode", "int4", "prompts", "tokens", "temp", "top-k", "top-p"} {
+	if repeats := cmd.Flags().Lookup("repeats"); repeats.Changed {
+		f.rounds, _ = strconv.Atoi(repeats.Value.String())
+	}
+	for _, name := range []string{"json", "mode", "int4", "prompts", "tokens", "temp", "top-k", "top-p"} {
 		if cmd.Flags().Changed(name) {
 			return usagef(cmd, "--%s does not go with --report", name)
 		}
@@ -45,15 +53,32 @@ func (f *reportFlags) check(cmd *cobra.Command, drafts []string) error {
 	return nil
 }
 
+// runSynthetic writes the report about a model of that size with random weights.
+func (f *reportFlags) runSynthetic(ctx context.Context, cmd *cobra.Command, size string, drafts []string, texts []int, threads int) error {
+	temporary, err := os.MkdirTemp("", "tti-synthetic-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temporary)
+	source := filepath.Join(temporary, size)
+	if err := os.Mkdir(source, 0o777); err != nil {
+		return err
+	}
+	if err := synthetic.Write(ctx, source, synthetic.Models[size]); err != nil {
+		return fmt.Errorf("write synthetic model: %w", err)
+	}
+	return f.run(ctx, cmd, []string{source}, drafts, texts, threads)
+}
+
 // run writes the report about models.
-func (f *reportFlags) run(ctx context.Context, cmd *cobra.Command, models, drafts []string, threads int) error {
+func (f *reportFlags) run(ctx context.Context, cmd *cobra.Command, models, drafts []string, texts []int, threads int) error {
 	if err := report.Check(f.directory); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	start := time.Now()
 	var bar *progress
 	part := ""
-	options := report.Options{Models: models, Text: f.text, Threads: threads, Quick: f.quick, Progress: func(now string, done, total int64) {
+	options := report.Options{Models: models, Text: f.text, Threads: threads, Quick: f.quick, Texts: texts, Rounds: f.rounds, Progress: func(now string, done, total int64) {
 		if now != part {
 			if bar != nil {
 				bar.close()

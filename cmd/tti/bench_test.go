@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tti-llm/tti/cmd/tti/report"
 	"github.com/tti-llm/tti/convert/synthetic"
 	"github.com/tti-llm/tti/runtime/bench"
 )
@@ -59,5 +60,23 @@ func TestBenchSynthetic(t *testing.T) {
 	decodeStrictly(t, succeeds(t, "", "inspect", r.Model, "--json"), &found)
 	if found.Mode != "int4-all" {
 		t.Errorf("its mode is %s", found.Mode)
+	}
+}
+
+// TestBenchSyntheticReport makes a report about a model of a made-up size, with texts at once.
+func TestBenchSyntheticReport(t *testing.T) {
+	synthetic.Models["tiny"] = synthetic.Model{Vocabulary: 300, Context: 48, Embedding: 64, Layers: 1, Heads: 2}
+	defer delete(synthetic.Models, "tiny")
+	folder := filepath.Join(t.TempDir(), "report")
+	o := tti(t, "", "bench", "--report", folder, "--synthetic", "tiny", "--concurrency", "1,2", "--threads", "1", "--repeats", "1", "--quick")
+	if o.code != 0 || !strings.Contains(o.stderr, "report.json and charts") {
+		t.Fatalf("exit code %d, standard error %q", o.code, o.stderr)
+	}
+	r, err := report.Read(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Models) != 1 || r.Models[0] != "tiny" || r.Rounds != 1 || r.Concurrency == nil || r.Concurrency.Mode != "int8" || len(r.Concurrency.Rows) != 4 {
+		t.Errorf("it is about %q, in %d rounds, %+v", r.Models, r.Rounds, r.Concurrency)
 	}
 }

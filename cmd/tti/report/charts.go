@@ -15,6 +15,7 @@ var charts = []chart{
 	{"tradeoff", "Size against speed", Report.tradeoff},
 	{"errors", "Error of the weights", Report.errors},
 	{"speculation", "Speculative decoding", Report.speculation},
+	{"concurrency", "Many texts at once", Report.concurrency},
 	{"depth", "Decoding deep in the context", Report.depth},
 	{"roofline", "Share of the roofline", Report.roofline},
 	{"perplexity", "Quality against size", Report.perplexity},
@@ -159,7 +160,7 @@ func (r Report) errors() []figure {
 		s := &f.series[i]
 		// A matrix has the same error in every mode that encodes it alike.
 		if !slices.ContainsFunc(s.points, func(p point) bool { return p.x == float64(at) }) {
-			s.points = append(s.points, point{x: float64(at), y: 100 * e.Relative, label: significant(100 * e.Relative)})
+			s.points = append(s.points, point{x: float64(at), y: 100 * e.Relative, label: smallest(100 * e.Relative)})
 		}
 	}
 	if len(f.series) == 0 {
@@ -192,6 +193,30 @@ func (r Report) speculation() []figure {
 	name := fmt.Sprintf("%s, draft %s", r.Speculation.Target, r.Speculation.Draft)
 	gain.series, luck.series = []series{{name, plain, gains}}, []series{{name, plain, rates}}
 	return []figure{gain, luck}
+}
+
+func (r Report) concurrency() []figure {
+	if r.Concurrency == nil {
+		return nil
+	}
+	rate := figure{x: "texts at once", y: "tokens per second, of all together", kind: lines}
+	gap := figure{x: "texts at once", y: "milliseconds between a text's tokens", kind: lines}
+	own, shared, pass := series{name: "prompts of their own", style: 2}, series{name: "prompts that begin alike", style: 3}, series{name: "single passes (the limit)", style: 0}
+	median, late := series{name: "gaps: half are shorter", style: 2}, series{name: "99 of 100 are", style: 4}
+	for _, row := range r.Concurrency.Rows {
+		x := float64(row.Texts)
+		at := point{x: x, y: row.Decode.Median, low: row.Decode.Low, high: row.Decode.High}
+		if row.Shared {
+			shared.points = append(shared.points, at)
+			continue
+		}
+		own.points = append(own.points, at)
+		pass.points = append(pass.points, point{x: x, y: row.OnePass.Median})
+		median.points = append(median.points, point{x: x, y: row.Gap.P50})
+		late.points = append(late.points, point{x: x, y: row.Gap.P99})
+	}
+	rate.series, gap.series = []series{own, shared, pass}, []series{median, late}
+	return []figure{rate, gap}
 }
 
 func (r Report) depth() []figure {
@@ -240,6 +265,14 @@ func significant(x float64) string {
 	}
 	decimals := max(0, 2-int(math.Floor(math.Log10(math.Abs(x)))))
 	return grouped(fmt.Sprintf("%.*f", min(decimals, 6), x))
+}
+
+// smallest returns a number as significant does, or that it is less than what is worth its digits.
+func smallest(x float64) string {
+	if x < 0.01 {
+		return "< 0.01"
+	}
+	return significant(x)
 }
 
 // grouped puts commas between the thousands of a number without an exponent.

@@ -54,41 +54,44 @@ var (
 	dashes = [][]vg.Length{nil, {8, 3}, {3, 3}, {8, 3, 2, 3}, {12, 4}, {2, 2}, {6, 2, 2, 2, 2, 2}}
 )
 
-// write draws a chart into name.png and name.svg, or nothing if there is nothing to show.
-func (c chart) write(r Report, directory string) error {
+// write draws a chart into name.png or name.svg or both, or nothing if there is nothing to show.
+func (c chart) write(r Report, directory string, suffixes ...string) error {
 	figures := c.figures(r)
 	if len(figures) == 0 {
 		return nil
 	}
-	png := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(resolution))}
-	svg := vgsvg.New(width, height)
-	for suffix, canvas := range map[string]interface {
-		vg.CanvasSizer
-		io.WriterTo
-	}{".png": png, ".svg": svg} {
-		if err := c.draw(draw.New(canvas), figures); err != nil {
-			return err
-		}
-		file, err := os.Create(filepath.Join(directory, c.name+suffix))
+	for _, suffix := range suffixes {
+		picture, err := c.picture(figures, suffix)
 		if err != nil {
 			return err
 		}
-		var picture bytes.Buffer
-		if _, err = canvas.WriteTo(&picture); err == nil {
-			content := picture.Bytes()
-			if suffix == ".svg" {
-				content = portable(content)
-			}
-			_, err = file.Write(content)
-		}
-		if closed := file.Close(); err == nil {
-			err = closed
-		}
-		if err != nil {
+		if err := os.WriteFile(filepath.Join(directory, c.name+suffix), picture, 0o666); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// picture returns the contents of a file.
+func (c chart) picture(figures []figure, suffix string) ([]byte, error) {
+	var canvas interface {
+		vg.CanvasSizer
+		io.WriterTo
+	} = vgsvg.New(width, height)
+	if suffix == ".png" {
+		canvas = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(resolution))}
+	}
+	if err := c.draw(draw.New(canvas), figures); err != nil {
+		return nil, err
+	}
+	var picture bytes.Buffer
+	if _, err := canvas.WriteTo(&picture); err != nil {
+		return nil, err
+	}
+	if suffix == ".svg" {
+		return portable(picture.Bytes()), nil
+	}
+	return picture.Bytes(), nil
 }
 
 func (c chart) draw(canvas draw.Canvas, figures []figure) error {
@@ -96,28 +99,39 @@ func (c chart) draw(canvas draw.Canvas, figures []figure) error {
 	canvas = draw.Crop(canvas, margin, -margin, margin, -margin)
 	canvas.FillText(style(titleSize, draw.XLeft, draw.YTop), vg.Point{X: canvas.Min.X, Y: canvas.Max.Y}, c.title)
 	canvas = draw.Crop(canvas, 0, 0, 0, -titleSize*1.7)
-	if figures[0].kind != dots { // which bear their names
-		legend(canvas, figures[0])
+	for i, f := range figures {
+		if f.kind == dots || i > 0 && sameLegend(f, figures[0]) { // dots bear their names
+			continue
+		}
+		legend(canvas, f)
 		canvas = draw.Crop(canvas, 0, 0, 0, -textSize*2)
 	}
 	if note := figures[0].note(); note != "" {
 		canvas.FillText(style(smallSize, draw.XLeft, draw.YBottom), canvas.Min, note)
 		canvas = draw.Crop(canvas, 0, 0, smallSize*1.7, 0)
 	}
-	part := (canvas.Max.X - canvas.Min.X) / vg.Length(len(figures))
+	whole, all := canvas.Max.X-canvas.Min.X, 0
+	for _, f := range figures {
+		all += f.places()
+	}
+	before := 0
 	for i, f := range figures {
 		p, err := f.plot()
 		if err != nil {
 			return err
 		}
-		left := part * vg.Length(i)
+		left := whole * vg.Length(before) / vg.Length(all)
 		if i > 0 {
 			left += margin
 		}
-		p.Draw(draw.Crop(canvas, left, part*vg.Length(i+1)-(canvas.Max.X-canvas.Min.X), 0, 0))
+		before += f.places()
+		p.Draw(draw.Crop(canvas, left, whole*vg.Length(before)/vg.Length(all)-whole, 0, 0))
 	}
 	return nil
 }
+
+// places is how much room a figure needs beside others: that of its axis and of its bars.
+func (f figure) places() int { return 5 + len(f.categories)*len(f.series) }
 
 // note explains what a reader may take for something else.
 func (f figure) note() string {
@@ -139,6 +153,11 @@ func (f figure) spread() bool {
 	return slices.ContainsFunc(f.series, func(s series) bool {
 		return slices.ContainsFunc(s.points, func(p point) bool { return p.low != 0 || p.high != 0 })
 	})
+}
+
+// sameLegend reports whether two figures name the same series.
+func sameLegend(a, b figure) bool {
+	return slices.EqualFunc(a.series, b.series, func(a, b series) bool { return a.name == b.name && a.style == b.style })
 }
 
 // legend names the series in one line.

@@ -93,7 +93,7 @@ func TestNotes(t *testing.T) {
 			word string
 			want bool
 		}{
-			{"quartile", strings.Contains("decode tradeoff depth", c.name)},
+			{"quartile", strings.Contains("decode tradeoff depth concurrency", c.name)},
 			{"logarithmic", c.name == "prefill"},
 			{"begin at zero", c.name == "perplexity"},
 		} {
@@ -106,8 +106,9 @@ func TestNotes(t *testing.T) {
 
 // TestSVGsArePortable: each has a font that is everywhere, and each colour that would vanish on a dark card another one there.
 func TestSVGsArePortable(t *testing.T) {
+	r := read(t)
 	for _, c := range charts {
-		text, err := os.ReadFile(filepath.Join(committed, c.name+".svg"))
+		text, err := c.picture(c.figures(r), ".svg")
 		if err != nil {
 			t.Fatal(err)
 		}

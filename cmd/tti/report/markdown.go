@@ -15,6 +15,7 @@ var tables = map[string]func(Report) string{
 	"quality":     Report.qualityTable,
 	"errors":      Report.errorsTable,
 	"speculation": Report.speculationTable,
+	"concurrency": Report.concurrencyTable,
 }
 
 // parts is the order of report.md.
@@ -27,6 +28,7 @@ var parts = []struct{ title, table, explanation string }{
 	{"Quality", "quality", "KL is the mean Kullback-Leibler divergence of the next token's distribution under the first mode from that under this one; top-1 agreement is how often both find the same token most likely."},
 	{"Weights", "errors", ""},
 	{"Speculative decoding", "speculation", "Texts are the same with and without a draft; the length of a draft changes their speed only. Acceptance is the share of right guesses among those whose forerunners were right."},
+	{"Many texts at once", "concurrency", "Tokens per second are of all texts together while all decode, beside single passes over as many tokens, which no scheduler can exceed. Times are of one text, in milliseconds."},
 }
 
 // markdown returns report.md.
@@ -66,7 +68,7 @@ func (r Report) origin() string {
 // chartParts says beside which table a chart stands.
 var chartParts = map[string]string{
 	"memory": "memory", "tradeoff": "memory", "decode": "speed", "roofline": "speed", "prefill": "prefill", "depth": "depth",
-	"perplexity": "quality", "errors": "errors", "speculation": "speculation",
+	"perplexity": "quality", "errors": "errors", "speculation": "speculation", "concurrency": "concurrency",
 }
 
 // table returns a table of Markdown.
@@ -218,4 +220,24 @@ func (r Report) speculationTable() string {
 		})
 	}
 	return table([]string{fmt.Sprintf("%s, draft %s", s.Target, s.Draft), "speed", "speed-up", "acceptance", "target passes per token"}, rows)
+}
+
+func (r Report) concurrencyTable() string {
+	c := r.Concurrency
+	if c == nil {
+		return ""
+	}
+	var rows [][]string
+	for _, row := range c.Rows {
+		prompts := "their own"
+		if row.Shared {
+			prompts = "begin alike"
+		}
+		rows = append(rows, []string{
+			fmt.Sprint(row.Texts), prompts, rate(row.Decode.Median, row.Decode.Low, row.Decode.High), fmt.Sprintf("%.0f %%", 100*row.OfOnePass),
+			fmt.Sprintf("%s, %s", significant(row.FirstToken.P50), significant(row.FirstToken.P99)),
+			fmt.Sprintf("%s, %s", significant(row.Gap.P50), significant(row.Gap.P99)),
+		})
+	}
+	return table([]string{"texts, " + c.Mode, "prompts", "together", "of single passes", "first token: half, 99 of 100 within", "gaps: half, 99 of 100 within"}, rows)
 }

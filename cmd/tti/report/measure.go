@@ -20,6 +20,7 @@ import (
 	"github.com/tti-llm/tti/runtime/bench"
 	"github.com/tti-llm/tti/spec"
 	speculation "github.com/tti-llm/tti/spec/bench"
+	concurrency "github.com/tti-llm/tti/spec/engine/bench"
 )
 
 // Options are the choices of Measure.
@@ -30,6 +31,7 @@ type Options struct {
 	Threads int      // as runtime.WithThreads takes it
 	Quick   bool     // fewer rounds and shorter texts
 	Rounds  int      // of the measurements of speed; 0: 15, or 7 if Quick
+	Texts   []int    // numbers of texts at once to measure; nil: none
 	// Progress is told how much of a part of the work is done, if not nil.
 	Progress func(part string, done, total int64)
 }
@@ -50,6 +52,9 @@ var modes = []struct {
 // draftMode is the mode of drafts: the fastest one.
 const draftMode = "int4-all"
 
+// servedMode is the mode of a source that many texts at once are measured with.
+const servedMode = "int8"
+
 var (
 	// shortTexts are the lengths of texts that people measure generation with.
 	shortTexts = []int{16, 32, 64}
@@ -59,10 +64,13 @@ var (
 const (
 	// depths is the number of places in the context where decoding is measured, depthTokens how many tokens.
 	depths, depthTokens = 5, 32
+	// deepest is how much of a long context is used at most: to fill all that today's models have takes hours.
+	deepest = 2048
 
 	rounds, quickRounds                     = 15, 7
 	speculationRounds, quickSpeculation     = 5, 2
 	speculationTokens, quickSpeculatedToken = 128, 96
+	quickConcurrency                        = 2
 )
 
 // file is a model to be measured.
@@ -118,7 +126,10 @@ func (m meter) measure(ctx context.Context) (r Report, err error) {
 			r.Errors = append(r.Errors, errors...)
 		}
 	}
-	r.Speculation, err = m.speculation(ctx, files)
+	if r.Speculation, err = m.speculation(ctx, files); err != nil {
+		return r, err
+	}
+	r.Concurrency, err = m.concurrency(ctx, files)
 	return r, err
 }
 
@@ -181,7 +192,7 @@ func (m meter) speeds(ctx context.Context, files []file, r *Report) ([]Mode, err
 		}
 		result = append(result, mode)
 		for i := range depths {
-			span := bench.Span{Depth: (context - depthTokens) * i / (depths - 1), Tokens: depthTokens}
+			span := bench.Span{Depth: (min(context, deepest) - depthTokens) * i / (depths - 1), Tokens: depthTokens}
 			if span.Depth >= 0 && !deep[span] {
 				deep[span] = true
 				if !slices.Contains(spans, span) {
@@ -360,4 +371,30 @@ func (m meter) speculation(ctx context.Context, files []file) (*Speculation, err
 		Progress: func(done, total int64) { m.options.Progress("speculating", done, total) },
 	})
 	return s, err
+}
+
+// concurrency measures many texts at once, of a source in servedMode or of the first file.
+func (m meter) concurrency(ctx context.Context, files []file) (*Concurrency, error) {
+	if m.options.Texts == nil {
+		return nil, nil
+	}
+	served := files[max(0, slices.IndexFunc(files, func(f file) bool { return f.source.Directory != "" && strings.HasSuffix(f.name, servedMode) }))]
+	model, err := runtime.Open(served.path, runtime.WithThreads(runtime.NewThreads(m.options.Threads)))
+	if err != nil {
+		return nil, err
+	}
+	defer model.Close()
+	options := concurrency.Options{Texts: m.options.Texts, Progress: func(done, total int64) { m.options.Progress("many texts at once", done, total) }}
+	if m.options.Quick {
+		options.Repeats = quickConcurrency
+	}
+	if m.options.Rounds > 0 {
+		options.Repeats = m.options.Rounds
+	}
+	// A short context has room for a third of it as a prompt and a third as text.
+	if third := model.Shape().Context / 3; third < 128 {
+		options.Prompt, options.Tokens = third, third
+	}
+	result, err := concurrency.Measure(ctx, model, options)
+	return &Concurrency{Mode: served.name, Result: result}, err
 }

@@ -22,36 +22,44 @@ func TestREADME(t *testing.T) {
 }
 
 func testTables(t *testing.T, path string) {
+	block := regexp.MustCompile(`(?s)(<!-- report(-[a-z0-9]+)?: ([a-z]+) -->\n).*?(<!-- end -->)`)
+	replaceTables(t, path, block, func(parts []string) string {
+		table, ok := tables[parts[3]]
+		if !ok {
+			t.Fatalf("the document asks for table %q, which there is not", parts[3])
+		}
+		r, err := Read(committed + parts[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return table(r)
+	})
+}
+
+// replaceTables compares a document with what it should show between the first and the last group of a block.
+func replaceTables(t *testing.T, path string, block *regexp.Regexp, table func(parts []string) string) {
+	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	shown := 0
-	block := regexp.MustCompile(`(?s)(<!-- report(-[a-z0-9]+)?: ([a-z]+) -->\n).*?(<!-- end -->)`)
-	want := block.ReplaceAllFunc(text, func(found []byte) []byte {
-		parts := block.FindSubmatch(found)
-		table, ok := tables[string(parts[3])]
-		if !ok {
-			t.Fatalf("the document asks for table %q, which there is not", parts[3])
-		}
-		r, err := Read(committed + string(parts[2]))
-		if err != nil {
-			t.Fatal(err)
-		}
+	want := block.ReplaceAllStringFunc(string(text), func(found string) string {
 		shown++
-		return []byte(string(parts[1]) + "\n" + table(r) + "\n" + string(parts[4]))
+		parts := block.FindStringSubmatch(found)
+		return parts[1] + "\n" + table(parts) + "\n" + parts[len(parts)-1]
 	})
 	if shown == 0 {
-		t.Error("it shows no table of a report")
+		t.Errorf("%s shows no table", path)
 	}
-	if string(want) == string(text) {
+	if want == string(text) {
 		return
 	}
 	if *update {
-		if err := os.WriteFile(path, want, 0o666); err != nil {
+		if err := os.WriteFile(path, []byte(want), 0o666); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	t.Error("it shows other figures than the committed report; make readme mends it")
+	t.Errorf("%s shows other figures than the committed report; make readme mends it", path)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tti-llm/tti/runtime/bench"
 	speculation "github.com/tti-llm/tti/spec/bench"
+	concurrency "github.com/tti-llm/tti/spec/engine/bench"
 )
 
 // Report is everything that was measured. Sizes are in bytes, rates in tokens a second.
@@ -27,6 +28,7 @@ type Report struct {
 	// Errors are those of the weights against their source, for every mode that has any.
 	Errors      []Errors     `json:"errors"`
 	Speculation *Speculation `json:"speculation"` // null if there was no draft
+	Concurrency *Concurrency `json:"concurrency,omitempty"`
 }
 
 // Machine is what the figures depend on.
@@ -86,6 +88,12 @@ type Speculation struct {
 	speculation.Result
 }
 
+// Concurrency is what many texts at once make together.
+type Concurrency struct {
+	Mode string `json:"mode"` // that was measured
+	concurrency.Result
+}
+
 // Names of the files that Write makes, besides the charts.
 const (
 	JSONName     = "report.json"
@@ -103,19 +111,23 @@ func (r Report) Write(directory string) error {
 	if err := clear(directory); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("%s: %w", JSONName, err)
-	}
-	if err := os.WriteFile(filepath.Join(directory, JSONName), append(text, '\n'), 0o666); err != nil {
+	if err := r.writeJSON(directory); err != nil {
 		return err
 	}
 	for _, c := range charts {
-		if err := c.write(r, directory); err != nil {
+		if err := c.write(r, directory, ".png", ".svg"); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
 	return os.WriteFile(filepath.Join(directory, MarkdownName), []byte(r.markdown()), 0o666)
+}
+
+func (r Report) writeJSON(directory string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", JSONName, err)
+	}
+	return os.WriteFile(filepath.Join(directory, JSONName), append(text, '\n'), 0o666)
 }
 
 // Read reads the report.json of a directory.
