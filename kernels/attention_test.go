@@ -66,6 +66,11 @@ func (c *attentionCase) paged(page int) *attentionCase {
 	return &other
 }
 
+// queries returns the queries of one sequence.
+func (c *attentionCase) queries(counts []int, window int, softCap float32) *Queries {
+	return &Queries{Head: c.head, Rows: c.q, Counts: counts, Window: window, SoftCap: softCap, Spans: []Span{{c.head.pages, 0, len(counts), 0, counts[len(counts)-1]}}}
+}
+
 // attend returns what a set makes of the case, into rows that are longer than the head.
 func (c *attentionCase) attend(t testing.TB, s *Set, counts []int, window int, softCap float32) []float32 {
 	t.Helper()
@@ -73,7 +78,7 @@ func (c *attentionCase) attend(t testing.TB, s *Set, counts []int, window int, s
 	stride := c.head.Width + gap
 	out := slices.Repeat([]float32{guard}, len(counts)*stride)
 	scores := slices.Repeat([]float32{float32(math.NaN())}, ScoreSpace(counts[len(counts)-1]))
-	s.Attend(out, stride, c.q, &c.head, counts, window, softCap, scores)
+	s.Attend(out, stride, c.queries(counts, window, softCap), scores)
 	for i := range counts {
 		for _, v := range out[i*stride+c.head.Width : (i+1)*stride] {
 			if v != guard {
@@ -257,21 +262,20 @@ func TestAttendInSteps(t *testing.T) {
 				want := c.attend(t, s, counts, window, softCap)
 				stride := len(want) / rows
 				got := slices.Clone(want) // keeps what lies between the rows
-				row := PaddedPositions(counts[rows-1])
+				row, q := PaddedPositions(counts[rows-1]), c.queries(counts, window, softCap)
 				scores, sums := make([]float32, rows*row), make([]float32, rows)
-				pages := (counts[rows-1] + c.head.Positions - 1) / c.head.Positions
-				for first := 0; first < pages; {
-					last := first + 1 + random.IntN(pages-first)
-					s.Scores(scores, row, c.q, &c.head, counts, window, first, last)
-					first = last
+				for from := 0; from < row; {
+					to := from + blockPositions*(1+random.IntN((row-from)/blockPositions))
+					s.Scores(scores, row, q, 0, rows, from, to)
+					from = to
 				}
-				for i, count := range counts {
+				for i := range counts {
 					clear(got[i*stride:][:width])
-					sums[i] = s.Softmax(scores[i*row:][:row], &c.head, count, window, softCap)
+					sums[i] = s.Softmax(scores[i*row:][:row], q, i)
 				}
 				for from := 0; from < width; {
 					to := from + 16*(1+random.IntN((width-from)/16))
-					s.Weigh(got, stride, scores, row, sums, &c.head, counts, window, from, to)
+					s.Weigh(got, stride, scores, row, sums, q, 0, rows, from, to)
 					from = to
 				}
 				if i := unequal(got, want); i >= 0 {
@@ -461,8 +465,9 @@ func (c *attentionCase) measure(b *testing.B, s *Set, counts []int, window int, 
 		products += 2 * (count - seenFrom(count, window)) * c.head.Width
 	}
 	out, scores := make([]float32, len(counts)*c.head.Width), make([]float32, ScoreSpace(counts[len(counts)-1]))
+	queries := c.queries(counts, window, softCap)
 	for b.Loop() {
-		s.Attend(out, c.head.Width, c.q, &c.head, counts, window, softCap, scores)
+		s.Attend(out, c.head.Width, queries, scores)
 	}
 	b.ReportMetric(float64(products)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gmac/s")
 }
@@ -495,9 +500,12 @@ func BenchmarkDecodeFromMemory(b *testing.B) {
 						for thread := range threads {
 							wait.Go(func() {
 								out, scores := make([]float32, width), make([]float32, ScoreSpace(positions))
+								queries := Queries{Rows: q, Counts: counts, Spans: make([]Span, 1)}
 								for pass := range b.N {
 									for i := thread; i < layers*heads; i += threads {
-										s.Attend(out, width, q, &all[pass%2*layers*heads+i], counts, 0, 0, scores)
+										queries.Head = all[pass%2*layers*heads+i]
+										queries.Spans[0] = Span{queries.Head.pages, 0, 1, 0, depth}
+										s.Attend(out, width, &queries, scores)
 									}
 								}
 							})

@@ -120,7 +120,10 @@ func attentionInside(s *Set, m *guardtest.Memory, random *rand.Rand) {
 		}
 		window := random.IntN(2) * random.IntN(40)
 		out := guardtest.Copy(m, make([]float32, (rows-1)*stride+head.Width))
-		s.Attend(out, stride, guardtest.Copy(m, normal(random, rows*head.Width, 1)), &head, counts, window, float32(random.IntN(2)*30),
-			guardtest.Copy(m, make([]float32, ScoreSpace(positions))))
+		queries := Queries{
+			Head: head, Rows: guardtest.Copy(m, normal(random, rows*head.Width, 1)), Counts: counts, Window: window, SoftCap: float32(random.IntN(2) * 30),
+			Spans: []Span{{pages, 0, rows, 0, positions}},
+		}
+		s.Attend(out, stride, &queries, guardtest.Copy(m, make([]float32, ScoreSpace(positions))))
 	}
 }

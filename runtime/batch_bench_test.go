@@ -63,3 +63,72 @@ func BenchmarkBatch(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkSharedPrefix measures a pass over one token each of texts that are forks of one beginning, and of texts that have
+// beginnings of the same length of their own.
+func BenchmarkSharedPrefix(b *testing.B) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		b.Skip(err)
+	}
+	for _, model := range []struct {
+		name     string
+		prefixes []int
+	}{{"gpt2", []int{512, 960}}, {"smollm2-135m", []int{512, 2048}}} {
+		path, err := cached.File(b.Context(), filepath.Join(cache, "tti", "synthetic"), model.name, "int8", convert.Options{Mode: convert.Int8})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, encoding := range []runtime.KV{runtime.F32, runtime.F16, runtime.Int8} {
+			m := open(b, path, runtime.WithoutVerify(), runtime.WithKV(encoding))
+			for _, prefix := range model.prefixes {
+				for _, count := range []int{1, 16, 32} {
+					for _, shared := range []bool{true, false} {
+						if !shared && (prefix > 512 || count != 16) || shared && count == 1 && prefix > 512 {
+							continue
+						}
+						name := fmt.Sprintf("%s/%v/%d/%dtexts", model.name, encoding, prefix, count)
+						if !shared {
+							name += "/separate"
+						}
+						b.Run(name, func(b *testing.B) { measureTexts(b, m, prefix, count, shared) })
+					}
+				}
+			}
+		}
+	}
+}
+
+// measureTexts measures a pass over one token each of texts that have a beginning and a few tokens of their own.
+func measureTexts(b *testing.B, m *runtime.Model, prefix, count int, shared bool) {
+	batch, sessions := m.NewBatch(), make([]*runtime.Session, count)
+	for i := range sessions {
+		var err error
+		if i > 0 && shared {
+			sessions[i], err = sessions[0].Fork()
+			sessions[i].Truncate(prefix)
+		} else {
+			sessions[i] = m.NewSession()
+			_, err = sessions[i].Append(tale(prefix))
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := sessions[i].Append(tale(1 + i*5%16)); err != nil {
+			b.Fatal(err)
+		}
+		defer sessions[i].Close()
+	}
+	ids := tale(count)
+	for b.Loop() {
+		for i, s := range sessions {
+			s.Truncate(prefix + 1 + i*5%16)
+			if err := batch.Add(s, ids[i:i+1], 1); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := batch.Run(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package forward
 
 import (
+	"slices"
+
 	"github.com/tti-llm/tti/format"
 	"github.com/tti-llm/tti/kernels"
 	"github.com/tti-llm/tti/kernels/pool"
@@ -58,11 +60,11 @@ func (a *attention) mix(w *pool.Worker, p *Pass, b *Branch) *kernels.Activations
 				switch {
 				case len(rows.units) == 1: // the processor sees what comes next
 				case h+1 < end:
-					a.fetch(p, u, h+1)
+					a.fetch(p, rows, u, h+1)
 				case i+1 < len(rows.units):
-					a.fetch(p, rows.units[i+1], head)
+					a.fetch(p, rows, rows.units[i+1], head)
 				}
-				a.attend(w, p, u, h, out)
+				a.attend(w, p, rows, u, h, out)
 			}
 		}
 		first, last = head*a.group()*a.width, end*a.group()*a.width
@@ -72,7 +74,7 @@ func (a *attention) mix(w *pool.Worker, p *Pass, b *Branch) *kernels.Activations
 	default: // units of all heads are dealt out in turn, because later queries see more positions and cost more
 		w.Barrier()
 		for i := w.Index; i < len(rows.units)*a.kvHeads; i += w.Count {
-			a.attend(w, p, rows.units[i/a.kvHeads], i%a.kvHeads, out)
+			a.attend(w, p, rows, rows.units[i/a.kvHeads], i%a.kvHeads, out)
 		}
 	}
 	switch {
@@ -148,45 +150,50 @@ func (a *attention) prepare(w *pool.Worker, p *Pass) {
 }
 
 // attend writes what the query heads of a KV head find for a unit to their columns of out.
-func (a *attention) attend(w *pool.Worker, p *Pass, u unit, kvHead int, out *kernels.Activations) {
+func (a *attention) attend(w *pool.Worker, p *Pass, rows *plan, u unit, kvHead int, out *kernels.Activations) {
 	own := &p.threads[w.Index]
-	own.head = p.layout.Head(p.segments[u.segment].Pages, a.layer, kvHead)
-	counts := a.gather(p, own, u, kvHead)
-	p.kernels.Attend(own.attended, own.head.Width, own.queries, &own.head, counts, a.window, a.softCap, own.scores)
-	a.scatter(out, own.attended, u, kvHead, 0, a.width)
+	a.gather(p, own, rows, u, kvHead)
+	p.kernels.Attend(own.attended, own.queries.Head.Width, &own.queries, own.scores)
+	a.scatter(out, own.attended, rows, u, kvHead, 0, a.width)
 }
 
 // fetch asks for the keys and values that a unit will read first. Short texts are read in pieces that are too small for the
 // processor to foresee.
-func (a *attention) fetch(p *Pass, u unit, kvHead int) {
-	head := p.layout.Head(p.segments[u.segment].Pages, a.layer, kvHead)
-	head.Fetch(u.position + u.count)
+func (a *attention) fetch(p *Pass, rows *plan, u unit, kvHead int) {
+	span := &rows.spans[u.firstSpan]
+	head := p.layout.Head(span.Pages, a.layer, kvHead)
+	head.Fetch(span.Last)
 }
 
-// gather collects the scaled queries of a unit, head after head for each position, and returns how many positions each
-// of them sees.
-func (a *attention) gather(p *Pass, own *thread, u unit, kvHead int) (counts []int) {
-	group, i := a.group(), 0
-	for t := range u.count {
-		qkv := p.qkv[(u.row+t)*a.stride()+kvHead*group*a.width:]
-		for j := range group {
-			query := own.queries[i*own.head.Width:][:own.head.Width]
-			p.kernels.Scale(query, qkv[j*a.width:][:a.width], a.scale)
-			clear(query[a.width:])
-			own.counts[i] = u.position + t + 1
-			i++
+// gather makes the queries of a unit and a KV head a thread's own: scaled, head after head for each position of each piece.
+func (a *attention) gather(p *Pass, own *thread, rows *plan, u unit, kvHead int) {
+	q, group := &own.queries, a.group()
+	q.Head = p.layout.Head(nil, a.layer, kvHead)
+	q.Window, q.SoftCap, q.Spans = a.window, a.softCap, rows.spans[u.firstSpan:u.lastSpan]
+	q.Counts = q.Counts[:0]
+	for _, s := range rows.pieces[u.firstPiece:u.lastPiece] {
+		for t := range s.count {
+			qkv := p.qkv[(s.row+t)*a.stride()+kvHead*group*a.width:]
+			for j := range group {
+				query := q.Rows[len(q.Counts)*q.Head.Width:][:q.Head.Width]
+				p.kernels.Scale(query, qkv[j*a.width:][:a.width], a.scale)
+				clear(query[a.width:])
+				q.Counts = append(q.Counts, s.position+t+1)
+			}
 		}
 	}
-	return own.counts[:i]
 }
 
 // scatter copies dimensions from <= d < to of what the queries of a unit have found, as gather ordered them, to the
 // columns of their heads.
-func (a *attention) scatter(out *kernels.Activations, attended []float32, u unit, kvHead, from, to int) {
+func (a *attention) scatter(out *kernels.Activations, attended []float32, rows *plan, u unit, kvHead, from, to int) {
 	group, width := a.group(), kernels.PaddedHead(a.width)
-	for i := range u.count * group {
-		columns := out.Row(u.out + i/group)[(kvHead*group+i%group)*a.width:]
-		copy(columns[from:to], attended[i*width+from:])
+	for _, s := range rows.pieces[u.firstPiece:u.lastPiece] {
+		for i := range s.count * group {
+			columns := out.Row(s.out + i/group)[(kvHead*group+i%group)*a.width:]
+			copy(columns[from:to], attended[i*width+from:])
+		}
+		attended = attended[s.count*group*width:]
 	}
 }
 
@@ -194,40 +201,39 @@ func (a *attention) scatter(out *kernels.Activations, attended []float32, u unit
 // values. The n-th head of all units has its scores and sums in the memory of thread n.
 func (a *attention) attendTogether(w *pool.Worker, p *Pass, rows *plan, out *kernels.Activations) {
 	own := &p.threads[w.Index]
-	width := kernels.PaddedHead(a.width)
+	q, width := &own.queries, kernels.PaddedHead(a.width)
 	// each calls f for every head of every unit, with its queries at hand: those from first on, as many as scores have
 	// room for.
-	each := func(first int, f func(shared *thread, u unit, kvHead int, counts []int)) {
+	each := func(first int, f func(shared *thread, u unit, kvHead, last int)) {
 		for i := range len(rows.units) * a.kvHeads {
 			u, kvHead := rows.units[i/a.kvHeads], i%a.kvHeads
-			own.head = p.layout.Head(p.segments[u.segment].Pages, a.layer, kvHead)
-			if counts := a.gather(p, own, u, kvHead); first < len(counts) {
-				f(&p.threads[i], u, kvHead, counts[first:min(first+kernels.AttendRows, len(counts))])
+			if a.gather(p, own, rows, u, kvHead); first < len(q.Counts) {
+				f(&p.threads[i], u, kvHead, min(first+kernels.AttendRows, len(q.Counts)))
 			}
 		}
 	}
 	stride, most := kernels.PaddedPositions(rows.positions), 0
 	for _, u := range rows.units {
-		most = max(most, u.count*a.group())
+		most = max(most, rows.spans[u.lastSpan-1].LastRow)
 	}
 	for first := 0; first < most; first += kernels.AttendRows {
-		each(first, func(shared *thread, u unit, kvHead int, counts []int) {
-			positions := counts[len(counts)-1]
-			from, to := w.Split((positions+own.head.Positions-1)/own.head.Positions, 1)
-			p.kernels.Scores(shared.scores, stride, own.queries[first*width:], &own.head, counts, a.window, from, to)
+		each(first, func(shared *thread, u unit, kvHead, last int) {
+			positions := slices.Max(q.Counts[first:last])
+			from, to := w.Split(positions, p.layout.Positions)
+			p.kernels.Scores(shared.scores, stride, q, first, last, from, to)
 		})
 		w.Barrier()
-		each(first, func(shared *thread, u unit, kvHead int, counts []int) {
-			for i := w.Index; i < len(counts); i += w.Count {
-				shared.sums[i] = p.kernels.Softmax(shared.scores[i*stride:][:stride], &own.head, counts[i], a.window, a.softCap)
+		each(first, func(shared *thread, u unit, kvHead, last int) {
+			for i := first + w.Index; i < last; i += w.Count {
+				shared.sums[i-first] = p.kernels.Softmax(shared.scores[(i-first)*stride:][:stride], q, i)
 			}
 		})
 		w.Barrier()
-		each(first, func(shared *thread, u unit, kvHead int, counts []int) {
+		each(first, func(shared *thread, u unit, kvHead, last int) {
 			from, to := w.Split(width, 16)
-			p.kernels.Weigh(shared.attended[first*width:], width, shared.scores, stride, shared.sums, &own.head, counts, a.window, from, to)
-			if first+len(counts) == u.count*a.group() {
-				a.scatter(out, shared.attended, u, kvHead, min(from, a.width), min(to, a.width))
+			p.kernels.Weigh(shared.attended[first*width:], width, shared.scores, stride, shared.sums, q, first, last, from, to)
+			if last == len(q.Counts) {
+				a.scatter(out, shared.attended, rows, u, kvHead, min(from, a.width), min(to, a.width))
 			}
 		})
 		w.Barrier()

@@ -6,7 +6,8 @@ import "github.com/tti-llm/tti/format/guardtest"
 // in how many slices it was.
 func (p *Pass) MoveWorkspaces(memory *guardtest.Memory) int {
 	segments, logits := p.segments, p.logits
-	p.segments, p.logits = nil, nil
-	defer func() { p.segments, p.logits = segments, logits }()
+	all, wanted := p.all, p.wanted // of which spans are views of its caller's pages
+	p.segments, p.logits, p.all, p.wanted = nil, nil, plan{}, plan{}
+	defer func() { p.segments, p.logits, p.all, p.wanted = segments, logits, all, wanted }()
 	return guardtest.Move(memory, p)
 }

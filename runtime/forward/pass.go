@@ -46,24 +46,6 @@ type Pass struct {
 	threads   []thread
 }
 
-// plan is how attention takes some of the rows.
-type plan struct {
-	count int // rows
-	units []unit
-	short bool // no sequence has more than one unit
-	// positions is the largest number that a row sees.
-	positions int
-}
-
-// unit is some rows of a sequence, at most queryBlock, that follow each other.
-type unit struct {
-	segment  int
-	position int // of the first row
-	row      int // its number in the batch
-	out      int // its number among the rows of the plan
-	count    int
-}
-
 // thread is what every thread has for itself.
 type thread struct {
 	// Views of the inputs of matrices, which all threads share.
@@ -76,9 +58,8 @@ type thread struct {
 	private     kernels.Activations // [privateRows, embedding]
 
 	head     kernels.KVHead
-	queries  []float32 // [queryBlock * heads / KV heads, padded width], scaled
-	counts   []int     // of positions that each of the queries sees
-	attended []float32 // what they find, [queryBlock * heads / KV heads, padded width]
+	queries  kernels.Queries // of a unit
+	attended []float32       // what they find, [queries, padded width]
 	scores   []float32
 	sums     []float32
 
@@ -104,14 +85,14 @@ func NewPass(n *Network, layout kernels.KVLayout, set *kernels.Set, threads int)
 	}
 	normalized, hidden := kernels.NewActivations(MaxRows, shape.Embedding), kernels.NewActivations(MaxRows, shape.Hidden)
 	attention := kernels.NewActivations(MaxRows, shape.Heads*shape.HeadWidth)
+	queries := max(queryBlock*group, kernels.AttendRows) // of a unit
 	for i := range p.threads {
 		p.threads[i] = thread{
 			normalized: *normalized, attention: *attention, hidden: *hidden,
 			private:  *kernels.NewActivations(privateRows, shape.Embedding),
-			queries:  make([]float32, queryBlock*group*layout.Width),
-			counts:   make([]int, queryBlock*group),
-			attended: make([]float32, queryBlock*group*layout.Width),
-			sums:     make([]float32, queryBlock*group),
+			queries:  kernels.Queries{Rows: make([]float32, queries*layout.Width), Counts: make([]int, queries)},
+			attended: make([]float32, queries*layout.Width),
+			sums:     make([]float32, kernels.AttendRows),
 		}
 	}
 	return p
@@ -130,6 +111,8 @@ func (p *Pass) Begin(segments []Segment, logits []float32) {
 		p.wanted.add(i, row+skipped, s.Position+skipped, s.Logits)
 		row += len(s.Tokens)
 	}
+	p.join(&p.all)
+	p.join(&p.wanted)
 	p.reserveScores(p.all.positions)
 }
 
@@ -157,18 +140,6 @@ func (p *Pass) reserveScores(positions int) {
 	}
 }
 
-func (q *plan) clear() { *q = plan{units: q.units[:0], short: true} }
-
-// add plans consecutive rows of a sequence.
-func (q *plan) add(segment, row, position, count int) {
-	q.short = q.short && count <= queryBlock
-	q.positions = max(q.positions, position+count)
-	for first := 0; first < count; first += queryBlock {
-		q.units = append(q.units, unit{segment, position + first, row + first, q.count + first, min(queryBlock, count-first)})
-	}
-	q.count += count
-}
-
 // active returns the number of rows in the residual stream.
 func (p *Pass) active(w *pool.Worker) int {
 	if p.threads[w.Index].narrowed {
@@ -182,12 +153,14 @@ func (p *Pass) active(w *pool.Worker) int {
 func (p *Pass) narrow(w *pool.Worker) {
 	stride := format.PaddedRows(p.shape.Embedding)
 	first, last := w.Split(stride, format.PanelRows)
-	for _, u := range p.wanted.units {
-		if u.row == u.out {
-			continue
-		}
-		for i := range u.count { // rows ascend, so none is overwritten before it is read
-			copy(p.residual[(u.out+i)*stride+first:(u.out+i)*stride+last], p.residual[(u.row+i)*stride+first:])
+	row, out := 0, 0
+	for _, s := range p.segments {
+		row += len(s.Tokens) - s.Logits
+		for range s.Logits { // rows ascend, so none is overwritten before it is read
+			if row != out {
+				copy(p.residual[out*stride+first:out*stride+last], p.residual[row*stride+first:])
+			}
+			row, out = row+1, out+1
 		}
 	}
 	p.threads[w.Index].narrowed = true
