@@ -43,7 +43,6 @@ func (c *calibration) walk(ctx context.Context) error {
 	}
 	defer w.threads.Close()
 
-	tokens := w.network.TokenEmbedding // as they were
 	if err := w.embed(ctx, &w.before); err != nil {
 		return err
 	}
@@ -62,7 +61,8 @@ func (c *calibration) walk(ctx context.Context) error {
 	if err := w.embed(ctx, &w.after); err != nil {
 		return err
 	}
-	w.network.TokenEmbedding = tokens
+	// Layers need neither, and in float32 they may be larger than all else: 1 GB of Llama 3.2 1B.
+	w.network.TokenEmbedding, w.network.Head = panel.Matrix{}, forward.Linear{}
 	for i := range w.network.Shape.Layers {
 		if err := w.roundLayer(ctx, i); err != nil {
 			return err

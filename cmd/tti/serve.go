@@ -133,7 +133,7 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 func (f *serveFlags) run(ctx context.Context, cmd *cobra.Command, args []string) (err error) {
 	threads := runtime.NewThreads(f.threads.value)
 	defer threads.Close()
-	defer serve.SpareProcessor(threads)()
+	defer engine.SpareProcessor(threads)()
 	options := serve.Options{
 		Threads: threads,
 		Model:   append(f.kvOption(), runtime.WithKVLimit(int64(f.kvMemory))),

@@ -27,7 +27,7 @@ func BenchmarkHTTP(b *testing.B) {
 	}
 	threads := runtime.NewThreads(0)
 	defer threads.Close()
-	defer SpareProcessor(threads)()
+	defer engine.SpareProcessor(threads)()
 	c := serve(b, Options{Threads: threads}, source)
 	m, _, release, err := c.server.models.acquire(source.Name)
 	if err != nil {

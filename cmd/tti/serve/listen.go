@@ -8,10 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	goruntime "runtime"
 	"time"
-
-	"github.com/tti-llm/tti/runtime"
 )
 
 const headerBytes = 64 << 10
@@ -34,15 +31,6 @@ func IsLoopback(address string) bool {
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// SpareProcessor lets Go use one processor more than there are threads that compute, until restore is called. The threads hold one
-// each during a pass, and Go takes it from them every 10 ms at best. With one to spare, whoever reads a request or writes an
-// answer need not wait for that: the system gives it time on a core at once.
-func SpareProcessor(threads *runtime.Threads) (restore func()) {
-	before := goruntime.GOMAXPROCS(0)
-	goruntime.GOMAXPROCS(max(before, threads.Count()+1))
-	return func() { goruntime.GOMAXPROCS(before) }
 }
 
 // Listen answers the requests of a listener until ctx is done, with TLS if there is a configuration. Then it refuses new ones, and

@@ -91,6 +91,7 @@ func Measure(ctx context.Context, m *runtime.Model, o Options) (Result, error) {
 		}
 		list = append(list, &measurement{row: Row{Texts: texts}}, &measurement{row: Row{Texts: texts, Shared: true}})
 	}
+	defer engine.SpareProcessor(m.Threads())()
 	for round := range o.Repeats + 1 {
 		for i, one := range list {
 			if round == 1 { // what was before warmed up
