@@ -72,11 +72,11 @@ func (f *benchFlags) runConcurrency(ctx context.Context, cmd *cobra.Command, nam
 // String returns the table of a human reader.
 func (r concurrencyBench) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s: %d threads, kernels %s, prompts of %d tokens, texts of %d\n\n", printable(r.Model), r.Threads, r.Kernels, r.Prompt, r.Tokens)
+	fmt.Fprintf(&text, "%s: %d threads, kernels %s, prompts of %d tokens, texts of %d or more\n\n", printable(r.Model), r.Threads, r.Kernels, r.Prompt, r.Tokens)
 	table := newTable(&text, tabwriter.AlignRight)
-	fmt.Fprintln(table, "texts\tcached\ttok/s\tof one pass\twith prompts\tfirst token ms\tp95\tp99\tgap ms\tp95\tp99\tlongest\t")
+	fmt.Fprintln(table, "texts\tcached\ttokens\ttok/s\tof one pass\twith prompts\tfirst token ms\tp95\tp99\tgap ms\tp95\tp99\tlongest\t")
 	for _, row := range r.Rows {
-		fmt.Fprintf(table, "%d\t%d\t%.0f\t%.0f %%\t%.0f\t%.1f\t%.1f\t%.1f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", row.Texts, row.Cached,
+		fmt.Fprintf(table, "%d\t%d\t%d\t%.0f\t%.0f %%\t%.0f\t%.1f\t%.1f\t%.1f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", row.Texts, row.Cached, row.Tokens,
 			row.Decode.Median, 100*row.OfOnePass, row.Total.Median, row.FirstToken.P50, row.FirstToken.P95, row.FirstToken.P99,
 			row.Gap.P50, row.Gap.P95, row.Gap.P99, row.Gap.Longest)
 	}

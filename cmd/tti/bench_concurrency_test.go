@@ -8,7 +8,7 @@ import (
 func TestBenchConcurrency(t *testing.T) {
 	measure := []string{"bench", draftInt8, "--concurrency", "1,3", "--threads", "1", "--repeats", "1"}
 	output := succeeds(t, "", append(measure, "--json")...)
-	hasKeys(t, output, "model", "threads", "kernels", "prompt", "tokens", "rows", "rows[].texts", "rows[].shared", "rows[].cached",
+	hasKeys(t, output, "model", "threads", "kernels", "prompt", "tokens", "rows", "rows[].texts", "rows[].shared", "rows[].cached", "rows[].tokens",
 		"rows[].decode", "rows[].decode.tok_s", "rows[].decode.tok_s_lower_quartile", "rows[].decode.tok_s_upper_quartile",
 		"rows[].one_pass", "rows[].one_pass.tok_s", "rows[].one_pass.tok_s_lower_quartile", "rows[].one_pass.tok_s_upper_quartile", "rows[].of_one_pass",
 		"rows[].total", "rows[].total.tok_s", "rows[].total.tok_s_lower_quartile", "rows[].total.tok_s_upper_quartile",

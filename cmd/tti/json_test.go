@@ -15,16 +15,17 @@ import (
 
 // jsonObjects are the objects that the program writes, by the titles of JSON.md.
 var jsonObjects = map[string]reflect.Type{
-	"tti run --json":           reflect.TypeFor[answer](),
-	"tti run --json --stream":  reflect.TypeFor[piece](),
-	"tti eval --json":          reflect.TypeFor[evaluation](),
-	"tti tokenize --json":      reflect.TypeFor[tokenized](),
-	"tti inspect --json":       reflect.TypeFor[inspection](),
-	"tti bench --json":         reflect.TypeFor[bench.Result](),
-	"tti bench --draft --json": reflect.TypeFor[draftBench](),
-	"tti list --json":          reflect.TypeFor[cacheList](),
-	"tti pull --json":          reflect.TypeFor[cache.Model](),
-	"/save":                    reflect.TypeFor[saved](),
+	"tti bench --concurrency --json": reflect.TypeFor[concurrencyBench](),
+	"tti run --json":                 reflect.TypeFor[answer](),
+	"tti run --json --stream":        reflect.TypeFor[piece](),
+	"tti eval --json":                reflect.TypeFor[evaluation](),
+	"tti tokenize --json":            reflect.TypeFor[tokenized](),
+	"tti inspect --json":             reflect.TypeFor[inspection](),
+	"tti bench --json":               reflect.TypeFor[bench.Result](),
+	"tti bench --draft --json":       reflect.TypeFor[draftBench](),
+	"tti list --json":                reflect.TypeFor[cacheList](),
+	"tti pull --json":                reflect.TypeFor[cache.Model](),
+	"/save":                          reflect.TypeFor[saved](),
 }
 
 // elsewhere are fields whose own fields are documented in FORMAT.md, or are whatever a template knows.

@@ -24,7 +24,7 @@ import (
 type Options struct {
 	Texts    []int                   // numbers of texts at once; nil: 1, 4, 16 and 32
 	Prompt   int                     // tokens of each prompt; 0: 64
-	Tokens   int                     // that are generated for each; 0: 128
+	Tokens   int                     // that are generated for each, at the least; 0: 128. See Row.Tokens
 	Repeats  int                     // rounds; 0: 3. One before them warms up
 	Progress func(done, total int64) // told of measurements made, if not nil
 }
@@ -32,7 +32,7 @@ type Options struct {
 // Result is what Measure finds.
 type Result struct {
 	Prompt int   `json:"prompt"` // tokens of each prompt
-	Tokens int   `json:"tokens"` // generated for each
+	Tokens int   `json:"tokens"` // generated for each, at the least
 	Rows   []Row `json:"rows"`
 }
 
@@ -41,6 +41,7 @@ type Row struct {
 	Texts   int  `json:"texts"`
 	Shared  bool `json:"shared"`   // all prompts begin with three quarters that were run before
 	Cached  int  `json:"cached"`   // tokens of a prompt that were found in the prefix cache, on average
+	Tokens  int  `json:"tokens"`   // generated for each text: of many texts so many that the first still decode when the last begin
 	Decode  Rate `json:"decode"`   // of all texts together, while all of them decode
 	OnePass Rate `json:"one_pass"` // of single passes over as many tokens, the logits of each wanted
 
@@ -65,6 +66,9 @@ type Percentiles struct {
 	Longest float64 `json:"longest"`
 }
 
+// tokensForEach is how many tokens each text has at least for every text at once.
+const tokensForEach = 8
+
 // measurement is a row in the making.
 type measurement struct {
 	row                    Row
@@ -86,16 +90,19 @@ func Measure(ctx context.Context, m *runtime.Model, o Options) (Result, error) {
 	}
 	var list []*measurement
 	for _, texts := range o.Texts {
-		if texts < 1 || o.Prompt+o.Tokens/2+texts > m.Shape().Context {
+		tokens := min(max(o.Tokens, tokensForEach*texts), m.Shape().Context-o.Prompt)
+		if texts < 1 || o.Prompt+tokens/2+texts > m.Shape().Context {
 			return Result{}, fmt.Errorf("%w: %d texts at once", runtime.ErrOption, texts)
 		}
-		list = append(list, &measurement{row: Row{Texts: texts}}, &measurement{row: Row{Texts: texts, Shared: true}})
+		for _, shared := range []bool{false, true} {
+			list = append(list, &measurement{row: Row{Texts: texts, Shared: shared, Tokens: tokens}})
+		}
 	}
 	defer engine.SpareProcessor(m.Threads())()
 	for round := range o.Repeats + 1 {
 		for i, one := range list {
 			if round == 1 { // what was before warmed up
-				*one = measurement{row: Row{Texts: one.row.Texts, Shared: one.row.Shared}}
+				*one = measurement{row: Row{Texts: one.row.Texts, Shared: one.row.Shared, Tokens: one.row.Tokens}}
 			}
 			if err := one.take(ctx, m, o, uint64(round)); err != nil {
 				return Result{}, fmt.Errorf("%d texts: %w", one.row.Texts, err)
@@ -122,7 +129,7 @@ func (one *measurement) take(ctx context.Context, m *runtime.Model, o Options, s
 		}
 		return ids
 	}
-	if err := one.takeOnePass(ctx, m, tokens(o.Prompt+o.Tokens/2), tokens(one.row.Texts)); err != nil {
+	if err := one.takeOnePass(ctx, m, tokens(o.Prompt+one.row.Tokens/2), tokens(one.row.Texts)); err != nil {
 		return err
 	}
 	e, err := engine.New(m, engine.Options{Texts: one.row.Texts, Queue: one.row.Texts})
@@ -145,7 +152,7 @@ func (one *measurement) take(ctx context.Context, m *runtime.Model, o Options, s
 	var group sync.WaitGroup
 	began := time.Now()
 	for i, prompt := range prompts {
-		group.Go(func() { texts[i], errs[i] = read(ctx, e, prompt, o.Tokens) })
+		group.Go(func() { texts[i], errs[i] = read(ctx, e, prompt, one.row.Tokens) })
 	}
 	group.Wait()
 	for i := range texts {
