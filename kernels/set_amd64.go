@@ -38,6 +38,10 @@ func avx512Set() *Set {
 		format.PanelF32: matMulTiles(f32AVX512Tiles),
 		format.PanelF16: matMulTiles(f16AVX512Tiles),
 	}
+	s.streams = map[format.Encoding]matMulKernel{
+		format.PanelF32: matMulStreams(f32AVX512Tiles, fewerPanels(f32AVX512Tiles)),
+		format.PanelF16: matMulStreams(f16AVX512Tiles, fewerPanels(f16AVX512Tiles)),
+	}
 	s.takeIntegers(int8AVX512Tiles, int4AVX512Tiles, singlePanels(int8AVX512Tiles), int4AVX512Streams())
 	return &s
 }
@@ -76,8 +80,9 @@ func avx2Set() *Set {
 func (s *Set) takeIntegers(int8Tiles, int4Tiles, int8Streams, int4Streams [][]tile) {
 	s.matMul[format.PanelInt8] = matMulTiles(int8Tiles)
 	s.matMul[format.PanelInt4] = matMulTiles(int4Tiles)
-	s.streams = map[format.Encoding]matMulKernel{
-		format.PanelInt8: matMulStreams(int8Tiles, int8Streams),
-		format.PanelInt4: matMulStreams(int4Tiles, int4Streams),
+	if s.streams == nil {
+		s.streams = make(map[format.Encoding]matMulKernel)
 	}
+	s.streams[format.PanelInt8] = matMulStreams(int8Tiles, int8Streams)
+	s.streams[format.PanelInt4] = matMulStreams(int4Tiles, int4Streams)
 }
