@@ -392,7 +392,7 @@ func (b *lockedBuffer) String() string {
 func TestLogTellsNoTexts(t *testing.T) {
 	var lines lockedBuffer
 	c := serve(t, Options{Log: slog.New(slog.NewTextHandler(&lines, nil))})
-	answer := c.ask(200, "POST", completionPath, `{"model":"llama","prompt":"Rumpelstiltskin","max_tokens":20}`)
+	answer := c.ask(200, "POST", completionPath, `{"model":"llama","prompt":"Rumpelstiltskin","max_tokens":20,"ignore_eos":true}`)
 	c.refuses(400, "temperature", "invalid_type", completionPath, `{"model":"llama","prompt":"Rumpelstiltskin","temperature":"Rumpelstiltskin"}`)
 	until(t, "two lines", func() bool { return strings.Count(lines.String(), "\n") == 2 })
 	text := lines.String()
