@@ -34,6 +34,9 @@ type Options struct {
 	Notice   func(text string)       // told in a line, if not nil, of what parts of the source are left out
 }
 
+// DraftOptions are those for a model that only drafts: the fastest mode, as what it guesses is checked.
+func DraftOptions() Options { return Options{Mode: Int4, Int4: All} }
+
 // Convert writes the model that source names, see Resolve, to the file target. The same source and
 // mode give the same bytes, whatever else is chosen; with a calibration the same text gives them, on
 // processors of one architecture. On an error, or when ctx is done, nothing is
@@ -55,7 +58,7 @@ func (s Source) Convert(ctx context.Context, target string, o Options) error {
 }
 
 func (s Source) convert(ctx context.Context, target string, o Options) error {
-	mode, err := o.mode()
+	mode, err := o.ModeName()
 	if err != nil {
 		return err
 	}
@@ -92,8 +95,8 @@ func (s Source) convert(ctx context.Context, target string, o Options) error {
 	return p.write(ctx, target, mode, tokenizer, m.noDigests(), digests, o)
 }
 
-// mode returns the name of the options' mode, if they go together.
-func (o Options) mode() (string, error) {
+// ModeName returns the name of the options' mode and scope, as files have it: "int8", "int4-all". It fails if they do not go together.
+func (o Options) ModeName() (string, error) {
 	mode, err := modeName(o.Mode, o.Int4)
 	if err == nil && o.Calibrate != nil && !slices.Contains([]Mode{"", Int8, Int4}, o.Mode) {
 		err = fmt.Errorf("mode %s rounds nothing that a calibration could help", mode)

@@ -30,7 +30,7 @@ func Repack(ctx context.Context, path, target string, o Options) error {
 }
 
 func repack(ctx context.Context, path, target string, o Options) error {
-	mode, err := o.mode()
+	mode, err := o.ModeName()
 	if err != nil {
 		return err
 	}

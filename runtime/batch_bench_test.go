@@ -20,11 +20,11 @@ func BenchmarkBatch(b *testing.B) {
 		b.Skip(err)
 	}
 	for _, mode := range []convert.Options{{Mode: convert.F32}, {Mode: convert.Int8}, {Mode: convert.Int4}, {Mode: convert.Int4, Int4: convert.All}} {
-		name := string(mode.Mode)
-		if mode.Int4 != "" {
-			name += "-" + string(mode.Int4)
+		name, err := mode.ModeName()
+		if err != nil {
+			b.Fatal(err)
 		}
-		path, err := cached.File(b.Context(), filepath.Join(cache, "tti", "synthetic"), "gpt2", name, mode)
+		path, err := cached.File(b.Context(), filepath.Join(cache, "tti", "synthetic"), "gpt2", mode)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func BenchmarkSharedPrefix(b *testing.B) {
 		name     string
 		prefixes []int
 	}{{"gpt2", []int{512, 960}}, {"smollm2-135m", []int{512, 2048}}} {
-		path, err := cached.File(b.Context(), filepath.Join(cache, "tti", "synthetic"), model.name, "int8", convert.Options{Mode: convert.Int8})
+		path, err := cached.File(b.Context(), filepath.Join(cache, "tti", "synthetic"), model.name, convert.Options{Mode: convert.Int8})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -92,6 +92,9 @@ func (f *benchFlags) run(ctx context.Context, cmd *cobra.Command, args []string)
 	if err := f.report.check(cmd, f.drafting.draft.drafts); err != nil {
 		return err
 	}
+	if cmd.Flags().Changed("repeats") {
+		f.report.rounds = f.repeats.value
+	}
 	if f.report.directory != "" && f.synthetic.value != "" {
 		return f.report.runSynthetic(ctx, cmd, f.synthetic.value, f.drafting.draft.drafts, f.concurrency.values, f.threads.value)
 	}
@@ -152,7 +155,7 @@ func (f *benchFlags) model(ctx context.Context, cmd *cobra.Command, args []strin
 	defer bar.close()
 	options.Progress = bar.set
 	directory := filepath.Join(cache, "tti", "synthetic")
-	path, err = cached.File(ctx, directory, f.synthetic.value, strings.TrimPrefix(suffix(options), "-"), options)
+	path, err = cached.File(ctx, directory, f.synthetic.value, options)
 	return path, path, err
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,9 +37,6 @@ func (f *reportFlags) check(cmd *cobra.Command, drafts []string) error {
 	}
 	if f.directory == "" {
 		return nil
-	}
-	if repeats := cmd.Flags().Lookup("repeats"); repeats.Changed {
-		f.rounds, _ = strconv.Atoi(repeats.Value.String())
 	}
 	for _, name := range []string{"json", "mode", "int4", "prompts", "tokens", "temp", "top-k", "top-p"} {
 		if cmd.Flags().Changed(name) {

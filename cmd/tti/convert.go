@@ -53,14 +53,6 @@ func (f *modeFlags) options(cmd *cobra.Command) (convert.Options, error) {
 	return convert.Options{Mode: mode, Int4: scope}, nil
 }
 
-// suffix returns what options add to a file's name, such as "-int4-all".
-func suffix(o convert.Options) string {
-	if o.Int4 == "" || o.Int4 == convert.MLP {
-		return "-" + string(o.Mode)
-	}
-	return "-" + string(o.Mode) + "-" + string(o.Int4)
-}
-
 func newConvert() *cobra.Command {
 	var modes modeFlags
 	var target, text string
@@ -94,15 +86,18 @@ complete. The same source and mode always give the same bytes.`,
 			if text != "" && options.Mode != convert.Int8 && options.Mode != convert.Int4 {
 				return usagef(cmd, "--calibrate belongs to --mode int8 or int4, the mode is %s", options.Mode)
 			}
-			ending := suffix(options)
+			mode, err := options.ModeName()
+			if err != nil {
+				return err
+			}
 			if text != "" {
-				ending += "-calibrated"
+				mode += "-calibrated"
 				if options.Calibrate, err = readCalibration(cmd, text); err != nil {
 					return err
 				}
 			}
 			if !cmd.Flags().Changed("output") {
-				if target, err = defaultTarget(args[0], ending); err != nil {
+				if target, err = defaultTarget(args[0], "-"+mode); err != nil {
 					return err
 				}
 			}

@@ -51,15 +51,12 @@ type drafts struct {
 	models []*runtime.Model // nil: the text itself is looked through
 }
 
-// draftMode is the mode of drafts from the hub: the fastest one, as what they guess is checked.
-var draftMode = convert.Options{Mode: convert.Int4, Int4: convert.All}
-
 // draftFile returns the .tti file of a draft, or ngram.
 func draftFile(ctx context.Context, cmd *cobra.Command, name string) (string, error) {
 	if name == ngram {
 		return name, nil
 	}
-	return otherFile(ctx, cmd, name, draftMode)
+	return otherFile(ctx, cmd, name, convert.DraftOptions())
 }
 
 // open opens the draft models on the target's threads. They must be closed before the target.

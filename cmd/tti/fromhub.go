@@ -114,7 +114,11 @@ func fromCache(ctx context.Context, cmd *cobra.Command, r hub.Reference, o conve
 	if err != nil {
 		return cache.Model{}, err
 	}
-	return store.Get(ctx, r, cacheMode(o), update, cache.Maker{
+	mode, err := o.ModeName()
+	if err != nil {
+		return cache.Model{}, err
+	}
+	return store.Get(ctx, r, mode, update, cache.Maker{
 		Commit: func(ctx context.Context, r hub.Reference) (string, error) {
 			client, err := hub.FromEnvironment()
 			if err != nil {
@@ -152,7 +156,8 @@ func noteOtherModes(cmd *cobra.Command, r hub.Reference, o convert.Options) {
 	}
 	commit, err := store.Commit(r)
 	models, modelsErr := store.Models()
-	if err != nil || modelsErr != nil {
+	wanted, modeErr := o.ModeName()
+	if err != nil || modelsErr != nil || modeErr != nil {
 		return
 	}
 	var modes []string
@@ -161,13 +166,10 @@ func noteOtherModes(cmd *cobra.Command, r hub.Reference, o convert.Options) {
 			modes = append(modes, m.Mode)
 		}
 	}
-	if wanted := cacheMode(o); len(modes) > 0 && !slices.Contains(modes, wanted) {
+	if len(modes) > 0 && !slices.Contains(modes, wanted) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "tti: %s: the cache has %s, not %s; --mode %s takes what is there\n", r, strings.Join(modes, ", "), wanted, modes[0])
 	}
 }
-
-// cacheMode is the mode of options, by its name.
-func cacheMode(o convert.Options) string { return strings.TrimPrefix(suffix(o), "-") }
 
 // damaged says how a file of the cache that is damaged is made anew.
 func damaged(path string, err error) error {

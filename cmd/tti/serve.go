@@ -283,7 +283,11 @@ func convertedDirectory(ctx context.Context, cmd *cobra.Command, directory strin
 	if err != nil {
 		return "", err
 	}
-	file, err := defaultTarget(directory, suffix(o))
+	mode, err := o.ModeName()
+	if err != nil {
+		return "", err
+	}
+	file, err := defaultTarget(directory, "-"+mode)
 	if err != nil {
 		return "", err
 	}

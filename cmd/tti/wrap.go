@@ -9,10 +9,9 @@ import (
 
 	"github.com/mattn/go-runewidth"
 	"golang.org/x/term"
-)
 
-// tabWidth is the distance of a terminal's tab stops.
-const tabWidth = 8
+	"github.com/tti-llm/tti/cmd/tti/lineedit"
+)
 
 // wrapper breaks a text that comes in pieces into lines at its words. A word is held back until it is whole, and the spaces before it until
 // it is known on which line it stands. A word that is longer than a line is broken by the terminal.
@@ -79,7 +78,7 @@ func (w *wrapper) flush() error {
 	start := w.column
 	for _, space := range w.spaces {
 		if start++; space == '\t' {
-			start = (start + tabWidth - 1) / tabWidth * tabWidth
+			start = (start + lineedit.TabWidth - 1) / lineedit.TabWidth * lineedit.TabWidth
 		}
 	}
 	before := w.spaces

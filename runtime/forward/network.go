@@ -25,6 +25,9 @@ type Shape struct {
 	Hidden     int // width of the feed-forward block
 }
 
+// group is the number of query heads that share a KV head.
+func (s *Shape) group() int { return s.Heads / s.KVHeads }
+
 // Network is a decoder with its weights.
 type Network struct {
 	Shape

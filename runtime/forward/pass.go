@@ -70,7 +70,7 @@ type thread struct {
 // threads.
 func NewPass(n *Network, layout kernels.KVLayout, set *kernels.Set, threads int) *Pass {
 	shape := n.Shape
-	heads, group := shape.Heads+2*shape.KVHeads, shape.Heads/shape.KVHeads
+	heads, group := shape.Heads+2*shape.KVHeads, shape.group()
 	embedding := format.PaddedRows(shape.Embedding)
 	p := &Pass{
 		kernels: set, layout: layout, network: n, shape: shape,

@@ -50,7 +50,7 @@ func (q *plan) add(segment, row, position, count int) {
 // the scores of; but no more than leave units for all threads.
 func (p *Pass) join(q *plan) {
 	p.order(q.pieces, 0)
-	group := p.shape.Heads / p.shape.KVHeads
+	group := p.shape.group()
 	most := min(kernels.AttendRows/group, (q.count*p.shape.KVHeads+len(p.threads)-1)/len(p.threads))
 	for first := 0; first < len(q.pieces); {
 		last, rows := first+1, q.pieces[first].count
@@ -108,7 +108,7 @@ func (p *Pass) allShare(pieces []piece, page int) bool {
 // divide adds the spans of pieces that have the same pages below page to the plan: first one of what they all share, then those
 // of the parts that have more in common. row is the first of the pieces' queries in their unit.
 func (p *Pass) divide(q *plan, pieces []piece, row, page int) {
-	group, rows, to := p.shape.Heads/p.shape.KVHeads, 0, pieces[len(pieces)-1].shared
+	group, rows, to := p.shape.group(), 0, pieces[len(pieces)-1].shared
 	for i := range pieces {
 		rows += pieces[i].count * group
 		if i > 0 {

@@ -7,8 +7,8 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// tabWidth is the distance of tab stops.
-const tabWidth = 8
+// TabWidth is the distance of a terminal's tab stops.
+const TabWidth = 8
 
 // row is what stands in one row of a window.
 type row struct {
@@ -40,7 +40,7 @@ func lay(text []string, width int) (rows []row, places []place) {
 		case "\n":
 			shown, columns = "", 0
 		case "\t":
-			columns = min(tabWidth-current.columns%tabWidth, width-current.columns)
+			columns = min(TabWidth-current.columns%TabWidth, width-current.columns)
 			shown = strings.Repeat(" ", columns)
 		}
 		places = append(places, place{len(rows), current.columns})

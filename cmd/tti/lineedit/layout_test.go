@@ -191,7 +191,7 @@ func expanded(text string, width int) string {
 				if column == width {
 					column = 0
 				}
-				columns = min(tabWidth-column%tabWidth, width-column)
+				columns = min(TabWidth-column%TabWidth, width-column)
 				character = strings.Repeat(" ", columns)
 			}
 			if column+columns > width {

@@ -37,20 +37,14 @@ type Options struct {
 }
 
 // modes are the ways in which a source is measured.
-var modes = []struct {
-	name    string
-	options convert.Options
-}{
-	{"f32", convert.Options{Mode: convert.F32}},
-	{"f16", convert.Options{Mode: convert.F16}},
-	{"int8", convert.Options{Mode: convert.Int8}},
-	{"int4", convert.Options{Mode: convert.Int4}},
-	{"int4-blocks", convert.Options{Mode: convert.Int4, Int4: convert.Blocks}},
-	{draftMode, convert.Options{Mode: convert.Int4, Int4: convert.All}},
+var modes = []convert.Options{
+	{Mode: convert.F32},
+	{Mode: convert.F16},
+	{Mode: convert.Int8},
+	{Mode: convert.Int4},
+	{Mode: convert.Int4, Int4: convert.Blocks},
+	{Mode: convert.Int4, Int4: convert.All},
 }
-
-// draftMode is the mode of drafts: the fastest one.
-const draftMode = "int4-all"
 
 // servedMode is the mode of a source that many texts at once are measured with.
 const servedMode = "int8"
@@ -150,11 +144,15 @@ func (m meter) files(ctx context.Context) ([]file, error) {
 			prefix = filepath.Base(model) + " "
 		}
 		for j, mode := range modes {
-			path, err := m.convert(ctx, source, fmt.Sprintf("%d-%s.tti", i, mode.name), mode.options)
+			name, err := mode.ModeName()
 			if err != nil {
 				return nil, err
 			}
-			files = append(files, file{name: prefix + mode.name, path: path, source: source})
+			path, err := m.convert(ctx, source, fmt.Sprintf("%d-%s.tti", i, name), mode)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, file{name: prefix + name, path: path, source: source})
 			m.options.Progress("converting", int64(i*len(modes)+j+1), int64(len(m.options.Models)*len(modes)))
 		}
 	}
@@ -324,6 +322,10 @@ func (m meter) speculation(ctx context.Context, files []file) (*Speculation, err
 		s.Rounds, s.Tokens = quickSpeculation, quickSpeculatedToken
 	}
 	draft := m.options.Draft
+	draftMode, err := convert.DraftOptions().ModeName()
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case draft == "" && target.source.Directory == "":
 		return nil, nil
@@ -340,7 +342,7 @@ func (m meter) speculation(ctx context.Context, files []file) (*Speculation, err
 			return nil, fmt.Errorf("%s: %w", draft, err)
 		}
 		s.Draft = filepath.Base(draft) + " " + draftMode
-		if draft, err = m.convert(ctx, source, "draft.tti", convert.Options{Mode: convert.Int4, Int4: convert.All}); err != nil {
+		if draft, err = m.convert(ctx, source, "draft.tti", convert.DraftOptions()); err != nil {
 			return nil, err
 		}
 	}

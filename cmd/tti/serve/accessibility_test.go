@@ -4,7 +4,6 @@ package serve
 
 import (
 	"fmt"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -163,10 +162,7 @@ func TestPageKeyboard(t *testing.T) {
 // some length, nothing twice and nothing left out.
 func TestPageSpeaks(t *testing.T) {
 	b := startChromium(t)
-	d := &dictated{Handler: servePage(t, Options{}).server}
-	h := httptest.NewServer(d)
-	t.Cleanup(h.Close)
-	b.open(h.URL)
+	d := dictate(t, b)
 	text := strings.Repeat("The fox went to the old hen. She said: \"Good day, fox!\" Then they sat down by the fire\n\n- and ate\n", 12) + "at last"
 	var stream strings.Builder
 	for i := range len(text) {

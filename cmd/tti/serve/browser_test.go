@@ -483,6 +483,16 @@ type dictated struct {
 	stream string
 }
 
+// dictate opens the page of a server whose conversations are dictated.
+func dictate(t *testing.T, b *chromium) *dictated {
+	t.Helper()
+	d := &dictated{Handler: servePage(t, Options{}).server}
+	h := httptest.NewServer(d)
+	t.Cleanup(h.Close)
+	b.open(h.URL)
+	return d
+}
+
 func (d *dictated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != chatPath {
 		d.Handler.ServeHTTP(w, r)
@@ -499,10 +509,7 @@ func (d *dictated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // some that fail.
 func TestPageStream(t *testing.T) {
 	b := startChromium(t)
-	d := &dictated{Handler: servePage(t, Options{}).server}
-	h := httptest.NewServer(d)
-	t.Cleanup(h.Close)
-	b.open(h.URL)
+	d := dictate(t, b)
 	const text = "día 狐狸 🦊 <img src=x onerror=window.harmed=1> data: [DONE]"
 	piece := func(text string) string {
 		return "data: " + string(encodeJSON(map[string]any{"choices": []any{map[string]any{"delta": map[string]any{"content": text}}}})) + "\n\n"
@@ -538,10 +545,7 @@ func TestPageStream(t *testing.T) {
 // counted in the facts and in the legend.
 func TestPageOrigins(t *testing.T) {
 	b := startChromium(t)
-	d := &dictated{Handler: servePage(t, Options{}).server}
-	h := httptest.NewServer(d)
-	t.Cleanup(h.Close)
-	b.open(h.URL)
+	d := dictate(t, b)
 	var stream strings.Builder
 	for _, token := range []struct {
 		text, origin string

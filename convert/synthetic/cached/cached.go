@@ -14,10 +14,14 @@ import (
 
 // File returns the path of a model of one of the sizes of synthetic.Models with random
 // weights. It is made in directory once and found there afterwards, if this program's version wrote it and it is whole.
-func File(ctx context.Context, directory, size, mode string, o convert.Options) (string, error) {
+func File(ctx context.Context, directory, size string, o convert.Options) (string, error) {
 	model, ok := synthetic.Models[size]
 	if !ok {
 		return "", fmt.Errorf("synthetic model %q is unknown", size)
+	}
+	mode, err := o.ModeName()
+	if err != nil {
+		return "", err
 	}
 	if err := os.MkdirAll(directory, 0o777); err != nil {
 		return "", err

@@ -18,7 +18,7 @@ func TestFile(t *testing.T) {
 	options := convert.Options{Mode: convert.Int8, NoSync: true}
 	make := func() (string, os.FileInfo) {
 		t.Helper()
-		path, err := File(t.Context(), folder, "tiny", "int8", options)
+		path, err := File(t.Context(), folder, "tiny", options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestFile(t *testing.T) {
 	if left, _ := os.ReadDir(folder); len(left) != 1 {
 		t.Errorf("%d files are left", len(left))
 	}
-	if _, err := File(t.Context(), folder, "huge", "int8", options); err == nil {
+	if _, err := File(t.Context(), folder, "huge", options); err == nil {
 		t.Error("a model of unknown size was made")
 	}
 }

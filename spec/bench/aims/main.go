@@ -148,7 +148,7 @@ func (m *measurement) open(ctx context.Context, s source, options ...runtime.Opt
 	if err != nil {
 		cache = os.TempDir()
 	}
-	path, err := cached.File(ctx, filepath.Join(cache, "tti", "synthetic"), s.name, strings.TrimPrefix(s.String(), s.name+"-"), o)
+	path, err := cached.File(ctx, filepath.Join(cache, "tti", "synthetic"), s.name, o)
 	if err != nil {
 		return nil, err
 	}
